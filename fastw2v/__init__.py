@@ -1,0 +1,40 @@
+"""fastw2v: word vectors on ordinary multicore CPUs.
+
+`preprocess` turns text into a token store, `train` turns a store (or text) into a model,
+`KeyedVectors` answers questions about the vectors. Names are imported when first used, so that
+`import fastw2v` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from fastw2v.corpus.preprocess import preprocess
+    from fastw2v.corpus.token_store import TokenStore
+    from fastw2v.training.model import Model
+    from fastw2v.training.trainer import train
+    from fastw2v.vectors.keyed_vectors import KeyedVectors
+
+_HOMES = {
+    "preprocess": "fastw2v.corpus.preprocess",
+    "TokenStore": "fastw2v.corpus.token_store",
+    "train": "fastw2v.training.trainer",
+    "Model": "fastw2v.training.model",
+    "KeyedVectors": "fastw2v.vectors.keyed_vectors",
+}
+
+__all__ = ["KeyedVectors", "Model", "TokenStore", "__version__", "preprocess", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'fastw2v' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

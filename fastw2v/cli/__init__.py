@@ -1,0 +1,1 @@
+"""The command line: thin click commands, options -> config -> one call -> printed result."""

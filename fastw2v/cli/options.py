@@ -1,0 +1,61 @@
+"""Click options made from the option fields of a config dataclass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from fastw2v.options import flag_of, option_fields
+
+_CLICK_TYPES = {str: click.STRING, int: click.INT, float: click.FLOAT}
+
+
+def _click_option(field: Any) -> click.Option:
+    rules = field.metadata
+    flag = flag_of(field.name)
+    settings: dict[str, Any] = {"help": rules["help"], "default": field.default}
+    if rules["kind"] is bool:
+        declaration = [f"{flag}/--no-{flag[2:]}"] if field.default else [flag]
+        settings["is_flag"] = True
+    else:
+        declaration = [flag, *(f"--{alias}" for alias in rules["aliases"])]
+        settings["type"] = (
+            click.Choice(rules["choices"]) if rules["choices"] else _CLICK_TYPES[rules["kind"]]
+        )
+    settings["show_default"] = rules["shown_default"] or (
+        field.default is not None and field.default is not False
+    )
+    if rules["metavar"]:
+        settings["metavar"] = rules["metavar"]
+    return click.Option([*declaration, field.name], **settings)
+
+
+def options_of(
+    config_class: Any, leave_out: tuple[str, ...] = ()
+) -> Callable[[click.Command], click.Command]:
+    """Decorator: add one click option for each option field of `config_class` to a command.
+
+    Apply it above `@click.command()`, so that it receives the finished command.
+    """
+
+    def add(command: click.Command) -> click.Command:
+        command.params.extend(
+            _click_option(field)
+            for field in option_fields(config_class)
+            if field.name not in leave_out
+        )
+        return command
+
+    return add
+
+
+def given_options(context: click.Context, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `values` that the user gave, leaving out those at their defaults."""
+    return {
+        name: value
+        for name, value in values.items()
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT
+    }

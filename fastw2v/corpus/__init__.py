@@ -1,0 +1,1 @@
+"""Text to token ids: shards, tokenizer, vocabulary, token store, preprocessor."""

@@ -1,0 +1,165 @@
+"""The layout of a model directory, and how to read it.
+
+    MODEL/
+      CURRENT                 one line: the name of the newest complete generation
+      gen-000017/             a generation; never changed once it has this name
+        config.json           the training options
+        state.json            position, words done, learning rate, SHA-256 of the other files
+        vocabulary.parquet    token, count; the row is the id
+        input_vectors.npy     float32 (vocabulary, dim), C order
+        output_vectors.npy    float32 (vocabulary, dim), C order
+        history.jsonl         one JSON object an interval
+      checkpoints/epoch-0001/ the same layout, hard-linked where the file system can
+      loss.png                the loss curve
+
+`fastw2v.training.checkpoint` writes it; both training and vectors read it through this module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastw2v import storage
+from fastw2v.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from fastw2v.corpus.vocabulary import Vocabulary
+
+FORMAT_VERSION = 1
+CURRENT = "CURRENT"
+CHECKPOINTS = "checkpoints"
+LOSS_PLOT = "loss.png"
+CONFIG, STATE, VOCABULARY, HISTORY = (
+    "config.json",
+    "state.json",
+    "vocabulary.parquet",
+    "history.jsonl",
+)
+MATRICES = ("input_vectors", "output_vectors")
+CHECKED_FILES = (CONFIG, VOCABULARY, HISTORY, *(f"{name}.npy" for name in MATRICES))
+
+
+@dataclasses.dataclass(frozen=True)
+class Generation:
+    """One complete saved state of a model, read from `path`."""
+
+    path: Path
+    config: dict[str, Any]
+    state: dict[str, Any]
+
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary; row = id = row of both matrices."""
+        from fastw2v.corpus.vocabulary import Vocabulary
+
+        return Vocabulary.load(self.path / VOCABULARY)
+
+    def matrix(self, name: str, *, memory_map: bool = False) -> np.ndarray:
+        """`input_vectors` or `output_vectors`: float32, shape (vocabulary, dim).
+
+        Raises:
+            DataError: the file is damaged or its shape does not fit the config.
+        """
+        import numpy as np
+
+        path = self.path / f"{name}.npy"
+        try:
+            values = np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{path}: not a readable matrix ({error})") from error
+        expected = (self.state.get("vocabulary_size"), self.config.get("vector_dim"))
+        if values.dtype != np.float32 or values.shape != expected:
+            raise DataError(
+                f"{path}: expected float32 of shape {expected}, "
+                f"found {values.dtype} of shape {values.shape}"
+            )
+        return values
+
+    def history(self) -> list[dict[str, Any]]:
+        """The loss history, one dict an interval, oldest first."""
+        path = self.path / HISTORY
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            return [json.loads(line) for line in lines]
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path}: not a readable history ({error})") from error
+
+
+def is_model_directory(path: Path) -> bool:
+    """Whether `path` is a directory that fastw2v made for a model."""
+    path = Path(path)
+    if path.is_symlink() or not path.is_dir():
+        return False
+    return (path / CURRENT).is_file() or is_generation(path)
+
+
+def is_generation(path: Path) -> bool:
+    """Whether `path` looks like one generation or checkpoint."""
+    return (path / STATE).is_file() and (path / CONFIG).is_file()
+
+
+def read_generation(path: Path) -> Generation:
+    """Read one generation and verify every file of it against its checksum.
+
+    Raises:
+        DataError: a file is missing, damaged or of another format version.
+    """
+    state = storage.read_json(path / STATE)
+    if state.get("format") != "fastw2v model" or state.get("version") != FORMAT_VERSION:
+        raise DataError(f"{path}: not a fastw2v model of format version {FORMAT_VERSION}")
+    checksums = state.get("sha256")
+    if not isinstance(checksums, dict) or set(checksums) != set(CHECKED_FILES):
+        raise DataError(f"{path / STATE}: no complete list of checksums; the file is damaged")
+    for name in CHECKED_FILES:
+        if storage.sha256_of(path / name) != checksums[name]:
+            raise DataError(f"{path / name}: does not match its checksum; the file is damaged")
+    return Generation(path, storage.read_json(path / CONFIG), state)
+
+
+def _candidates(model: Path) -> Iterator[Path]:
+    """Generations and checkpoints of a model directory, the best first."""
+    if is_generation(model):
+        yield model
+        return
+    named = (model / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
+    generations = sorted(model.glob("gen-*"), reverse=True)
+    # A name with a path in it is no name of ours: CURRENT must not lead out of the directory.
+    yield from (path for path in generations if path.name == named)
+    yield from (path for path in generations if path.name != named)
+    yield from sorted((model / CHECKPOINTS).glob("epoch-*"), reverse=True)
+
+
+def open_model(path: str | Path, *, on_damage: Callable[[str], None] | None = None) -> Generation:
+    """Read the newest good generation of the model directory `path` (or one checkpoint's).
+
+    When the newest is damaged, `on_damage` gets a line that says so, and the next good generation
+    or checkpoint is read.
+
+    Raises:
+        UsageError: there is no model at `path`.
+        DataError: the model is damaged and has no good checkpoint left.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UsageError(
+            f"{path}: no such model; train one with: fastw2v train --model-file {path}"
+        )
+    if not path.is_dir() or not ((path / CURRENT).is_file() or is_generation(path)):
+        raise UsageError(f"{path}: not a fastw2v model directory (it has no {CURRENT} file)")
+    problems: list[str] = []
+    for candidate in _candidates(path):
+        try:
+            generation = read_generation(candidate)
+        except DataError as error:
+            problems.append(str(error))
+            continue
+        if problems and on_damage:
+            on_damage(f"{problems[0]}; going on with the last good save, {candidate.name}")
+        return generation
+    first = problems[0] if problems else f"{path}: no generation in it"
+    raise DataError(f"{first}; no good checkpoint is left (start anew: --overwrite-model)")

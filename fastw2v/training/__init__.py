@@ -1,0 +1,1 @@
+"""Token ids to weights: configuration, batches, sampling, the training loop, saves."""
