@@ -18,7 +18,7 @@ class UsageError(FastW2VError):
 
 
 class DataError(FastW2VError):
-    """A file, store or model is not what it has to be: truncated, foreign, damaged, inconsistent."""
+    """A file, store or model is not what it has to be: truncated, foreign, damaged."""
 
 
 class ResourceError(FastW2VError):
@@ -29,7 +29,7 @@ class DivergenceError(FastW2VError):
     """Training left the finite numbers; the last good save is kept."""
 
 
-class TrainingInterrupted(FastW2VError):
+class TrainingInterrupted(FastW2VError):  # noqa: N818 - not a fault
     """Training was asked to stop (Ctrl-C); the model was saved and can go on from there."""
 
     exit_code = 130

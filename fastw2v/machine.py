@@ -49,7 +49,7 @@ def _quota_of(group: Path) -> float | None:
 
 
 def usable_cores(root: Path = _CGROUP_ROOT, proc: Path = _PROC) -> int:
-    """Cores that this process may use: its affinity mask, capped by the cgroup quota; at least 1."""
+    """Cores that this process may use: its affinity mask, capped by the cgroup quota."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:

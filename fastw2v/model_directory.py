@@ -31,8 +31,10 @@ if TYPE_CHECKING:
 
     from fastw2v.corpus.vocabulary import Vocabulary
 
+FORMAT = "fastw2v model"
 FORMAT_VERSION = 1
 CURRENT = "CURRENT"
+LOCK = ".lock"
 CHECKPOINTS = "checkpoints"
 LOSS_PLOT = "loss.png"
 CONFIG, STATE, VOCABULARY, HISTORY = (
@@ -110,7 +112,7 @@ def read_generation(path: Path) -> Generation:
         DataError: a file is missing, damaged or of another format version.
     """
     state = storage.read_json(path / STATE)
-    if state.get("format") != "fastw2v model" or state.get("version") != FORMAT_VERSION:
+    if state.get("format") != FORMAT or state.get("version") != FORMAT_VERSION:
         raise DataError(f"{path}: not a fastw2v model of format version {FORMAT_VERSION}")
     checksums = state.get("sha256")
     if not isinstance(checksums, dict) or set(checksums) != set(CHECKED_FILES):
@@ -131,7 +133,8 @@ def _candidates(model: Path) -> Iterator[Path]:
     # A name with a path in it is no name of ours: CURRENT must not lead out of the directory.
     yield from (path for path in generations if path.name == named)
     yield from (path for path in generations if path.name != named)
-    yield from sorted((model / CHECKPOINTS).glob("epoch-*"), reverse=True)
+    checkpoints = (model / CHECKPOINTS).glob("epoch-*")
+    yield from sorted(checkpoints, key=lambda path: (len(path.name), path.name), reverse=True)
 
 
 def open_model(path: str | Path, *, on_damage: Callable[[str], None] | None = None) -> Generation:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from fastw2v.errors import UsageError
@@ -113,16 +113,25 @@ def _check_range(flag: str, value: Any, rules: Mapping[str, Any]) -> None:
         raise UsageError(f"{flag}: {value} is too large; the most is {rules['maximum']}")
 
 
+def reject_unknown_options(config_class: Any, names: Iterable[str]) -> None:
+    """Check that `config_class` has all these options.
+
+    Raises:
+        UsageError: names the first that it does not have, and the nearest that it has.
+    """
+    known = [field.name for field in option_fields(config_class)]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise UsageError(f"unknown option {name!r}; {hint}")
+
+
 def make_config(config_class: type[Config], options: Mapping[str, Any]) -> Config:
     """Build a config from keyword options.
 
     Raises:
         UsageError: an option that the class does not have (with the nearest name), or a bad value.
     """
-    known = [field.name for field in option_fields(config_class)]
-    for name in options:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
-            raise UsageError(f"unknown option {name!r}{hint}")
+    reject_unknown_options(config_class, options)
     return config_class(**options)

@@ -158,6 +158,17 @@ def remove_directory(path: Path) -> None:
         shutil.rmtree(doomed, ignore_errors=True)
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file of ours, durably; a missing one is fine.
+
+    Raises:
+        ResourceError: it cannot be removed.
+    """
+    with reporting_os_errors(path):
+        path.unlink(missing_ok=True)
+        sync_directory(path.parent)
+
+
 def remove_leftovers(directory: Path) -> None:
     """Remove temporary files and directories that a killed process left in `directory`."""
     for path in directory.glob(f".*{TEMPORARY_SUFFIX}*"):
@@ -189,8 +200,10 @@ def sha256_of(path: Path, start: int = 0, end: int | None = None) -> str:
 
 
 @contextlib.contextmanager
-def exclusive_lock(path: Path) -> Iterator[None]:
+def exclusive_lock(path: Path, *, remove_empty: bool = False) -> Iterator[None]:
     """Hold the lock file `path`; the system releases it when the process ends, however it ends.
+
+    With `remove_empty`, a directory in which nothing but the lock came to be is removed at the end.
 
     Raises:
         UsageError: another process holds it.
@@ -215,4 +228,9 @@ def exclusive_lock(path: Path) -> Iterator[None]:
         file.truncate()
         file.write(f"{os.getpid()}\n")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            if remove_empty and [entry.name for entry in path.parent.iterdir()] == [path.name]:
+                path.unlink()
+                path.parent.rmdir()

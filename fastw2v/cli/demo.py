@@ -2,6 +2,110 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
-COMMANDS: list[click.Command] = []
+if TYPE_CHECKING:
+    from fastw2v.demo import DemoResult
+
+
+class _PreprocessProgress:
+    """Shows each phase of preprocessing: a live percentage on a terminal, a line elsewhere."""
+
+    def __init__(self) -> None:
+        self.phase: str | None = None
+        self.live = sys.stdout.isatty()
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        percent = 100 * done // total if total else 100
+        if self.live:
+            click.echo(f"\r\x1b[K  {phase} {percent:3d} %", nl=False)
+        elif phase != self.phase:
+            click.echo(f"  {phase}")
+        self.phase = phase
+
+    def close(self) -> None:
+        if self.live and self.phase is not None:
+            click.echo("\r\x1b[K", nl=False)
+        self.phase = None
+
+
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("fastw2v-demo"),
+    show_default=True,
+    help="Directory for the text, the token store and the model; an earlier demonstration there is "
+    "started over, anything else is left alone and refused.",
+)
+@click.option(
+    "--epochs", type=int, help="Passes over the text.  [default: 10, as the text is small]"
+)
+@click.option("--threads", type=int, help="Threads to train with.  [default: all usable cores]")
+@click.option("--quiet", is_flag=True, help="Only the result, no progress.")
+def demo(output: Path, epochs: int | None, threads: int | None, quiet: bool) -> None:
+    """See the whole of it work, without a download.
+
+    Gathers a million words of English from the documentation that Python and its packages carry on
+    this machine, preprocesses them, trains skip-gram with negative sampling, and shows what the
+    vectors know. It takes a minute or two.
+
+    \b
+    fastw2v demo
+    fastw2v demo --output /tmp/demo --epochs 3
+    """
+    from fastw2v.demo import run_demo
+
+    progress = _PreprocessProgress()
+
+    def say(line: str) -> None:
+        if not quiet:
+            progress.close()
+            click.echo(line)
+
+    result = run_demo(
+        output,
+        on_stage=say,
+        on_preprocess=None if quiet else progress,
+        quiet=quiet,
+        epochs=epochs,
+        threads=threads,
+    )
+    _show(result)
+
+
+def _show(result: DemoResult) -> None:
+    from fastw2v.demo import neighbors_shown
+    from fastw2v.model_directory import LOSS_PLOT
+
+    model = result.model
+    seconds = model.training_seconds
+    click.echo(
+        f"\nTrained on {model.words_done:,} words in {seconds:.1f} s: "
+        f"{model.words_done / max(seconds, 1e-9):,.0f} words/s\n"
+    )
+    click.echo("Nearest neighbours:")
+    for word, neighbors in neighbors_shown(model):
+        click.echo(f"  {word:<10} {', '.join(neighbors)}")
+    name = shlex.quote(str(result.model_directory))
+    click.echo(
+        f"\nWhere everything lies:\n"
+        f"  text         {result.text}  ({result.words:,} words)\n"
+        f"  token store  {result.store}\n"
+        f"  model        {result.model_directory}\n"
+        f"  loss curve   {result.model_directory / LOSS_PLOT}\n"
+        f"\nWhat to try next:\n"
+        f"  fastw2v neighbors {name} tuple\n"
+        f"  fastw2v analogy {name} rows row columns\n"
+        f"  fastw2v plot {name} --map\n"
+        f"  fastw2v export {name} docs.vec\n"
+        f"  fastw2v train --data-file YOUR-TEXT --model-file my.model"
+    )
+
+
+COMMANDS: list[click.Command] = [demo]

@@ -28,8 +28,9 @@ def _click_option(field: Any) -> click.Option:
     settings["show_default"] = rules["shown_default"] or (
         field.default is not None and field.default is not False
     )
-    if rules["metavar"]:
-        settings["metavar"] = rules["metavar"]
+    if rules["metavar"] or rules["choices"]:
+        # Click would show choices as it normalises them, with dashes for underscores.
+        settings["metavar"] = rules["metavar"] or f"[{'|'.join(rules['choices'])}]"
     return click.Option([*declaration, field.name], **settings)
 
 

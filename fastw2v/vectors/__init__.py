@@ -1,1 +1,1 @@
-"""Weights to answers: keyed vectors, file formats, benchmarks."""
+"""From weights to answers: queries, file formats, evaluation. Never imports `training`."""

@@ -1,0 +1,39 @@
+"""Tables on standard output: drawn on a terminal, tab-separated lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on a terminal (a rule where the first column changes), tab-separated lines elsewhere.
+
+    Words come from files: control characters in them are shown, not obeyed.
+    """
+    clean = [[cell.translate(_CONTROL) for cell in row] for row in rows]
+    if not _is_terminal():
+        for row in (columns, *clean):
+            click.echo("\t".join(row))
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for number, column in enumerate(columns):
+        numeric = all(row[number].strip("-.%0123456789") == "" for row in clean)
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=numeric)
+    for row, following in zip(clean, [*clean[1:], None], strict=True):
+        changes = following is not None and following[0] != row[0]
+        table.add_row(*(Text(cell) for cell in row), end_section=changes)
+    Console().print(table)

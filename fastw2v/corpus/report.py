@@ -1,0 +1,103 @@
+"""What a run of `preprocess` read, kept and left out; every token is accounted for."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class PreprocessReport:
+    """Counts of one token store; all but `seconds` stand in its manifest too.
+
+    tokens_read = tokens_kept + tokens_below_min_count + tokens_beyond_max_vocab +
+    tokens_outside_vocabulary + tokens_stopwords + tokens_in_short_lines.
+
+    Attributes:
+        files, skipped_files: read; passed over in directories (empty or binary).
+        text_bytes: bytes of text, after unpacking.
+        tokens_outside_vocabulary: only with a reused vocabulary.
+        different_tokens: before the vocabulary was pruned.
+        sentences: stored sequences (a line is one, unless it is split or nothing of it is kept).
+        seconds: wall-clock of this call.
+    """
+
+    files: int = 0
+    skipped_files: int = 0
+    text_bytes: int = 0
+    lines: int = 0
+    empty_lines: int = 0
+    short_lines: int = 0
+    split_lines: int = 0
+    crlf_lines: int = 0
+    byte_order_marks: int = 0
+    nul_bytes: int = 0
+    undecodable_bytes: int = 0
+    tokens_read: int = 0
+    tokens_kept: int = 0
+    tokens_below_min_count: int = 0
+    tokens_beyond_max_vocab: int = 0
+    tokens_outside_vocabulary: int = 0
+    tokens_stopwords: int = 0
+    tokens_in_short_lines: int = 0
+    different_tokens: int = 0
+    vocabulary_size: int = 0
+    sentences: int = 0
+    seconds: float = 0.0
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every token read is accounted for."""
+        return self.tokens_read == (
+            self.tokens_kept
+            + self.tokens_below_min_count
+            + self.tokens_beyond_max_vocab
+            + self.tokens_outside_vocabulary
+            + self.tokens_stopwords
+            + self.tokens_in_short_lines
+        )
+
+    def as_manifest(self) -> dict[str, int]:
+        """The counts without the time."""
+        values = dataclasses.asdict(self)
+        del values["seconds"]
+        return values
+
+    def rows(self) -> list[tuple[str, int, str]]:
+        """(label, number, remark) for people; the rows that are always of interest, and the others
+        where they are not zero."""
+        return [
+            (label, value, self._share(name, value))
+            for name, label, always in _ROWS
+            if (value := getattr(self, name)) or always
+        ]
+
+    def _share(self, name: str, value: Any) -> str:
+        if not name.startswith("tokens_") or name == "tokens_read" or not self.tokens_read:
+            return ""
+        return f"{100 * value / self.tokens_read:.2f} %"
+
+
+_ROWS = (
+    ("files", "files read", False),
+    ("skipped_files", "files passed over (empty or binary)", False),
+    ("text_bytes", "bytes of text", False),
+    ("lines", "lines", True),
+    ("empty_lines", "empty lines", False),
+    ("short_lines", "short lines, dropped", False),
+    ("split_lines", "long lines, split", False),
+    ("crlf_lines", "CRLF line ends", False),
+    ("byte_order_marks", "byte-order marks, removed", False),
+    ("nul_bytes", "NUL bytes, made spaces", False),
+    ("undecodable_bytes", "undecodable bytes", True),
+    ("tokens_read", "tokens read", True),
+    ("tokens_kept", "  kept", True),
+    ("tokens_below_min_count", "  below min-count", True),
+    ("tokens_beyond_max_vocab", "  beyond max-vocab", False),
+    ("tokens_outside_vocabulary", "  not in the vocabulary", False),
+    ("tokens_stopwords", "  stop words", True),
+    ("tokens_in_short_lines", "  in short lines", True),
+    ("different_tokens", "different tokens", True),
+    ("vocabulary_size", "vocabulary", True),
+    ("sentences", "sentences stored", True),
+)

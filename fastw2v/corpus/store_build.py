@@ -1,0 +1,290 @@
+"""A token store in the making: its plan, its finished units, its vocabulary, its manifest."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from fastw2v import storage
+from fastw2v.corpus.report import PreprocessReport
+from fastw2v.corpus.settings import Settings
+from fastw2v.corpus.shards import Segment
+from fastw2v.corpus.token_store import (
+    FORMAT,
+    FORMAT_VERSION,
+    MANIFEST,
+    PLAN,
+    TOKENS,
+    UNFINISHED,
+    VOCABULARY,
+    is_store,
+    is_unfinished_store,
+)
+from fastw2v.corpus.units import encode_result_path, spool_result_path, table_paths
+from fastw2v.corpus.vocabulary import Vocabulary, merge_counts
+from fastw2v.errors import DataError, FastW2VError, ResourceError, UsageError
+
+_LOCK = "lock"
+
+
+def claim_output(output: Path, plan: dict[str, Any], *, force: bool) -> bool:
+    """Make sure that a store may be built at `output`; whether an unfinished one is continued.
+
+    Raises:
+        UsageError: something is there that may not be replaced.
+    """
+    if is_store(output):
+        if not force:
+            if (output / UNFINISHED).exists():  # killed between the manifest and the cleaning up
+                storage.remove_directory(output / UNFINISHED)
+            raise UsageError(
+                f"{output}: a token store is there already; use it, choose another --output, "
+                "or replace it with --force"
+            )
+        storage.remove_directory(output)
+    elif is_unfinished_store(output):
+        with storage.exclusive_lock(output / UNFINISHED / _LOCK):
+            found = storage.read_json(output / UNFINISHED / PLAN)
+        different = _difference(found, plan)
+        if not different and plan["source"] == "text":
+            return True
+        if not force:
+            raise UsageError(
+                f"{output}: an unfinished token store of {different or 'tokens'}; run the same "
+                "command to go on, or start anew with --force"
+            )
+        storage.remove_directory(output)
+    elif output.is_symlink() or (output.exists() and not _only_begun(output)):
+        raise UsageError(
+            f"{output}: exists and is not a token store, so it is not replaced; "
+            "choose another --output"
+        )
+    return False
+
+
+def _only_begun(output: Path) -> bool:
+    """An empty directory, or one whose plan was never written."""
+    if not output.is_dir():
+        return False
+    names = {path.name for path in output.iterdir()}
+    if names == {UNFINISHED} and (output / UNFINISHED).is_dir():
+        inside = {path.name for path in (output / UNFINISHED).iterdir()}
+        return all(name == _LOCK or name.startswith(f".{PLAN}.") for name in inside)
+    return not names
+
+
+def _difference(found: dict[str, Any], plan: dict[str, Any]) -> str:
+    """What is not the same in two plans, "" where they are equal."""
+    settings, wanted = found.get("settings", {}), plan["settings"]
+    names = [name for name in wanted if settings.get(name) != wanted[name]]
+    if names:
+        return "other options (" + ", ".join(names) + ")"
+    same = all(found.get(key) == plan[key] for key in plan)
+    return "" if same else "other input"
+
+
+@contextlib.contextmanager
+def discard_on_failure(output: Path, *, keep_unfinished: bool) -> Iterator[None]:
+    """Remove the unfinished store when the run fails for a reason that the same call would meet
+    again; with `keep_unfinished`, leave it there when the run can go on (full disk, Ctrl-C)."""
+    try:
+        yield
+    except BaseException as error:
+        hopeless = isinstance(error, FastW2VError) and not isinstance(error, ResourceError)
+        if hopeless or not keep_unfinished:
+            storage.remove_directory(output)
+        raise
+
+
+class StoreBuild:
+    """The state of one build.
+
+    Attributes:
+        spooled: results of the units that are spooled, by unit.
+        encoded: manifest entries of the parts that are written, by unit.
+    """
+
+    def __init__(self, output: Path, settings: Settings, plan: dict[str, Any]) -> None:
+        self._output = output
+        self._work = output / UNFINISHED
+        self._settings = settings
+        self._plan = plan
+        self.spooled: dict[int, dict[str, Any]] = {}
+        self.encoded: dict[int, dict[str, Any]] = {}
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps other processes away from the output.
+
+        Raises:
+            UsageError: another process builds this store.
+        """
+        return storage.exclusive_lock(self._work / _LOCK)
+
+    def begin(self) -> None:
+        """Write the plan, and remove what a killed run left half-written."""
+        for directory in (self._output, self._work, self._output / TOKENS):
+            storage.remove_leftovers(directory)
+        if not (self._work / PLAN).exists():
+            header = {"format": FORMAT, "version": FORMAT_VERSION}
+            storage.write_json(self._work / PLAN, {**header, **self._plan})
+
+    def check_finished_units(self, units: list[list[Segment]]) -> None:
+        """Take over the finished units of an earlier run.
+
+        Raises:
+            UsageError: the text of one has changed since.
+        """
+        for number, unit in enumerate(units):
+            path = spool_result_path(self._work, number)
+            if not path.exists():
+                continue
+            result = storage.read_json(path)
+            for segment, entry in zip(unit, result["inputs"], strict=True):
+                now = storage.sha256_of(segment.path, segment.start, segment.end)
+                if now != entry["sha256"]:
+                    raise UsageError(
+                        f"{segment.path}: has changed since the unfinished store {self._output} "
+                        "was begun; start anew with --force"
+                    )
+            self.spooled[number] = result
+            self._take_over_part(number)
+
+    def _take_over_part(self, number: int) -> None:
+        path = encode_result_path(self._work, number)
+        if not path.exists():
+            return
+        entry = storage.read_json(path)
+        part = self._output / entry["file"]
+        if part.is_file() and storage.sha256_of(part) == entry["sha256"]:
+            self.encoded[number] = entry
+
+    def num_open_units(self, units: int) -> int:
+        """How many units have something left to do."""
+        return units - len(self.encoded)
+
+    def name_of(self, unit: int) -> str:
+        """What messages call a unit."""
+        names = [entry["name"] for entry in self.spooled[unit]["inputs"]]
+        return ", ".join(names[:3]) or "the tokens"
+
+    def spooled_tokens(self) -> list[int]:
+        """Tokens of each spool."""
+        return [
+            stats.get("tokens_read", 0)
+            - stats.get("tokens_stopwords", 0)
+            - stats.get("tokens_in_short_lines", 0)
+            for stats in (self.spooled[unit]["stats"] for unit in sorted(self.spooled))
+        ]
+
+    def make_vocabulary(self) -> dict[str, int]:
+        """Merge the counts of all units, write vocabulary.parquet; the counts for the report.
+
+        Raises:
+            UsageError: fewer than two words remain, or no token is in a reused vocabulary.
+        """
+        config, vocabulary = self._settings.config, self._settings.vocabulary
+        merged = merge_counts(
+            table_paths(self._work, unit, table)[1]
+            for unit in sorted(self.spooled)
+            for table in range(self.spooled[unit]["tables"])
+        )
+        total = pc.sum(merged["count"]).as_py() or 0
+        counted = {"different_tokens": merged.num_rows}
+        if vocabulary is None:
+            frequent = merged.filter(pc.greater_equal(merged["count"], config.min_count))
+            counts = dict(
+                zip(frequent["token"].to_pylist(), frequent["count"].to_pylist(), strict=True)
+            )
+            vocabulary = Vocabulary.from_counts(counts, config.min_count, config.max_vocab)
+            if len(vocabulary) < 2:
+                raise UsageError(_too_small(len(vocabulary), merged["count"], config.min_count))
+            frequent_total = sum(counts.values())
+            counted["tokens_below_min_count"] = total - frequent_total
+            counted["tokens_beyond_max_vocab"] = frequent_total - vocabulary.total
+        vocabulary.save(self._output / VOCABULARY)
+        counted["vocabulary_size"] = len(vocabulary)
+        return counted
+
+    def report(
+        self, counted: dict[str, int], *, files: int, skipped_files: int
+    ) -> PreprocessReport:
+        """Add up the units.
+
+        Raises:
+            UsageError: no token at all was kept.
+            DataError: the numbers do not balance: the unfinished store is damaged.
+        """
+        stats: Counter[str] = Counter(counted)
+        for result in self.spooled.values():
+            stats.update(result["stats"])
+        kept = sum(entry["tokens"] for entry in self.encoded.values())
+        spooled = sum(self.spooled_tokens())
+        if self._settings.vocabulary is not None:
+            stats["tokens_outside_vocabulary"] = spooled - kept
+            if not kept:
+                raise UsageError(
+                    f"none of the {spooled} tokens is in the vocabulary "
+                    f"{self._settings.for_manifest['vocabulary']['name']}"
+                )
+        report = PreprocessReport(
+            files=files,
+            skipped_files=skipped_files,
+            tokens_kept=kept,
+            sentences=sum(entry["sentences"] for entry in self.encoded.values()),
+            **stats,
+        )
+        if not report.balanced:
+            raise DataError(f"{self._output}: its counts do not balance; start anew with --force")
+        return report
+
+    def finish(self, report: PreprocessReport) -> None:
+        """Write the manifest: from then on the store is whole."""
+        path = self._output / VOCABULARY
+        vocabulary = Vocabulary.load(path)
+        inputs = [
+            {**entry, "part": unit}
+            for unit in sorted(self.spooled)
+            for entry in self.spooled[unit]["inputs"]
+        ]
+        manifest = {
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "source": self._plan["source"],
+            "settings": self._plan["settings"],
+            "layout": self._plan["layout"],
+            "vocabulary": {
+                "file": VOCABULARY,
+                "size": len(vocabulary),
+                "total": vocabulary.total,
+                "hash": vocabulary.hash,
+                "bytes": path.stat().st_size,
+                "sha256": storage.sha256_of(path),
+            },
+            "sentences": report.sentences,
+            "tokens": report.tokens_kept,
+            "report": report.as_manifest(),
+            "parts": [self.encoded[unit] for unit in sorted(self.encoded)],
+            "inputs": inputs,
+        }
+        storage.write_json(self._output / MANIFEST, manifest)
+
+    def clean_up(self) -> None:
+        """Remove the traces of the work."""
+        storage.remove_directory(self._work)
+
+
+def _too_small(size: int, counts: Any, min_count: int) -> str:
+    """Why the vocabulary is too small, and which --min-count would help."""
+    if len(counts) < 2:
+        return f"the text has {len(counts)} different words; a vocabulary needs at least two"
+    second = pc.top_k_unstable(counts, 2)  # indices of the two largest
+    helps = counts[second[1].as_py()].as_py()
+    return (
+        f"only {size} of {len(counts)} different words occur {min_count} times or more; "
+        f"--min-count {helps} or less would keep at least two"
+    )

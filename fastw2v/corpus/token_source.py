@@ -1,0 +1,117 @@
+"""Tokens that someone already has: an iterable of token lists, or (ids, offsets) arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastw2v import storage
+from fastw2v.corpus.sequences import TokenCodes
+from fastw2v.corpus.units import UnitSettings, spool_codes, spool_result_path
+from fastw2v.errors import UsageError
+
+BATCH_TOKENS = 1_000_000
+
+Progress = Callable[[int], None]
+
+
+class TokenLists:
+    """Sentences as lists of strings; the iterable is consumed once."""
+
+    total_bytes = 0  # not known before the end
+
+    def __init__(self, sentences: Iterable[Any]) -> None:
+        self._sentences = sentences
+
+    def batches(self, tokens: TokenCodes, progress: Progress) -> Iterator[np.ndarray]:
+        """Codes (`fastw2v.corpus.sequences`), every sentence a line.
+
+        Raises:
+            UsageError: a sentence that is not a sequence of strings that are not empty.
+        """
+        batch: list[int] = []
+        for number, sentence in enumerate(self._sentences):
+            if isinstance(sentence, (str, bytes)) or not isinstance(sentence, Iterable):
+                raise UsageError(
+                    f"sentence {number}: expected a list of tokens, found {sentence!r:.60}"
+                )
+            batch.extend(map(tokens.__getitem__, sentence))
+            batch.append(0)
+            if len(batch) >= BATCH_TOKENS:
+                yield np.array(batch, dtype=np.int64)
+                progress(4 * len(batch))
+                batch.clear()
+        yield np.array(batch, dtype=np.int64)
+
+    @staticmethod
+    def forget(tokens: TokenCodes) -> Callable[[], None] | None:
+        """How to start a new table of local ids."""
+        return tokens.forget
+
+
+class TokenArrays:
+    """`ids` int (n,), rows of the list `tokens`; sentence k is ids[offsets[k]:offsets[k + 1]]."""
+
+    def __init__(self, ids: Any, offsets: Any, tokens: Sequence[str]) -> None:
+        self._ids = _integers("ids", ids)
+        self._offsets = _integers("offsets", offsets)
+        self._tokens = list(tokens)
+        self._check()
+        self.total_bytes = 4 * len(self._ids)
+
+    def _check(self) -> None:
+        offsets = self._offsets
+        if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(self._ids):
+            raise UsageError(f"offsets must begin with 0 and end with len(ids) = {len(self._ids)}")
+        if (np.diff(offsets) < 0).any():
+            raise UsageError("offsets must not decrease")
+        if len(self._ids) and not 0 <= int(self._ids.min()) <= int(self._ids.max()) < len(
+            self._tokens
+        ):
+            raise UsageError(f"ids must be rows of tokens, 0..{len(self._tokens) - 1}")
+
+    def batches(self, tokens: TokenCodes, progress: Progress) -> Iterator[np.ndarray]:
+        """Codes (`fastw2v.corpus.sequences`), every sentence a line."""
+        code_of = np.array([tokens[token] for token in self._tokens], dtype=np.int64)
+        offsets, first = self._offsets, 0
+        while first < len(offsets) - 1:
+            limit = int(offsets[first]) + BATCH_TOKENS
+            last = max(first + 1, int(np.searchsorted(offsets, limit, side="right")) - 1)
+            start, end = int(offsets[first]), int(offsets[last])
+            lengths = np.diff(offsets[first : last + 1])
+            codes = np.zeros(end - start + len(lengths), dtype=np.int64)
+            sentence = np.repeat(np.arange(len(lengths)), lengths)
+            codes[np.arange(end - start) + sentence] = code_of[self._ids[start:end]]
+            yield codes
+            progress(4 * (end - start))
+            first = last
+
+    @staticmethod
+    def forget(tokens: TokenCodes) -> None:
+        """The table of local ids is the list of tokens and stays."""
+        return
+
+
+def _integers(name: str, values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
+        raise UsageError(
+            f"{name} must be a one-dimensional array of integers, found {array.dtype} of shape "
+            f"{array.shape}"
+        )
+    return array
+
+
+def spool_tokens(
+    settings: UnitSettings, source: TokenLists | TokenArrays, progress: Progress
+) -> dict[str, Any]:
+    """Spool a token source as unit 0; the result is that of a text unit, without inputs."""
+    tokens = TokenCodes(settings.stopwords)
+    sequencer = settings.sequencer()
+    batches = source.batches(tokens, progress)
+    tables = spool_codes(settings, 0, batches, tokens, sequencer, source.forget(tokens))
+    result = {"inputs": [], "stats": dict(sequencer.stats), "tables": tables}
+    storage.write_json(spool_result_path(settings.work, 0), result)
+    return result

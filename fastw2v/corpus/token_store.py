@@ -1,0 +1,306 @@
+"""The token store: sentences as vocabulary ids in Parquet. Only this module knows the format.
+
+STORE/
+  manifest.json               written last: without it the store is unfinished
+  vocabulary.parquet          token, count; the row is the id
+  tokens/part-00000.parquet   tokens: list<int32>, one row a sentence
+  unfinished/                 only while `preprocess` is at work
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fastw2v import storage
+from fastw2v.corpus.config import Layout
+from fastw2v.corpus.vocabulary import PARQUET_ERRORS, PARQUET_OPTIONS, Vocabulary
+from fastw2v.errors import DataError, UsageError
+
+FORMAT = "fastw2v token store"
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+VOCABULARY = "vocabulary.parquet"
+TOKENS = "tokens"
+UNFINISHED = "unfinished"
+PLAN = "plan.json"
+
+_HASH_KEY = b"fastw2v.vocabulary"
+
+
+def part_name(number: int) -> str:
+    """`tokens/part-00000.parquet` for part 0."""
+    return f"{TOKENS}/part-{number:05d}.parquet"
+
+
+def is_store(path: Path) -> bool:
+    """Whether `path` is a directory that carries a token store's manifest."""
+    return _has_format(path / MANIFEST)
+
+
+def is_unfinished_store(path: Path) -> bool:
+    """Whether `path` is a token store that `preprocess` has begun and not finished."""
+    return not is_store(path) and _has_format(path / UNFINISHED / PLAN)
+
+
+def _has_format(path: Path) -> bool:
+    try:
+        return path.is_file() and storage.read_json(path).get("format") == FORMAT
+    except (DataError, OSError):
+        return False
+
+
+class TokenPartWriter:
+    """Writes one part. Use as a context manager around the temporary file of an atomic write.
+
+    Row groups end with the sentence that brings them to `row_group_tokens` tokens, whatever the
+    sizes in which the sentences arrive.
+    """
+
+    def __init__(
+        self, path: Path, vocabulary_hash: str, row_group_tokens: int = Layout.row_group_tokens
+    ) -> None:
+        element = pa.field("element", pa.int32(), nullable=False)
+        field = pa.field("tokens", pa.list_(element), nullable=False)
+        self._schema = pa.schema([field], metadata={_HASH_KEY: vocabulary_hash.encode()})
+        self._writer = pq.ParquetWriter(path, self._schema, **PARQUET_OPTIONS)
+        self._row_group_tokens = row_group_tokens
+        self._ids: list[np.ndarray] = []
+        self._lengths: list[np.ndarray] = []
+        self._pending = 0
+        self.row_groups: list[dict[str, int]] = []
+
+    def add(self, ids: np.ndarray, lengths: np.ndarray) -> None:
+        """Append sentences: `ids` int (n,) one after another, `lengths` int (m,) > 0, sum n."""
+        ends = np.cumsum(lengths)
+        start_token = start_sentence = 0
+        while len(ids) - start_token + self._pending >= self._row_group_tokens:
+            wanted = start_token + self._row_group_tokens - self._pending
+            sentence = int(np.searchsorted(ends, wanted)) + 1
+            token = int(ends[sentence - 1])
+            self._keep(ids[start_token:token], lengths[start_sentence:sentence])
+            self._flush()
+            start_token, start_sentence = token, sentence
+        self._keep(ids[start_token:], lengths[start_sentence:])
+
+    def _keep(self, ids: np.ndarray, lengths: np.ndarray) -> None:
+        if len(ids):
+            self._ids.append(ids.astype(np.int32))
+            self._lengths.append(lengths.astype(np.int64))
+            self._pending += len(ids)
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate(self._lengths))])
+        ids = pa.array(np.concatenate(self._ids))
+        rows = pa.ListArray.from_arrays(
+            pa.array(offsets.astype(np.int32)), ids, type=self._schema.field("tokens").type
+        )
+        table = pa.table([rows], schema=self._schema)
+        self._writer.write_table(table, row_group_size=len(rows))
+        self.row_groups.append({"sentences": len(rows), "tokens": self._pending})
+        self._ids, self._lengths, self._pending = [], [], 0
+
+    def __enter__(self) -> TokenPartWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self._flush()
+        finally:
+            self._writer.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenPart:
+    """One open part: `path` for messages, the Parquet footer, read once."""
+
+    path: Path
+    metadata: Any
+
+    @classmethod
+    def open(cls, path: Path) -> TokenPart:
+        """Read the footer.
+
+        Raises:
+            DataError: not a Parquet file of `tokens: list<int32>`.
+        """
+        try:
+            with pq.ParquetFile(path) as file:
+                part = cls(path, file.metadata)
+                column = file.schema_arrow.field("tokens").type
+        except PARQUET_ERRORS as error:
+            raise DataError(f"{path}: not a readable part of a token store ({error})") from error
+        if not pa.types.is_list(column) or column.value_type != pa.int32():
+            raise DataError(f"{path}: expected a column tokens: list<int32>, found {column}")
+        return part
+
+    @property
+    def vocabulary_hash(self) -> str:
+        """The vocabulary that the ids belong to, "" where the part does not say."""
+        return ((self.metadata.metadata or {}).get(_HASH_KEY) or b"").decode("ascii", "replace")
+
+    def read(self, row_group: int, id_limit: int) -> tuple[np.ndarray, np.ndarray]:
+        """One row group: ids int32 (n,), offsets int64 (m + 1,) starting at 0.
+
+        Raises:
+            DataError: damaged (page checksums are verified), nulls, an id not in 0..id_limit - 1.
+        """
+        try:
+            # A file of its own for each call: ParquetFile must not be shared between threads.
+            with pq.ParquetFile(
+                self.path, metadata=self.metadata, page_checksum_verification=True
+            ) as file:
+                table = file.read_row_group(row_group, columns=["tokens"], use_threads=False)
+            column = table["tokens"].combine_chunks()
+            rows = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+            offsets = rows.offsets.to_numpy().astype(np.int64)
+            values = rows.values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
+            if rows.null_count or values.null_count:
+                raise ValueError("it has nulls")
+            ids = values.to_numpy()
+        except PARQUET_ERRORS as error:
+            raise DataError(f"{self.path}: row group {row_group} is damaged ({error})") from error
+        if len(ids) and (ids.min() < 0 or ids.max() >= id_limit):
+            raise DataError(
+                f"{self.path}: row group {row_group} has ids outside 0..{id_limit - 1}; "
+                "the file is damaged or of another store"
+            )
+        return ids, offsets - offsets[0]
+
+
+class TokenStore:
+    """A finished token store, open for reading; `read_row_group` may be called from any thread.
+
+    Attributes:
+        path: its directory.
+        manifest: the content of manifest.json.
+        vocabulary: row = id.
+        num_tokens, num_sentences, num_row_groups: over all parts.
+        row_group_tokens: int64 (num_row_groups,), tokens of each row group, parts in order.
+    """
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.vocabulary = Vocabulary.load(path / VOCABULARY)
+        groups = [group for part in manifest["parts"] for group in part["row_groups"]]
+        self.row_group_tokens = np.array([group["tokens"] for group in groups], dtype=np.int64)
+        self.num_row_groups = len(groups)
+        self.num_tokens = int(self.row_group_tokens.sum())
+        self.num_sentences = sum(group["sentences"] for group in groups)
+        self._groups_before = np.cumsum([0] + [len(p["row_groups"]) for p in manifest["parts"]])
+        self._parts = [_open_part(path, entry, self.vocabulary.hash) for entry in manifest["parts"]]
+
+    @classmethod
+    def open(cls, path: str | Path) -> TokenStore:
+        """Open the store at `path` and check that its parts are those of the manifest.
+
+        Raises:
+            UsageError: missing, not a token store, or not finished.
+            DataError: the manifest is damaged, or the files are not those that it lists.
+        """
+        path = Path(path)
+        if not path.exists():
+            raise UsageError(
+                f"{path}: no such token store; make one with: fastw2v preprocess TEXT "
+                f"--output {path}"
+            )
+        if is_unfinished_store(path):
+            raise UsageError(
+                f"{path}: an unfinished token store; run the same fastw2v preprocess command "
+                "again to finish it"
+            )
+        if not (path / MANIFEST).is_file():
+            raise UsageError(f"{path}: not a token store (it has no {MANIFEST})")
+        manifest = storage.read_json(path / MANIFEST)
+        if manifest.get("format") != FORMAT or manifest.get("version") != FORMAT_VERSION:
+            raise DataError(f"{path}: not a fastw2v token store of version {FORMAT_VERSION}")
+        _check_manifest(path / MANIFEST, manifest)
+        store = cls(path, manifest)
+        if store.vocabulary.hash != manifest["vocabulary"]["hash"]:
+            raise DataError(f"{path / VOCABULARY}: not the vocabulary that the manifest names")
+        return store
+
+    def read_row_group(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Row group `index`: ids int32 (n,), all < len(vocabulary); offsets int64 (m + 1,) from 0.
+
+        Raises:
+            IndexError: no such row group.
+            DataError: the file is damaged; names it.
+        """
+        if not 0 <= index < self.num_row_groups:
+            raise IndexError(f"row group {index} of {self.num_row_groups}")
+        number = int(np.searchsorted(self._groups_before, index, side="right")) - 1
+        part, group = self._parts[number], index - int(self._groups_before[number])
+        ids, offsets = part.read(group, len(self.vocabulary))
+        entry = self.manifest["parts"][number]["row_groups"][group]
+        if len(ids) != entry["tokens"] or len(offsets) - 1 != entry["sentences"]:
+            raise DataError(f"{part.path}: row group {group} is not as the manifest says")
+        return ids, offsets
+
+    def verify(self) -> None:
+        """Read every file and compare its SHA-256 with the manifest.
+
+        Raises:
+            DataError: a file differs; names it.
+        """
+        for entry in [self.manifest["vocabulary"], *self.manifest["parts"]]:
+            if storage.sha256_of(self.path / entry["file"]) != entry["sha256"]:
+                raise DataError(f"{self.path / entry['file']}: does not match its SHA-256")
+
+
+def _check_manifest(path: Path, manifest: dict[str, Any]) -> None:
+    """Prove the shape of the manifest once, so that the rest may rely on it."""
+    try:
+        files = [manifest["vocabulary"], *manifest["parts"]]
+        numbers = [entry["bytes"] for entry in files]
+        for part in manifest["parts"]:
+            for group in part["row_groups"]:
+                numbers += [group["sentences"], group["tokens"]]
+        texts = [entry[key] for entry in files for key in ("file", "sha256")]
+        texts.append(manifest["vocabulary"]["hash"])
+        expected = [VOCABULARY, *(part_name(n) for n in range(len(files) - 1))]
+        sound = (
+            all(type(number) is int and number >= 0 for number in numbers)
+            and all(isinstance(text, str) for text in texts)
+            and [entry["file"] for entry in files] == expected
+            and isinstance(manifest["inputs"], list)
+            and isinstance(manifest["settings"], dict)
+            and isinstance(manifest["report"], dict)
+        )
+    except (KeyError, TypeError, AttributeError):
+        sound = False
+    if not sound:
+        raise DataError(f"{path}: damaged; make the store anew (fastw2v preprocess --force)")
+
+
+def _open_part(store: Path, entry: dict[str, Any], vocabulary_hash: str) -> TokenPart:
+    """Open a part and compare it with its entry in the manifest."""
+    path = store / entry["file"]
+    if not path.is_file():
+        raise DataError(f"{path}: missing, but the manifest lists it")
+    size = path.stat().st_size
+    if size != entry["bytes"]:
+        raise DataError(f"{path}: {size} bytes, but the manifest says {entry['bytes']}; truncated?")
+    part = TokenPart.open(path)
+    groups = entry["row_groups"]
+    found = [part.metadata.row_group(g).num_rows for g in range(part.metadata.num_row_groups)]
+    if found != [group["sentences"] for group in groups]:
+        raise DataError(f"{path}: its row groups are not those of the manifest")
+    if part.vocabulary_hash != vocabulary_hash:
+        raise DataError(f"{path}: its ids belong to another vocabulary")
+    return part

@@ -1,0 +1,288 @@
+"""The two jobs on a unit of work, run in this process or in a worker.
+
+*spool* turns a source into sequences of local ids (with the words and their counts beside them);
+*encode* turns those into the part of the store, when the vocabulary is known. A spool consists of
+one or more tables, each with local ids of its own, so that memory stays bounded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fastw2v import storage
+from fastw2v.corpus.config import Layout
+from fastw2v.corpus.sequences import ChunkCodes, Sequencer, TokenCodes
+from fastw2v.corpus.shards import BYTE_ORDER_MARK, Segment, SegmentReader
+from fastw2v.corpus.token_store import UNFINISHED, VOCABULARY, TokenPart, TokenPartWriter, part_name
+from fastw2v.corpus.tokenizer import Tokenizer, UndecodableBytes, valid_utf8
+from fastw2v.corpus.vocabulary import Vocabulary, load_counted_tokens, save_counts
+from fastw2v.errors import DataError
+
+Progress = Callable[[int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitSettings:
+    """All that a job needs to know beside its unit; travels to the workers as JSON."""
+
+    store: str
+    stopwords: tuple[str, ...] = ()
+    tokenizer: str = "words"
+    lowercase: bool = True
+    strip_accents: bool = False
+    errors: str = "replace"
+    min_sequence_length: int = 1
+    max_sequence_length: int = 10000
+    layout: Layout = dataclasses.field(default_factory=Layout)
+
+    @property
+    def work(self) -> Path:
+        """The directory of the unfinished work."""
+        return Path(self.store) / UNFINISHED
+
+    def sequencer(self) -> Sequencer:
+        """A sequencer of these settings."""
+        return Sequencer(
+            len(self.stopwords) + 1, self.min_sequence_length, self.max_sequence_length
+        )
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> UnitSettings:
+        """What `dataclasses.asdict` made."""
+        stopwords, layout = tuple(values["stopwords"]), Layout(**values["layout"])
+        return cls(**{**values, "stopwords": stopwords, "layout": layout})
+
+
+def spool_result_path(work: Path, unit: int) -> Path:
+    """Written when a unit is spooled: what was read, and what was counted."""
+    return work / f"spool-{unit:05d}.json"
+
+
+def encode_result_path(work: Path, unit: int) -> Path:
+    """Written when a unit's part is in the store: its entry in the manifest."""
+    return work / f"part-{unit:05d}.json"
+
+
+def table_paths(work: Path, unit: int, table: int) -> tuple[Path, Path]:
+    """Sequences and word counts of one table of a spool."""
+    stem = f"{unit:05d}-{table:03d}"
+    return work / f"sequences-{stem}.parquet", work / f"counts-{stem}.parquet"
+
+
+class Spool:
+    """Writes the spool of one unit, table by table."""
+
+    def __init__(self, work: Path, unit: int, layout: Layout) -> None:
+        self._work, self._unit, self._layout = work, unit, layout
+        self.tables = 0
+        self._pending: list[np.ndarray] = []
+        self._pending_ids = 0
+        self._counts = np.zeros(0, dtype=np.int64)
+
+    @contextlib.contextmanager
+    def table(self) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
+        """A new table: gives `add(local_ids, lengths)`; call `finish_table` after it."""
+        path, _ = table_paths(self._work, self._unit, self.tables)
+        with (
+            storage.atomic_file(path) as temporary,
+            TokenPartWriter(temporary, "", self._layout.row_group_tokens) as writer,
+        ):
+
+            def add(ids: np.ndarray, lengths: np.ndarray) -> None:
+                writer.add(ids, lengths)
+                self._pending.append(ids)
+                self._pending_ids += len(ids)
+                if self._pending_ids > max(4_000_000, len(self._counts)):
+                    self._count(0)
+
+            yield add
+
+    def finish_table(self, words: Sequence[str]) -> None:
+        """Write the counts of the table; `words` in the order of their local ids."""
+        self._count(len(words))
+        _, path = table_paths(self._work, self._unit, self.tables)
+        save_counts(path, words, self._counts)
+        self._counts = np.zeros(0, dtype=np.int64)
+        self.tables += 1
+
+    def _count(self, num_words: int) -> None:
+        ids = np.concatenate([np.zeros(0, dtype=np.int64), *self._pending])
+        counts = np.bincount(ids, minlength=max(num_words, len(self._counts)))
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
+        self._pending, self._pending_ids = [], 0
+
+
+def spool_codes(
+    settings: UnitSettings,
+    unit: int,
+    batches: Iterator[np.ndarray],
+    tokens: TokenCodes,
+    sequencer: Sequencer,
+    forget: Callable[[], None] | None,
+) -> int:
+    """Spool a stream of code batches; returns the number of tables.
+
+    `batches` makes its codes with `tokens`. When these become too many for memory, `forget` is
+    called between two batches (it must make `tokens` forget), and a new table begins.
+    """
+    spool = Spool(settings.work, unit, settings.layout)
+    more = True
+    while more:
+        more = False
+        with spool.table() as add:
+            for codes in batches:
+                add(*sequencer.feed(codes))
+                if forget and tokens.num_words > settings.layout.local_tokens:
+                    more = True
+                    break
+        words = tokens.words()
+        spool.finish_table(words)
+        if more and forget:
+            open_words = [words[local_id] for local_id in sequencer.open_ids().tolist()]
+            forget()
+            sequencer.renumber([tokens[word] - tokens.first_word for word in open_words])
+    return spool.tables
+
+
+class _TextUnit:
+    """Spools the text of one unit."""
+
+    def __init__(self, settings: UnitSettings, unit: int, progress: Progress) -> None:
+        self._settings = settings
+        self._unit = unit
+        tokenizer = Tokenizer(settings.tokenizer, settings.lowercase, settings.strip_accents)
+        self._tokens = TokenCodes(settings.stopwords)
+        self._chunks = ChunkCodes(tokenizer, self._tokens)
+        self._sequencer = settings.sequencer()
+        self._progress = progress
+
+    def run(self, segments: list[Segment]) -> dict[str, Any]:
+        """Read the segments to their end; the unit's result."""
+        inputs: list[dict[str, Any]] = []
+        batches = (self._chunks.codes_of(block) for block in self._blocks(segments, inputs))
+        tables = spool_codes(
+            self._settings, self._unit, batches, self._tokens, self._sequencer, self._forget
+        )
+        return {"inputs": inputs, "stats": dict(self._sequencer.stats), "tables": tables}
+
+    def _forget(self) -> None:
+        self._chunks.forget()
+        self._tokens.forget()
+
+    def _blocks(self, segments: list[Segment], inputs: list[dict[str, Any]]) -> Iterator[bytes]:
+        """Blocks of clean UTF-8; each file's last line is ended."""
+        stats = self._sequencer.stats
+        for segment in segments:
+            reader = SegmentReader(segment, self._settings.layout.block_bytes, self._progress)
+            last = b"\n"
+            for offset, block in reader.blocks():
+                stats["text_bytes"] += len(block)
+                last = block[-1:]
+                yield self._clean(segment, offset, block)
+            if last != b"\n":
+                yield b"\n"
+            inputs.append(
+                {
+                    "name": segment.name,
+                    "start": segment.start,
+                    "end": segment.end,
+                    "sha256": reader.sha256,
+                }
+            )
+
+    def _clean(self, segment: Segment, offset: int, block: bytes) -> bytes:
+        stats = self._sequencer.stats
+        removed = 0
+        if offset == 0 and block.startswith(BYTE_ORDER_MARK):
+            stats["byte_order_marks"] += 1
+            removed = len(BYTE_ORDER_MARK)
+            block = block[removed:]
+        stats["nul_bytes"] += block.count(b"\0")
+        stats["crlf_lines"] += block.count(b"\r\n")
+        try:
+            block, undecodable = valid_utf8(block, self._settings.errors)
+        except UndecodableBytes as error:
+            where = offset + removed + error.position
+            unpacked = " of the unpacked text" if segment.compressed else ""
+            raise DataError(
+                f"{segment.path}: at byte {where}{unpacked}: {error}; use --errors replace or skip"
+            ) from None
+        stats["undecodable_bytes"] += undecodable
+        return block
+
+
+class UnitJobs:
+    """Runs jobs as they are sent to a worker: dicts with "task", "unit" and what the task needs."""
+
+    def __init__(self, settings: UnitSettings) -> None:
+        self._settings = settings
+        self._vocabulary: tuple[str, pa.Array] | None = None
+
+    def run(self, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
+        """Do one job; its result is on disk too, written last.
+
+        Raises:
+            DataError: the text or a file of the unfinished store is damaged.
+            ResourceError: the disk is full.
+        """
+        if job["task"] == "spool":
+            segments = [Segment.from_json(values) for values in job["segments"]]
+            result = _TextUnit(self._settings, job["unit"], progress).run(segments)
+            storage.write_json(spool_result_path(self._settings.work, job["unit"]), result)
+        else:
+            result = self._encode(job["unit"], job["tables"], progress)
+            storage.write_json(encode_result_path(self._settings.work, job["unit"]), result)
+        return result
+
+    def _encode(self, unit: int, tables: int, progress: Progress) -> dict[str, Any]:
+        """Write the part of a unit; `progress` gets the tokens done."""
+        store = Path(self._settings.store)
+        vocabulary_hash, vocabulary = self._load_vocabulary(store)
+        path = store / part_name(unit)
+        with storage.atomic_file(path) as temporary:
+            row_group_tokens = self._settings.layout.row_group_tokens
+            with TokenPartWriter(temporary, vocabulary_hash, row_group_tokens) as writer:
+                for table in range(tables):
+                    sequences, counts = table_paths(self._settings.work, unit, table)
+                    words = load_counted_tokens(counts)
+                    id_of = pc.index_in(words, value_set=vocabulary).fill_null(-1).to_numpy()
+                    _encode_table(sequences, id_of, writer, progress)
+            return {
+                "file": part_name(unit),
+                "sentences": sum(group["sentences"] for group in writer.row_groups),
+                "tokens": sum(group["tokens"] for group in writer.row_groups),
+                "bytes": temporary.stat().st_size,
+                "sha256": storage.sha256_of(temporary),
+                "row_groups": writer.row_groups,
+            }
+
+    def _load_vocabulary(self, store: Path) -> tuple[str, pa.Array]:
+        if self._vocabulary is None:
+            vocabulary = Vocabulary.load(store / VOCABULARY)
+            tokens = pa.array(vocabulary.tokens, pa.large_string())
+            self._vocabulary = vocabulary.hash, tokens
+        return self._vocabulary
+
+
+def _encode_table(
+    sequences: Path, id_of: np.ndarray, writer: TokenPartWriter, progress: Progress
+) -> None:
+    """Copy a table's sequences with vocabulary ids; -1 in `id_of` means: not in the vocabulary."""
+    part = TokenPart.open(sequences)
+    for row_group in range(part.metadata.num_row_groups):
+        local_ids, offsets = part.read(row_group, len(id_of))
+        ids = id_of[local_ids]
+        kept = ids >= 0
+        kept_before = np.concatenate([[0], np.cumsum(kept)])
+        lengths = np.diff(kept_before[offsets])
+        writer.add(ids[kept], lengths[lengths > 0])
+        progress(len(local_ids))

@@ -1,0 +1,142 @@
+"""From a batch of token ids to the stream that kernels train on: subsampling, windows, noise.
+
+All draws are counter-based (see `primitives.random_bits`): what is drawn for a token depends on
+the key of its row group and its place there, never on threads, blocks or what was drawn before.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastw2v.kernels.primitives import (
+    derive_key,
+    high_half,
+    kernel,
+    low_half,
+    random_bits,
+    scaled_draw,
+)
+
+SUBSAMPLE_STREAM, WINDOW_STREAM, NOISE_STREAM, SHUFFLE_STREAM = 1, 2, 3, 4
+
+
+class Stream(NamedTuple):
+    """The kept tokens of one row group, in training order; n of them.
+
+    token_ids: int32 (n,), vocabulary ids.
+    sentence_starts, sentence_ends: int32 (n,), for each token where its sentence begins and ends
+        (exclusive) in this stream.
+    word_positions: int64 (n + 1,), how many tokens of the row group, dropped ones included, come
+        before it; the last entry is the row group's length.
+    reaches: int32 (n,), how many tokens to each side are its context (before sentence ends cut it).
+    """
+
+    token_ids: Any
+    sentence_starts: Any
+    sentence_ends: Any
+    word_positions: Any
+    reaches: Any
+
+
+class Noise(NamedTuple):
+    """Walker's alias table of the noise distribution over V words.
+
+    thresholds: uint32 (V,), column v keeps v when 32 random bits are below it.
+    aliases: int32 (V,), the word that it gives otherwise.
+    """
+
+    thresholds: Any
+    aliases: Any
+
+
+@kernel()
+def shuffle_keys(key, keys):
+    """Fill `keys` (uint64) with the sort keys of a random order."""
+    stream_key = derive_key(key, SHUFFLE_STREAM)
+    for place in range(keys.shape[0]):
+        keys[place] = random_bits(stream_key, np.uint64(place))
+
+
+@kernel()
+def fill_stream(token_ids, offsets, order, keep_thresholds, key, stream):
+    """Fill `stream` (room for all tokens, reaches apart) with a row group; returns tokens kept.
+
+    Args:
+        token_ids: int32 (n,); offsets: int64 (m + 1,), the sentences.
+        order: int64 (m,), the order in which sentences come.
+        keep_thresholds: uint64 (V,), 2**32 · p: a token stays when 32 random bits are below.
+        key: uint64, the row group's.
+    """
+    stream_key = derive_key(key, SUBSAMPLE_STREAM)
+    kept, words = 0, 0
+    for sentence in order:
+        start = kept
+        for pos in range(offsets[sentence], offsets[sentence + 1]):
+            bits = high_half(random_bits(stream_key, np.uint64(pos)))
+            if bits < keep_thresholds[token_ids[pos]]:
+                stream.token_ids[kept] = token_ids[pos]
+                stream.word_positions[kept] = words
+                kept += 1
+            words += 1
+        for place in range(start, kept):
+            stream.sentence_starts[place] = start
+            stream.sentence_ends[place] = kept
+    stream.word_positions[kept] = words
+    return kept
+
+
+@kernel()
+def draw_reaches(reaches, half_window, key):
+    """Fill `reaches` (int32) with uniform draws from 1 … half_window, one a kept token."""
+    stream_key = derive_key(key, WINDOW_STREAM)
+    for pos in range(reaches.shape[0]):
+        bits = high_half(random_bits(stream_key, np.uint64(pos)))
+        reaches[pos] = 1 + scaled_draw(bits, half_window)
+
+
+@kernel()
+def draw_noise(noise, key, block, pool_ids):
+    """Fill `pool_ids` (int32) with draws from the noise distribution for block number `block`."""
+    stream_key = derive_key(derive_key(key, NOISE_STREAM), block)
+    count = noise.thresholds.shape[0]
+    for n in range(pool_ids.shape[0]):
+        bits = random_bits(stream_key, np.uint64(n))
+        column = scaled_draw(high_half(bits), count)
+        if low_half(bits) < np.uint64(noise.thresholds[column]):
+            pool_ids[n] = column
+        else:
+            pool_ids[n] = noise.aliases[column]
+
+
+@kernel()
+def fill_alias_table(probabilities, thresholds, aliases):
+    """Vose's construction (1991) of Walker's alias table from float64 (V,) that sum to 1."""
+    count = probabilities.shape[0]
+    scaled = probabilities * count
+    small, large = np.empty(count, np.int64), np.empty(count, np.int64)
+    smalls, larges = 0, 0
+    for column in range(count):
+        if scaled[column] < 1.0:
+            small[smalls] = column
+            smalls += 1
+        else:
+            large[larges] = column
+            larges += 1
+    while smalls > 0 and larges > 0:
+        less, more = small[smalls - 1], large[larges - 1]
+        smalls -= 1
+        thresholds[less] = np.uint32(min(scaled[less] * 4294967296.0, 4294967295.0))
+        aliases[less] = more
+        scaled[more] -= 1.0 - scaled[less]
+        if scaled[more] < 1.0:
+            larges -= 1
+            small[smalls] = more
+            smalls += 1
+    for place in range(smalls):  # what is left is 1 up to rounding
+        thresholds[small[place]] = np.uint32(4294967295)
+        aliases[small[place]] = small[place]
+    for place in range(larges):
+        thresholds[large[place]] = np.uint32(4294967295)
+        aliases[large[place]] = large[place]

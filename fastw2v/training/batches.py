@@ -1,0 +1,174 @@
+"""From the token store to what kernels train on, in a reproducible order, read ahead of need.
+
+The order of everything follows from (seed, epoch): row groups are shuffled by it, sentences within
+a row group too, and every draw is keyed by it. So a position is three numbers, and a run that goes
+on from one sees exactly the words that an undisturbed run would have seen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import queue
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastw2v.kernels.primitives import derive_key
+from fastw2v.kernels.streams import Stream, draw_reaches, fill_stream, shuffle_keys
+
+if TYPE_CHECKING:
+    from fastw2v.corpus.token_store import TokenStore
+    from fastw2v.training.config import TrainConfig
+
+_READ_AHEAD = 2
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Position:
+    """Where training stands: `centre` of the stream of the `row_group`-th row group of `epoch`.
+
+    epoch counts from 0; row_group is a place in the epoch's shuffled order; centre is a place
+    among the tokens that subsampling kept, and is what comes next.
+    """
+
+    epoch: int = 0
+    row_group: int = 0
+    centre: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """One row group, ready to train on.
+
+    epoch, row_group: its place, as in `Position`.
+    key: uint64, the key of its draws.
+    stream: `streams.Stream` of the kept tokens.
+    words_before: words of the whole run that come before it.
+    """
+
+    epoch: int
+    row_group: int
+    key: Any
+    stream: Stream
+    words_before: int
+
+    @property
+    def words(self) -> int:
+        """Words of the row group, those dropped by subsampling included."""
+        return int(self.stream.word_positions[-1])
+
+    @property
+    def centres(self) -> int:
+        """Kept tokens."""
+        return len(self.stream.token_ids)
+
+
+class BatchSource:
+    """Makes the batches of a run from a store; any position can be had at any time."""
+
+    def __init__(self, store: TokenStore, config: TrainConfig, keep_thresholds: np.ndarray) -> None:
+        self._store = store
+        self._config = config
+        self._keep_thresholds = keep_thresholds
+
+    def row_group_order(self, epoch: int) -> np.ndarray:
+        """int64 (row groups,): the order in which `epoch` reads them."""
+        return _random_order(self._epoch_key(epoch), self._store.num_row_groups)
+
+    def batch(self, epoch: int, row_group: int, order: np.ndarray) -> Batch:
+        """The `row_group`-th batch of `epoch`, whose row groups come in `order`.
+
+        Raises:
+            DataError: the store's part is damaged.
+        """
+        index = int(order[row_group])
+        before = int(self._store.row_group_tokens[order[:row_group]].sum())
+        key = np.uint64(derive_key(self._epoch_key(epoch), np.uint64(index)))
+        ids, offsets = self._store.read_row_group(index)
+        stream = self._stream(ids, offsets, key)
+        return Batch(epoch, row_group, key, stream, epoch * self._store.num_tokens + before)
+
+    def batches(self, start: Position, epochs: int) -> Iterator[Batch]:
+        """All batches from that of `start` to the end of the last epoch."""
+        for epoch in range(start.epoch, epochs):
+            order = self.row_group_order(epoch)
+            first = start.row_group if epoch == start.epoch else 0
+            for row_group in range(first, len(order)):
+                yield self.batch(epoch, row_group, order)
+
+    def _epoch_key(self, epoch: int) -> np.uint64:
+        seed_key = derive_key(np.uint64(self._config.seed), np.uint64(0))
+        return np.uint64(derive_key(np.uint64(seed_key), np.uint64(epoch)))
+
+    def _stream(self, ids: np.ndarray, offsets: np.ndarray, key: np.uint64) -> Stream:
+        room = Stream(
+            np.empty(len(ids), np.int32),
+            np.empty(len(ids), np.int32),
+            np.empty(len(ids), np.int32),
+            np.empty(len(ids) + 1, np.int64),
+            np.empty(0, np.int32),
+        )
+        order = _random_order(key, len(offsets) - 1)
+        kept = fill_stream(ids, offsets, order, self._keep_thresholds, key, room)
+        half_window = self._config.half_window
+        reaches = np.full(kept, half_window, np.int32)
+        if self._config.window_sampling == "dynamic":
+            draw_reaches(reaches, half_window, key)
+        return Stream(
+            room.token_ids[:kept],
+            room.sentence_starts[:kept],
+            room.sentence_ends[:kept],
+            room.word_positions[: kept + 1],
+            reaches,
+        )
+
+
+def _random_order(key: np.uint64, count: int) -> np.ndarray:
+    keys = np.empty(count, np.uint64)
+    shuffle_keys(key, keys)
+    return np.argsort(keys, kind="stable")
+
+
+class ReadAhead:
+    """Runs an iterator of batches in a background thread, a few ahead; an iterator itself.
+
+    Use as a context manager: leaving it stops the thread. An error in the thread is raised where
+    its batch would have come.
+    """
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+        self._queue: queue.Queue[Batch | BaseException | None] = queue.Queue(_READ_AHEAD)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fastw2v-read-ahead", daemon=True)
+
+    def __enter__(self) -> ReadAhead:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        while self._thread.is_alive():  # make room, so that a waiting put ends
+            try:
+                self._queue.get(timeout=0.01)
+            except queue.Empty:
+                continue
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[Batch]:
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def _run(self) -> None:
+        try:
+            for batch in self._batches:
+                if self._stopped.is_set():
+                    return
+                self._queue.put(batch)
+            self._queue.put(None)
+        except BaseException as error:
+            self._queue.put(error)

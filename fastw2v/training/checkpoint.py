@@ -1,0 +1,132 @@
+"""Writes model directories: generations, CURRENT, epoch checkpoints. Layout: `model_directory`."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastw2v import model_directory as layout
+from fastw2v import storage
+from fastw2v.corpus.vocabulary import Vocabulary
+from fastw2v.errors import UsageError
+from fastw2v.kernels.negative_sampling import Weights
+
+_ROWS_A_WRITE = 8192
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """What one save holds. `state` gets format, checksums and sizes added."""
+
+    weights: Weights
+    vector_dim: int
+    vocabulary: Vocabulary
+    config: dict[str, Any]
+    state: dict[str, Any]
+    history: list[dict[str, Any]]
+
+
+def check_place(path: Path) -> None:
+    """Make sure that `path` is free or a model of ours.
+
+    Raises:
+        UsageError: something that is not a model of ours is in the way.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise UsageError(
+            f"{path}: exists and is not a model directory; choose another --model-file"
+        )
+    if not path.exists():
+        return
+    names = {entry.name for entry in path.iterdir()} - {layout.LOCK}
+    if names and not layout.is_model_directory(path) and not _only_generations(names):
+        raise UsageError(
+            f"{path}: exists and is not a fastw2v model; nothing in it is touched, choose another "
+            "--model-file"
+        )
+
+
+def _only_generations(names: set[str]) -> bool:
+    """Whether these are the leftovers of a first save that never came to CURRENT."""
+    return all(name.startswith(("gen-", ".gen-")) for name in names)
+
+
+def save(model: Path, snapshot: Snapshot, *, replace_model: bool = False) -> Path:
+    """Write a new generation, point CURRENT to it, remove the older ones; returns its path.
+
+    With `replace_model`, what is there belongs to another model: its checkpoints go too.
+
+    Raises:
+        ResourceError: the disk is full or may not be written; the last save stays as it was.
+    """
+    older = sorted(model.glob("gen-*"))
+    number = int(older[-1].name[4:]) + 1 if older else 1
+    generation = model / f"gen-{number:06d}"
+    with storage.atomic_directory(generation) as directory:
+        _write_files(directory, snapshot)
+    storage.write_text(model / layout.CURRENT, generation.name + "\n")
+    for old in older:
+        storage.remove_directory(old)
+    if replace_model and (model / layout.CHECKPOINTS).is_dir():
+        storage.remove_directory(model / layout.CHECKPOINTS)
+    return generation
+
+
+def _write_files(directory: Path, snapshot: Snapshot) -> None:
+    digests: dict[str, str] = {}
+    for name, matrix in zip(layout.MATRICES, snapshot.weights, strict=True):
+        file = f"{name}.npy"
+        digests[file] = _write_matrix(directory / file, matrix, snapshot.vector_dim)
+    snapshot.vocabulary.save(directory / layout.VOCABULARY)
+    storage.write_json(directory / layout.CONFIG, snapshot.config)
+    lines = [json.dumps(row, allow_nan=False) for row in snapshot.history]
+    storage.write_text(directory / layout.HISTORY, "".join(line + "\n" for line in lines))
+    for file in (layout.VOCABULARY, layout.CONFIG, layout.HISTORY):
+        digests[file] = storage.sha256_of(directory / file)
+    state = {
+        "format": layout.FORMAT,
+        "version": layout.FORMAT_VERSION,
+        "vocabulary_size": len(snapshot.vocabulary),
+        **snapshot.state,
+        "sha256": digests,
+    }
+    storage.write_json(directory / layout.STATE, state)
+
+
+def _write_matrix(path: Path, matrix: np.ndarray, dim: int) -> str:
+    """Write the first `dim` columns as .npy; returns the SHA-256 of the file."""
+    digest = hashlib.sha256()
+
+    class _Hashing:
+        """A file that hashes what is written to it."""
+
+        def write(self, data: Any) -> int:
+            digest.update(data)
+            return file.write(data)
+
+    header = {"descr": "<f4", "fortran_order": False, "shape": (matrix.shape[0], dim)}
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(_Hashing(), header)
+        for row in range(0, matrix.shape[0], _ROWS_A_WRITE):
+            block = np.ascontiguousarray(matrix[row : row + _ROWS_A_WRITE, :dim])
+            _Hashing().write(block.data)
+    return digest.hexdigest()
+
+
+def keep_checkpoint(model: Path, generation: Path, epoch: int, keep: int) -> None:
+    """Keep `generation` as the checkpoint of `epoch` (from 1); the last `keep` stay (0: all)."""
+    checkpoints = model / layout.CHECKPOINTS
+    target = checkpoints / f"epoch-{epoch:04d}"
+    if target.exists():  # this epoch was trained before, from an older save
+        storage.remove_directory(target)
+    storage.link_or_copy_directory(generation, target)
+    if keep:
+        # By number, not by name: epoch-10000 comes after epoch-9999.
+        old = sorted(checkpoints.glob("epoch-*"), key=lambda path: int(path.name[6:]))[:-keep]
+        for path in old:
+            storage.remove_directory(path)

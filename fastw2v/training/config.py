@@ -1,0 +1,360 @@
+"""The training options: one frozen dataclass, checked once, and the presets of other systems."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from fastw2v.errors import UsageError
+from fastw2v.options import (
+    check_options,
+    flag_of,
+    option,
+    option_fields,
+    reject_unknown_options,
+)
+
+TYPES = ("cbow", "cbow_neg", "sgram", "sgram_neg")
+SGRAM_TYPES = ("sgram", "sgram_neg")
+NEGATIVE_TYPES = ("cbow_neg", "sgram_neg")
+
+# Measured on the reviews corpus: see bench/LOG.md, "Learning rates".
+DEFAULT_ALPHAS = {"cbow": 0.005, "cbow_neg": 0.05, "sgram": 0.02, "sgram_neg": 0.025}
+# Centres and draws of a block, by type: see bench/LOG.md, "Block and pool sizes".
+DEFAULT_BLOCKS = {"sgram_neg": (64, 16), "cbow_neg": (16, 16)}
+MIN_ALPHA_RATIO = 1e-4
+
+# What each system does when its user says nothing, in this program's terms. `alpha` may differ
+# between skip-gram and CBOW there; options that a system does not have are left out.
+PRESETS: dict[str, dict[str, Any]] = {
+    "seed": {
+        "window_sampling": "fixed",
+        "negatives_per": "window",
+        "subsample": 0.0,
+        "min_alpha": "alpha",
+        "cbow_gradient": "mean",
+    },
+    "word2vec.c": {
+        "vector_dim": 100,
+        "window": 11,
+        "neg_samples": 5,
+        "subsample": 1e-3,
+        "epochs": 5,
+        "alpha": {"sgram_neg": 0.025, "cbow_neg": 0.05},
+        "cbow_gradient": "word2vec",
+    },
+    "gensim": {
+        "vector_dim": 100,
+        "window": 11,
+        "neg_samples": 5,
+        "subsample": 1e-3,
+        "epochs": 5,
+        "alpha": {"sgram_neg": 0.025, "cbow_neg": 0.025},
+        "min_alpha": 1e-4,
+        "cbow_gradient": "word2vec",
+    },
+    "fasttext": {
+        "vector_dim": 100,
+        "window": 11,
+        "neg_samples": 5,
+        "subsample": 1e-4,
+        "epochs": 5,
+        "alpha": {"sgram_neg": 0.05, "cbow_neg": 0.05},
+        "min_alpha": 0.0,
+        "ns_exponent": 0.5,
+        "cbow_gradient": "word2vec",
+    },
+    "koan": {
+        "vector_dim": 200,
+        "window": 11,
+        "neg_samples": 5,
+        "subsample": 1e-3,
+        "epochs": 1,
+        "alpha": {"sgram_neg": 0.025, "cbow_neg": 0.075},
+        "min_alpha": 1e-4,
+        "cbow_gradient": "mean",
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Options of `fastw2v train` and `fastw2v.train`; make one with `TrainConfig.create`.
+
+    Raises:
+        UsageError: a value that is not allowed.
+    """
+
+    type: str = option(
+        "sgram_neg",
+        "Model: CBOW or skip-gram (sgram), with the full softmax or (_neg) negative sampling.",
+        choices=TYPES,
+    )
+    window: int = option(
+        11,
+        "Full length of the context window, the centre word included: odd. "
+        "(gensim's window=5 is 11.)",
+        kind=int,
+        minimum=3,
+    )
+    window_sampling: str = option(
+        "dynamic",
+        "dynamic: each centre draws its reach from 1 to half the window, as word2vec.c; "
+        "fixed: always the whole window.",
+        choices=("dynamic", "fixed"),
+    )
+    vector_dim: int = option(300, "Length of a word vector.", kind=int, minimum=1, maximum=65536)
+    epochs: int = option(
+        5, "Passes over the corpus in all, those already trained included.", kind=int, minimum=1
+    )
+    alpha: float | None = option(
+        None,
+        "Learning rate at the start.",
+        kind=float,
+        above=0,
+        shown_default=", ".join(f"{alpha} {name}" for name, alpha in DEFAULT_ALPHAS.items()),
+    )
+    min_alpha: float | None = option(
+        None,
+        "Learning rate at the end; it falls linearly over the words of the whole run. "
+        "Equal to --alpha: constant.",
+        kind=float,
+        minimum=0,
+        shown_default="alpha / 10,000",
+    )
+    batch_size: int = option(
+        512,
+        "Softmax types: centre words whose gradients are summed before the weights change. "
+        "_neg types: upper bound of --block-size, and the unit of --save-every.",
+        kind=int,
+        minimum=1,
+        maximum=1 << 20,
+    )
+    neg_samples: int = option(
+        5,
+        "Noise words for each positive pair (or window, see --negatives-per); _neg types.",
+        kind=int,
+        minimum=1,
+        maximum=1000,
+        aliases=("k", "negative"),
+    )
+    negatives_per: str = option(
+        "pair",
+        "What --neg-samples counts for skip-gram: pair: each pair of centre and context, as "
+        "word2vec.c; window: each centre, shared by its contexts.",
+        choices=("pair", "window"),
+    )
+    ns_exponent: float = option(
+        0.75,
+        "Noise words are drawn with probability count ** exponent; _neg types.",
+        kind=float,
+        minimum=-4,
+        maximum=4,
+    )
+    subsample: float | None = option(
+        None,
+        "Threshold t of frequent-word subsampling; 0 = off.",
+        kind=float,
+        minimum=0,
+        shown_default="0.0001 for _neg types, 0 for softmax types",
+    )
+    cbow_gradient: str = option(
+        "mean",
+        "mean: a context word's gradient is divided by the number of contexts (exact); "
+        "word2vec: it is not, as in word2vec.c, gensim and fastText.",
+        choices=("mean", "word2vec"),
+    )
+    block_size: int | None = option(
+        None,
+        "Centres that share one pool of noise words (_neg types).",
+        kind=int,
+        minimum=1,
+        maximum=4096,
+        shown_default=", ".join(f"{sizes[0]} {name}" for name, sizes in DEFAULT_BLOCKS.items()),
+    )
+    pool_size: int | None = option(
+        None,
+        "Noise words in the pool of a block (_neg types); weighted to count as --neg-samples.",
+        kind=int,
+        minimum=1,
+        maximum=4096,
+        shown_default=", ".join(f"{sizes[1]} {name}" for name, sizes in DEFAULT_BLOCKS.items()),
+    )
+    seed: int = option(
+        1,
+        "Seed of all random draws. With --threads 1 it fixes every byte of the model; with more, "
+        "the _neg types race (Hogwild) and runs differ slightly.",
+        kind=int,
+        minimum=0,
+        maximum=(1 << 63) - 1,
+    )
+    threads: int | None = option(
+        None,
+        "Threads to train with.",
+        kind=int,
+        minimum=1,
+        maximum=1024,
+        shown_default="the cores that this process may use",
+    )
+    max_words: int | None = option(
+        None,
+        "Stop after this many words in all (counted before subsampling), whatever --epochs says.",
+        kind=int,
+        minimum=1,
+        shown_default="no limit",
+    )
+    save_every: int = option(10, "Save the model every so many batches.", kind=int, minimum=1)
+    save_interval: float = option(
+        30.0,
+        "... but not more often than every so many seconds; 0 = every time.",
+        kind=float,
+        minimum=0,
+    )
+    checkpoint_epochs: int = option(
+        1, "Keep a checkpoint every so many epochs; 0 = none.", kind=int, minimum=0
+    )
+    keep_checkpoints: int = option(
+        3, "Keep the last so many checkpoints; 0 = all.", kind=int, minimum=0
+    )
+    preset: str | None = option(
+        None,
+        "Start from the defaults of another system (table below); options given here win.",
+        choices=tuple(PRESETS),
+        shown_default="none",
+    )
+
+    @classmethod
+    def create(cls, **given: Any) -> TrainConfig:
+        """A complete config: given options over the preset's over the defaults; None = not given.
+
+        Raises:
+            UsageError: an unknown option or a value that is not allowed.
+        """
+        reject_unknown_options(cls, given)
+        given = {name: value for name, value in given.items() if value is not None}
+        model_type = given.get("type", "sgram_neg")
+        preset = given.get("preset")
+        if preset is not None and preset not in PRESETS:
+            raise UsageError(f"--preset: {preset!r} is not one of {', '.join(PRESETS)}")
+        values = {**_preset_values(preset, model_type), **given}
+        if values.get("min_alpha") == "alpha":  # constant
+            values["min_alpha"] = values.get("alpha", DEFAULT_ALPHAS.get(model_type))
+        return cls(**values)._completed()
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        if self.window % 2 == 0:
+            raise UsageError(
+                f"--window: {self.window} is even; it is the full length with the centre word in "
+                f"the middle, so odd and at least 3 (gensim's window=5 is 11)"
+            )
+        if self.alpha is not None and self.min_alpha is not None and self.min_alpha > self.alpha:
+            raise UsageError(f"--min-alpha: {self.min_alpha} is above --alpha {self.alpha}")
+
+    def _completed(self) -> TrainConfig:
+        """Fill in what depends on other options."""
+        alpha = DEFAULT_ALPHAS[self.type] if self.alpha is None else self.alpha
+        values: dict[str, Any] = {"alpha": alpha}
+        if self.min_alpha is None:
+            values["min_alpha"] = alpha * MIN_ALPHA_RATIO
+        if self.subsample is None:
+            values["subsample"] = 1e-4 if self.negative_sampling else 0.0
+        block_size, pool_size = DEFAULT_BLOCKS.get(self.type, (self.batch_size, 1))
+        values["block_size"] = min(self.block_size or block_size, self.batch_size)
+        values["pool_size"] = self.pool_size or pool_size
+        return dataclasses.replace(self, **values)
+
+    @property
+    def skip_gram(self) -> bool:
+        """Whether the model predicts contexts from the centre word."""
+        return self.type in SGRAM_TYPES
+
+    @property
+    def negative_sampling(self) -> bool:
+        """Whether the loss is negative sampling's (else the full softmax's)."""
+        return self.type in NEGATIVE_TYPES
+
+    @property
+    def half_window(self) -> int:
+        """Most context words to each side."""
+        return (self.window - 1) // 2
+
+    def to_json(self) -> dict[str, Any]:
+        """All options as plain values."""
+        return dataclasses.asdict(self)
+
+
+# Options without which a resumed run would not be the same run.
+FIXED_ON_RESUME = (
+    "type",
+    "vector_dim",
+    "window",
+    "window_sampling",
+    "neg_samples",
+    "negatives_per",
+    "ns_exponent",
+    "subsample",
+    "cbow_gradient",
+    "batch_size",
+    "block_size",
+    "pool_size",
+    "seed",
+)
+# Options of one call, not of the model: not taken over from the stored run.
+_OF_THE_CALL = ("threads", "max_words", "preset")
+# Options that the softmax types do not have a use for.
+_NEGATIVE_SAMPLING_ONLY = (
+    "neg_samples",
+    "negatives_per",
+    "ns_exponent",
+    "block_size",
+    "pool_size",
+)
+
+
+def _preset_values(preset: str | None, model_type: str) -> dict[str, Any]:
+    values = dict(PRESETS[preset]) if preset else {}
+    if isinstance(values.get("alpha"), Mapping):
+        negative = "sgram_neg" if model_type in SGRAM_TYPES else "cbow_neg"
+        values["alpha"] = values["alpha"][negative]
+        if model_type not in NEGATIVE_TYPES:  # no other system has these types at these rates
+            del values["alpha"]
+    return values
+
+
+def without_effect(config: TrainConfig, given: Mapping[str, Any]) -> list[str]:
+    """The flags that were given but mean nothing for the config's type."""
+    idle = list(_NEGATIVE_SAMPLING_ONLY) if not config.negative_sampling else []
+    if config.skip_gram:
+        idle.append("cbow_gradient")
+    else:
+        idle.append("negatives_per")  # one positive a centre: pair and window are the same
+    return [flag_of(name) for name in dict.fromkeys(idle) if given.get(name) is not None]
+
+
+def resumed_config(stored: Mapping[str, Any], given: Mapping[str, Any]) -> TrainConfig:
+    """The config for going on with a stored run: its own options, the given ones over them.
+
+    Raises:
+        UsageError: a given option differs from the stored one and may not (all are named).
+    """
+    known = {field.name for field in option_fields(TrainConfig)}
+    kept = {name: stored[name] for name in stored if name in known and name not in _OF_THE_CALL}
+    given = {name: value for name, value in given.items() if value is not None}
+    if "preset" in given:
+        given = {**_preset_values(given["preset"], kept["type"]), **given}
+    if "alpha" in given and "min_alpha" not in given:
+        del kept["min_alpha"]
+    requested = TrainConfig.create(**{**kept, **given})
+    differing = [
+        f"{flag_of(name)} {getattr(requested, name)} (the model has {kept[name]})"
+        for name in FIXED_ON_RESUME
+        if getattr(requested, name) != kept[name]
+    ]
+    if differing:
+        raise UsageError(
+            f"cannot go on training with other settings: {', '.join(differing)}; leave them out, "
+            "or start a new model with --overwrite-model or another --model-file"
+        )
+    return requested

@@ -1,0 +1,122 @@
+"""Watches a run: sums of the loss, the history, progress events, divergence."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from fastw2v.errors import DivergenceError
+from fastw2v.kernels.negative_sampling import Weights
+
+HISTORY_INTERVAL = 0.5  # seconds between two rows of the history
+NORM_LIMIT = 1e4  # no useful word vector comes near this length
+_SAMPLED_ROWS = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress:
+    """What a callback is told.
+
+    event: "start", "interval" (a new row of the history), "save", "epoch" (one has ended) or "end".
+    epoch: the running epoch from 1, of `epochs`.
+    words, total_words: words trained, and to train, counted before subsampling.
+    words_per_second: over the last interval; nan before the first.
+    loss: nats per positive pair (negative sampling) or per centre (softmax) over the last interval.
+    alpha: learning rate now.
+    seconds, seconds_left: training time so far, and about still to come (nan before the first
+        interval).
+    """
+
+    event: str
+    epoch: int
+    epochs: int
+    words: int
+    total_words: int
+    words_per_second: float
+    loss: float
+    alpha: float
+    seconds: float
+    seconds_left: float
+
+
+class Monitor:
+    """Collects the sums of the kernels into the rows of the history.
+
+    A row: epoch (from 1), words (trained so far), seconds (of training, saves and compilation not
+    counted), words_per_second, alpha, loss, holdout_loss, holdout_low, holdout_high.
+    """
+
+    def __init__(self, history: list[dict[str, Any]], words: int) -> None:
+        self.history = history
+        self.seconds = float(history[-1]["seconds"]) if history else 0.0
+        self._loss_sum, self._targets = 0.0, 0.0
+        self._words_at_row, self._seconds_at_row = words, self.seconds
+        self._row_time = time.monotonic()
+
+    def add(self, loss_sum: float, targets: float, seconds: float) -> None:
+        """Add one step's loss (nats, float64), the targets it is summed over, and its time."""
+        self._loss_sum += loss_sum
+        self._targets += targets
+        self.seconds += seconds
+
+    @property
+    def due(self) -> bool:
+        """Whether the next row of the history is due."""
+        return time.monotonic() - self._row_time >= HISTORY_INTERVAL
+
+    def close_interval(self, epoch: int, words: int, alpha: float) -> None:
+        """Append a row for what came since the last one, if anything did.
+
+        Raises:
+            DivergenceError: the loss is not finite.
+        """
+        if words == self._words_at_row:
+            return
+        seconds = self.seconds - self._seconds_at_row
+        loss = self._loss_sum / self._targets if self._targets else None
+        if loss is not None and not math.isfinite(loss):
+            raise diverged(f"the loss is {loss}", epoch, alpha)
+        self.history.append(
+            {
+                "epoch": epoch,
+                "words": words,
+                "seconds": round(self.seconds, 3),
+                "words_per_second": round((words - self._words_at_row) / max(seconds, 1e-9)),
+                "alpha": alpha,
+                "loss": loss,
+                "holdout_loss": None,
+                "holdout_low": None,
+                "holdout_high": None,
+            }
+        )
+        self._loss_sum, self._targets = 0.0, 0.0
+        self._words_at_row, self._seconds_at_row = words, self.seconds
+        self._row_time = time.monotonic()
+
+
+def diverged(what: str, epoch: int, alpha: float) -> DivergenceError:
+    """The error that names the epoch and the learning rate."""
+    return DivergenceError(
+        f"training diverged in epoch {epoch} at learning rate {alpha:.3g}: {what}; the last good "
+        f"save is kept; start again with a smaller --alpha ({alpha / 4:.2g}, say) and "
+        "--overwrite-model"
+    )
+
+
+def check_weights(weights: Weights, epoch: int, alpha: float, *, all_rows: bool) -> None:
+    """Look for NaN, infinity and exploding norms in all rows, or in a sample spread over them.
+
+    Raises:
+        DivergenceError: names the matrix.
+    """
+    for name, matrix in zip(weights._fields, weights, strict=True):
+        step = 1 if all_rows else max(1, len(matrix) // _SAMPLED_ROWS)
+        squares = np.einsum("ij,ij->i", matrix[::step], matrix[::step])
+        longest = math.sqrt(float(squares.max())) if np.isfinite(squares).all() else math.nan
+        if not longest <= NORM_LIMIT:
+            size = "not finite" if math.isnan(longest) else f"up to {longest:.3g} long"
+            raise diverged(f"rows of the {name.replace('_', ' ')} are {size}", epoch, alpha)

@@ -1,0 +1,273 @@
+"""One training run: the only place where batches meet kernels."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numba
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from fastw2v import model_directory as layout
+from fastw2v.errors import TrainingInterrupted
+from fastw2v.kernels.negative_sampling import Weights
+from fastw2v.training import checkpoint, sampling, steps
+from fastw2v.training.batches import Batch, BatchSource, Position, ReadAhead
+from fastw2v.training.config import TrainConfig
+from fastw2v.training.model import Model
+from fastw2v.training.monitor import Monitor, Progress, check_weights
+from fastw2v.training.signals import StopRequest, stop_on_signals
+
+if TYPE_CHECKING:
+    from fastw2v.corpus.token_store import TokenStore
+
+Callback = Callable[[Progress], object]
+
+_PLOT_PAUSE = 1.0  # seconds between two drawings of the loss curve, at least
+
+
+class TrainingRun:
+    """Trains `store` into the model directory `path`, from a saved generation or from new weights.
+
+    The learning rate falls over `total_words`: `--epochs` times the corpus, or `--max-words`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        store: TokenStore,
+        config: TrainConfig,
+        threads: int,
+        generation: layout.Generation | None,
+        callback: Callback | None = None,
+    ) -> None:
+        self.path, self.store, self.config, self.threads = path, store, config, threads
+        self.total_words = planned_words(config, store.num_tokens)
+        self.callback = callback
+        self._fresh = generation is None
+        self.position, self.words_done = Position(), 0
+        history = []
+        vocabulary_size = len(store.vocabulary)
+        if generation is None:
+            self.weights = steps.initial_weights(vocabulary_size, config)
+        else:
+            self.position = Position(**generation.state["position"])
+            self.words_done = int(generation.state["words_done"])
+            history = generation.history()
+            self.weights = _loaded_weights(generation, vocabulary_size, config)
+        self.monitor = Monitor(history, self.words_done)
+        counts = store.vocabulary.counts
+        self._source = BatchSource(
+            store,
+            config,
+            sampling.keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0),
+        )
+        self._noise = sampling.noise_tables(counts, config.ns_exponent)
+        self._last_save = time.monotonic()
+        self._last_plot = -_PLOT_PAUSE
+        self._centres_since_save = 0
+        self.compile_seconds = 0.0
+
+    def run(self) -> Model:
+        """Train to the end, or to a signal, or until the callback returns False.
+
+        Raises:
+            TrainingInterrupted: stopped by a signal; the model was saved.
+            DivergenceError: NaN, infinity or exploding norms; the last good save is kept.
+            ResourceError: a save failed; the save before it is whole.
+        """
+        most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        numba.set_num_threads(min(self.threads, most))
+        # The kernels are parallel themselves: BLAS gets one thread in each of them.
+        with threadpool_limits(1, user_api="blas"), stop_on_signals() as request:
+            began = time.perf_counter()
+            steps.warm_up(self.config, self.threads)
+            self.compile_seconds = time.perf_counter() - began
+            self._save()
+            self._tell("start")
+            self._train(request)
+            self._close_interval()
+            self._save(plot_now=True)
+            self._tell("end")
+        if request.signal_number is not None:
+            raise self._interrupted(request)
+        return self.model()
+
+    def model(self) -> Model:
+        """The model as it stands."""
+        dim = self.config.vector_dim
+        return Model(
+            self.path,
+            self.config.to_json(),
+            self.store.vocabulary,
+            self.weights.input_vectors[:, :dim],
+            self.weights.output_vectors[:, :dim],
+            self.monitor.history,
+            self.words_done,
+            self.monitor.seconds,
+            self.compile_seconds,
+        )
+
+    def _train(self, request: StopRequest) -> None:
+        stepper = steps.new_stepper(self.weights, self._noise, self.config, self.threads)
+        if self.config.save_interval == 0:
+            wanted = -(-self.config.save_every * self.config.batch_size // stepper.unit)
+            stepper.step_centres = min(stepper.step_centres, wanted * stepper.unit)
+        with ReadAhead(self._source.batches(self.position, self.config.epochs)) as batches:
+            for batch in batches:
+                if not self._train_batch(batch, stepper, request):
+                    return
+                self._end_batch(batch)
+                if self.words_done >= self.total_words:
+                    return
+
+    def _train_batch(self, batch: Batch, stepper: steps.Stepper, request: StopRequest) -> bool:
+        """Train a batch from the position on; False when the run is to stop."""
+        first = self.position.centre
+        stop = self._last_centre(batch, stepper.unit)
+        while first < stop:
+            last = min(first + stepper.step_centres, stop)
+            began = time.perf_counter()
+            result = stepper.train(batch, first, last, self.total_words)
+            self.monitor.add(*result, time.perf_counter() - began)
+            self.words_done = batch.words_before + int(batch.stream.word_positions[last])
+            self.position = dataclasses.replace(self.position, centre=last)
+            self._centres_since_save += last - first
+            first = last
+            if self.monitor.due and self._close_interval() is False:
+                return False
+            if request.signal_number is not None:
+                return False
+            if self._save_due():
+                self._close_interval()
+                self._save()
+        return stop == batch.centres
+
+    def _last_centre(self, batch: Batch, unit: int) -> int:
+        """Where this batch ends for the run: at --max-words, rounded up to a whole unit."""
+        words_left = self.total_words - batch.words_before
+        if batch.words <= words_left:
+            return batch.centres
+        enough = int(np.searchsorted(batch.stream.word_positions, words_left))
+        return min(batch.centres, -(-enough // unit) * unit)
+
+    def _end_batch(self, batch: Batch) -> None:
+        self.words_done = batch.words_before + batch.words
+        if batch.row_group + 1 < self.store.num_row_groups:
+            self.position = Position(batch.epoch, batch.row_group + 1, 0)
+            return
+        self.position = Position(batch.epoch + 1, 0, 0)
+        self._close_interval()
+        epoch = batch.epoch + 1
+        every = self.config.checkpoint_epochs
+        if every and epoch % every == 0:
+            generation = self._save()
+            checkpoint.keep_checkpoint(self.path, generation, epoch, self.config.keep_checkpoints)
+        self._tell("epoch", epoch)
+
+    def _save_due(self) -> bool:
+        batches = self._centres_since_save / self.config.batch_size
+        seconds = time.monotonic() - self._last_save
+        return batches >= self.config.save_every and seconds >= self.config.save_interval
+
+    def _save(self, *, plot_now: bool = False) -> Path:
+        """Check the weights and save them; draw the loss curve."""
+        alpha = steps.alpha_at(self.config, self.words_done, self.total_words)
+        check_weights(self.weights, self._epoch, alpha, all_rows=True)
+        snapshot = checkpoint.Snapshot(
+            self.weights,
+            self.config.vector_dim,
+            self.store.vocabulary,
+            self.config.to_json(),
+            {
+                "vocabulary_hash": self.store.vocabulary.hash,
+                "position": dataclasses.asdict(self.position),
+                "words_done": self.words_done,
+                "total_words": self.total_words,
+                "training_seconds": round(self.monitor.seconds, 3),
+                "alpha": alpha,
+            },
+            self.monitor.history,
+        )
+        generation = checkpoint.save(self.path, snapshot, replace_model=self._fresh)
+        self._fresh = False
+        self._draw_loss(now=plot_now)
+        self._last_save, self._centres_since_save = time.monotonic(), 0
+        self._tell("save")
+        return generation
+
+    def _draw_loss(self, *, now: bool) -> None:
+        if not self.monitor.history:
+            return
+        if not now and time.monotonic() - self._last_plot < _PLOT_PAUSE:
+            return
+        from fastw2v.plots import plot_loss
+
+        title = f"{self.path.name}: training loss of {self.config.type}"
+        plot_loss(self.monitor.history, self.path / layout.LOSS_PLOT, title)
+        self._last_plot = time.monotonic()
+
+    def _close_interval(self) -> object:
+        """End the running interval of the history; returns what the callback says."""
+        alpha = steps.alpha_at(self.config, self.words_done, self.total_words)
+        # The row of a position at an epoch's start belongs to the epoch that just ended.
+        at_start = self.position.row_group == self.position.centre == 0
+        epoch = max(1, self.position.epoch if at_start else self.position.epoch + 1)
+        self.monitor.close_interval(epoch, self.words_done, alpha)
+        check_weights(self.weights, epoch, alpha, all_rows=False)
+        return self._tell("interval")
+
+    @property
+    def _epoch(self) -> int:
+        return min(self.position.epoch + 1, self.config.epochs)
+
+    def _tell(self, event: str, epoch: int | None = None) -> object:
+        if self.callback is None:
+            return None
+        row = self.monitor.history[-1] if self.monitor.history else {}
+        speed = float(row.get("words_per_second", float("nan")))
+        loss = row.get("loss")
+        return self.callback(
+            Progress(
+                event=event,
+                epoch=epoch or self._epoch,
+                epochs=self.config.epochs,
+                words=self.words_done,
+                total_words=self.total_words,
+                words_per_second=speed,
+                loss=float("nan") if loss is None else loss,
+                alpha=steps.alpha_at(self.config, self.words_done, self.total_words),
+                seconds=self.monitor.seconds,
+                seconds_left=max(0, self.total_words - self.words_done) / speed,
+            )
+        )
+
+    def _interrupted(self, request: StopRequest) -> TrainingInterrupted:
+        error = TrainingInterrupted(
+            f"stopped in epoch {self._epoch} after {self.words_done:,} of {self.total_words:,} "
+            f"words; {self.path} is saved: the same command without --overwrite-model goes on"
+        )
+        error.exit_code = request.exit_code
+        return error
+
+
+def planned_words(config: TrainConfig, corpus_words: int) -> int:
+    """The words of the whole run."""
+    words = config.epochs * corpus_words
+    return words if config.max_words is None else min(words, config.max_words)
+
+
+def _loaded_weights(
+    generation: layout.Generation, vocabulary_size: int, config: TrainConfig
+) -> Weights:
+    weights = Weights(
+        steps.new_matrix(vocabulary_size, config.vector_dim),
+        steps.new_matrix(vocabulary_size, config.vector_dim),
+    )
+    for name, matrix in zip(layout.MATRICES, weights, strict=True):
+        matrix[:, : config.vector_dim] = generation.matrix(name, memory_map=True)
+    return weights

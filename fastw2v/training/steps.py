@@ -1,0 +1,189 @@
+"""The four model types behind one face: weights, compilation, training a stretch of a batch."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from fastw2v.kernels import softmax
+from fastw2v.kernels.hogwild import BlockPlan, Schedule, learning_rate, train_negative_sampling
+from fastw2v.kernels.negative_sampling import Settings, Weights
+from fastw2v.kernels.streams import Noise, Stream
+from fastw2v.training.batches import Batch
+from fastw2v.training.config import TrainConfig
+
+ROW_FLOATS = 16  # rows are padded to whole cache lines of 64 bytes
+LOGIT_BYTES = 128 << 20  # logits kept between the passes of the full softmax, at most
+SOFTMAX_INIT = 0.5  # initial entries are uniform on ± this / √dim: bench/LOG.md, "Initialisation"
+_STEP_CENTRES = 1 << 17  # negative sampling: centres a kernel call, well under a second of work
+
+
+class StepResult(NamedTuple):
+    """loss_sum: nats; targets: positives (negative sampling) or centres (softmax) it is over."""
+
+    loss_sum: float
+    targets: float
+
+
+class Stepper(Protocol):
+    """Trains stretches of batches.
+
+    step_centres: centres that one call should train; a multiple of `unit`.
+    unit: a stretch must begin at a multiple of this.
+    """
+
+    step_centres: int
+    unit: int
+
+    def train(self, batch: Batch, first: int, last: int, total_words: int) -> StepResult:
+        """Train the centres first … last − 1 of `batch`, in a run of `total_words`."""
+        ...
+
+
+def padded_dim(dim: int) -> int:
+    """Floats a row takes in memory."""
+    return -(-dim // ROW_FLOATS) * ROW_FLOATS
+
+
+def new_matrix(rows: int, dim: int) -> np.ndarray:
+    """Zeros, float32 (rows, padded_dim(dim)), 64-byte aligned; columns past `dim` stay zero."""
+    floats = rows * padded_dim(dim)
+    # NumPy allocates (and asks for huge pages); the offset to a cache line is ours to choose.
+    buffer = np.zeros(floats + ROW_FLOATS, np.float32)
+    offset = (-buffer.ctypes.data % 64) // 4
+    return buffer[offset : offset + floats].reshape(rows, padded_dim(dim))
+
+
+def initial_weights(vocabulary_size: int, config: TrainConfig) -> Weights:
+    """New weights: word2vec's for negative sampling; see `_softmax_scale` for the full softmax.
+
+    Negative sampling: input U(−½, ½)/dim, output 0 (word2vec.c). Full softmax: both matrices
+    uniform on ±`SOFTMAX_INIT`/√dim. Zero output vectors give the input no gradient at first, and
+    the loss sits at ln V for hundreds of batches (bench/LOG.md, "Initialisation").
+    """
+    weights = Weights(
+        new_matrix(vocabulary_size, config.vector_dim),
+        new_matrix(vocabulary_size, config.vector_dim),
+    )
+    generator = np.random.Generator(np.random.Philox(config.seed))
+    if config.negative_sampling:
+        bounds = (0.5 / config.vector_dim, 0.0)
+    else:
+        bounds = (SOFTMAX_INIT / config.vector_dim**0.5,) * 2
+    for matrix, bound in zip(weights, bounds, strict=True):
+        if bound:
+            for row in range(0, vocabulary_size, 4096):
+                block = matrix[row : row + 4096, : config.vector_dim]
+                block[:] = generator.uniform(-bound, bound, block.shape)
+    return weights
+
+
+def schedule_of(config: TrainConfig, total_words: int, words_before: int = 0) -> Schedule:
+    """The learning-rate schedule of a run of `total_words`, seen from `words_before`."""
+    assert config.alpha is not None
+    assert config.min_alpha is not None
+    return Schedule(config.alpha, config.min_alpha, float(total_words), float(words_before))
+
+
+def alpha_at(config: TrainConfig, words: int, total_words: int) -> float:
+    """The learning rate after `words` words of the run, as the kernels have it."""
+    schedule = schedule_of(config, total_words)
+    return schedule.start + (schedule.end - schedule.start) * min(1.0, words / total_words)
+
+
+def _settings(config: TrainConfig) -> Settings:
+    return Settings(
+        config.half_window,
+        config.neg_samples,
+        config.negatives_per == "pair",
+        config.cbow_gradient == "word2vec",
+    )
+
+
+class NegativeSamplingStepper:
+    """sgram_neg and cbow_neg: Hogwild over blocks."""
+
+    def __init__(self, weights: Weights, noise: Noise, config: TrainConfig, threads: int) -> None:
+        assert config.block_size is not None
+        self._weights, self._noise, self._config = weights, noise, config
+        self._threads = threads
+        self._settings = _settings(config)
+        self.unit = config.block_size
+        self.step_centres = max(1, _STEP_CENTRES // self.unit) * self.unit
+
+    def train(self, batch: Batch, first: int, last: int, total_words: int) -> StepResult:
+        """See `Stepper`."""
+        config = self._config
+        assert config.pool_size is not None
+        plan = BlockPlan(first, last, self.unit, config.pool_size, np.uint64(batch.key))
+        sums = train_negative_sampling(
+            self._weights,
+            batch.stream,
+            self._noise,
+            self._settings,
+            schedule_of(config, total_words, batch.words_before),
+            plan,
+            config.skip_gram,
+            self._threads,
+        )
+        return StepResult(float(sums[:, 0].sum()), float(sums[:, 1].sum()))
+
+
+class SoftmaxStepper:
+    """sgram and cbow: one batch a call, all threads together on it."""
+
+    def __init__(self, weights: Weights, config: TrainConfig) -> None:
+        self._weights, self._config = weights, config
+        self._settings = _settings(config)
+        self.unit = self.step_centres = config.batch_size
+        self._room: Any = softmax.new_room(
+            len(weights.output_vectors),
+            weights.output_vectors.shape[1],
+            config.batch_size,
+            config.half_window,
+            LOGIT_BYTES,
+        )
+
+    def train(self, batch: Batch, first: int, last: int, total_words: int) -> StepResult:
+        """See `Stepper`."""
+        schedule = schedule_of(self._config, total_words, batch.words_before)
+        loss_sum, centres = 0.0, 0
+        for start in range(first, last, self.unit):
+            alpha = np.float32(learning_rate(schedule, batch.stream.word_positions[start]))
+            loss, found = softmax.softmax_batch_update(
+                self._weights,
+                batch.stream,
+                start,
+                min(self.unit, last - start),
+                self._settings,
+                self._config.skip_gram,
+                alpha,
+                self._room,
+            )
+            loss_sum += loss
+            centres += found
+        return StepResult(loss_sum, float(centres))
+
+
+def new_stepper(weights: Weights, noise: Noise, config: TrainConfig, threads: int) -> Stepper:
+    """The stepper of the config's type."""
+    if config.negative_sampling:
+        return NegativeSamplingStepper(weights, noise, config, threads)
+    return SoftmaxStepper(weights, config)
+
+
+def warm_up(config: TrainConfig, threads: int) -> None:
+    """Compile the kernels of this type (or load them from the cache) on a toy batch."""
+    rows = 4
+    weights = Weights(new_matrix(rows, 16), new_matrix(rows, 16))
+    noise = Noise(np.zeros(rows, np.uint32), np.zeros(rows, np.int32))
+    stream = Stream(
+        np.zeros(2, np.int32),
+        np.zeros(2, np.int32),
+        np.full(2, 2, np.int32),
+        np.arange(3),
+        np.ones(2, np.int32),
+    )
+    batch = Batch(0, 0, np.uint64(0), stream, 0)
+    new_stepper(weights, noise, config, threads).train(batch, 0, 2, 2)

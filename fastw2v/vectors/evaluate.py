@@ -1,0 +1,274 @@
+"""Score vectors on word pairs (Spearman) and analogies (3CosAdd), with bootstrap intervals.
+
+Rules. A word is looked up as it stands, then in lower case. A pair or question with an unknown word
+is left out of the score; beside it stands the score that counts it as similarity 0 or as wrong.
+Intervals are the middle 95 % over resamples of the items (`fastw2v.vectors.bootstrap`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastw2v.errors import UsageError
+from fastw2v.vectors.benchmarks import AnalogyBenchmark, PairBenchmark, read_analogies, read_pairs
+from fastw2v.vectors.bootstrap import (
+    RESAMPLES,
+    draw_weights,
+    percentile_interval,
+    resampled_means,
+    weighted_spearman,
+)
+from fastw2v.vectors.keyed_vectors import KeyedVectors
+
+__all__ = [
+    "AnalogyResult", "PairedDifference", "PairsResult", "Score", "evaluate_analogies",
+    "evaluate_pairs", "paired_difference", "read_analogies", "read_pairs",
+]  # fmt: skip
+
+RESTRICT_VOCAB = 300_000  # gensim's: only the most frequent words ask and answer analogies
+_BATCH_VALUES = 8 << 20  # questions x words scored at a time (32 MB)
+
+
+class Score(NamedTuple):
+    """One line of a result; scores are fractions (Spearman's rho, or the share of right answers).
+
+    `known` of `items` had all their words in the vocabulary and make `score`, with its 95 %
+    interval `low` to `high`; `score_all` counts the others as similarity 0 or as wrong.
+    """
+
+    name: str
+    items: int
+    known: int
+    score: float
+    low: float
+    high: float
+    score_all: float
+
+    @property
+    def coverage(self) -> float:
+        """Share of the items whose words are all known."""
+        return self.known / self.items if self.items else 0.0
+
+
+def _spearman(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's rho; NaN for fewer than two items or only one value."""
+    from scipy import stats
+
+    if len(first) < 2 or np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(stats.spearmanr(first, second).statistic)
+
+
+@dataclasses.dataclass(frozen=True)
+class PairsResult:
+    """Human scores and a model's cosines for the same pairs, in the benchmark's order.
+
+    `similarities` is NaN where a word is unknown (or its vector not finite).
+    """
+
+    name: str
+    gold: np.ndarray
+    similarities: np.ndarray
+
+    @property
+    def known(self) -> np.ndarray:
+        """Which pairs have a similarity, bool, shape (pairs,)."""
+        return ~np.isnan(self.similarities)
+
+    def score(self, resamples: int = RESAMPLES, seed: int = 1) -> Score:
+        """Spearman's rho of the known pairs with its interval."""
+        known = self.known
+        gold, similarities = self.gold[known], self.similarities[known]
+        low = high = float("nan")
+        if len(gold) > 2:
+            draws = draw_weights(len(gold), resamples, seed)
+            rhos = [weighted_spearman(gold, similarities, weights) for weights in draws]
+            low, high = percentile_interval(np.concatenate(rhos))
+        score_all = _spearman(self.gold, np.nan_to_num(self.similarities, nan=0.0))
+        rho = _spearman(gold, similarities)
+        return Score(self.name, len(self.gold), len(gold), rho, low, high, score_all)
+
+
+@dataclasses.dataclass(frozen=True)
+class AnalogyResult:
+    """Which questions a model knew the words of, and which it answered right."""
+
+    name: str
+    sections: list[str]
+    section_ids: np.ndarray
+    known: np.ndarray
+    correct: np.ndarray
+
+    def _score_of(self, name: str, chosen: np.ndarray, resamples: int, seed: int) -> Score:
+        right = self.correct[chosen & self.known].astype(np.float64)
+        items, known = int(chosen.sum()), len(right)
+        score = low = high = float("nan")
+        if known:
+            score = float(right.mean())
+            low, high = percentile_interval(resampled_means(right, resamples, seed))
+        score_all = float(right.sum()) / items if items else float("nan")
+        return Score(name, items, known, score, low, high, score_all)
+
+    def score(self, resamples: int = RESAMPLES, seed: int = 1) -> Score:
+        """Accuracy over all the known questions with its interval."""
+        everything = np.ones(len(self.known), dtype=bool)
+        return self._score_of(self.name, everything, resamples, seed)
+
+    def section_scores(self, resamples: int = RESAMPLES, seed: int = 1) -> list[Score]:
+        """Accuracy of each section, then semantic and syntactic ones (`gram...` sections)."""
+        groups = [(name, [index]) for index, name in enumerate(self.sections)]
+        syntactic = [i for i, name in enumerate(self.sections) if name.startswith("gram")]
+        semantic = [i for i in range(len(self.sections)) if i not in syntactic]
+        if syntactic and semantic:
+            groups += [("semantic", semantic), ("syntactic", syntactic)]
+        return [
+            self._score_of(name, np.isin(self.section_ids, members), resamples, seed)
+            for name, members in groups
+        ]
+
+
+def _rows_of(keyed_vectors: KeyedVectors, items: Sequence[tuple[str, ...]]) -> np.ndarray:
+    """Rows of the words of every item, -1 where unknown; shape (items, words of an item)."""
+    words = {word for item in items for word in item}
+    matched = {word: keyed_vectors.match_case(word) for word in words}
+    rows = {w: -1 if m is None else keyed_vectors.key_to_index[m] for w, m in matched.items()}
+    return np.array([[rows[word] for word in item] for item in items], dtype=np.intp)
+
+
+def _unit_rows(keyed_vectors: KeyedVectors, rows: np.ndarray | slice) -> np.ndarray:
+    """Copies of vectors scaled to length 1, float32; zeros stay zeros, NaN stays NaN."""
+    norms = keyed_vectors.norms[rows]
+    with np.errstate(invalid="ignore"):
+        return keyed_vectors.vectors[rows] / np.where(norms == 0, 1, norms)[:, None]
+
+
+def evaluate_pairs(keyed_vectors: KeyedVectors, benchmark: PairBenchmark) -> PairsResult:
+    """The cosine of every pair of a benchmark."""
+    rows = _rows_of(keyed_vectors, benchmark.pairs)
+    first, second = (_unit_rows(keyed_vectors, rows[:, side]) for side in (0, 1))
+    with np.errstate(invalid="ignore"):
+        cosines = np.einsum("pd,pd->p", first, second).astype(np.float64)
+    cosines[(rows < 0).any(axis=1)] = np.nan
+    return PairsResult(benchmark.name, benchmark.gold, cosines)
+
+
+def evaluate_analogies(
+    keyed_vectors: KeyedVectors,
+    benchmark: AnalogyBenchmark,
+    restrict_vocab: int | None = RESTRICT_VOCAB,
+) -> AnalogyResult:
+    """Answer every question by 3CosAdd: the word nearest to b - a + c, but none of a, b, c.
+
+    As word2vec's compute-accuracy and gensim: vectors are scaled to length 1 first, and only the
+    `restrict_vocab` most frequent words take part (None: all); a question with another word counts
+    as unknown. Equal cosines go to the more frequent word.
+    """
+    size = len(keyed_vectors) if restrict_vocab is None else restrict_vocab
+    units = _unit_rows(keyed_vectors, slice(0, size))
+    broken = np.flatnonzero(~np.isfinite(units).all(axis=1))
+    units[broken] = 0.0
+    rows = _rows_of(keyed_vectors, benchmark.questions)
+    answerable = (rows >= 0) & (rows < len(units)) & ~np.isin(rows, broken)
+    known = np.asarray(answerable.all(axis=1))
+    correct = np.zeros(len(rows), dtype=bool)
+    asked = np.flatnonzero(known)
+    step = max(1, _BATCH_VALUES // max(1, len(units)))
+    for start in range(0, len(asked), step):
+        batch = asked[start : start + step]
+        a, b, c, expected = rows[batch].T
+        scores = (units[b] - units[a] + units[c]) @ units.T
+        scores[:, broken] = -np.inf
+        places = np.arange(len(batch))
+        for asked_word in (a, b, c):
+            scores[places, asked_word] = -np.inf
+        answers = scores.argmax(axis=1)
+        correct[batch] = (answers == expected) & np.isfinite(scores[places, answers])
+    return AnalogyResult(benchmark.name, benchmark.sections, benchmark.section_ids, known, correct)
+
+
+class PairedDifference(NamedTuple):
+    """Mean score of models A minus that of models B, with its 95 % interval (fractions)."""
+
+    difference: float
+    low: float
+    high: float
+
+
+Result = PairsResult | AnalogyResult
+
+
+def _by_test(results: Sequence, side: str) -> list[list[Result]]:
+    """Results as one list of seeds for each test, from one list of tests or one a seed."""
+    seeds = [list(results)] if isinstance(results[0], Result) else [list(r) for r in results]
+    if not seeds[0] or any(len(seed) != len(seeds[0]) for seed in seeds):
+        raise UsageError(f"results {side}: every seed needs one result for each of the same tests")
+    return [[seed[test] for seed in seeds] for test in range(len(seeds[0]))]
+
+
+def _mean_spearman(
+    results: Sequence[PairsResult], chosen: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Spearman's rho in each resample of the `chosen` pairs, averaged over the seeds."""
+    return np.mean(
+        [weighted_spearman(r.gold[chosen], r.similarities[chosen], weights) for r in results],
+        axis=0,
+    )
+
+
+def _test_differences(
+    seeds_a: Sequence[Any], seeds_b: Sequence[Any], resamples: int, seed: int
+) -> tuple[float, np.ndarray]:
+    """A - B on one test, and the same in each resample of its items (shared by A and B)."""
+    everyone = [*seeds_a, *seeds_b]
+    if len({(type(r), r.name, len(r.known)) for r in everyone}) != 1:
+        names = ", ".join(sorted({f"{r.name} ({len(r.known)} items)" for r in everyone}))
+        raise UsageError(f"results of different tests cannot be compared: {names}")
+    chosen = np.flatnonzero(np.all([result.known for result in everyone], axis=0))
+    if len(chosen) < 3:
+        raise UsageError(f"{everyone[0].name}: fewer than 3 items that all the models know")
+    if isinstance(everyone[0], AnalogyResult):
+        means = [np.mean([r.correct[chosen] for r in side], axis=0) for side in (seeds_a, seeds_b)]
+        values = means[0] - means[1]
+        return float(values.mean()), resampled_means(values, resamples, seed)
+
+    def difference(weights: np.ndarray) -> np.ndarray:
+        return _mean_spearman(seeds_a, chosen, weights) - _mean_spearman(seeds_b, chosen, weights)
+
+    draws = draw_weights(len(chosen), resamples, seed)
+    resampled = np.concatenate([difference(weights) for weights in draws])
+    return float(difference(np.ones((1, len(chosen))))[0]), resampled
+
+
+def paired_difference(
+    results_a: Sequence, results_b: Sequence, resamples: int = RESAMPLES, seed: int = 1
+) -> PairedDifference:
+    """Compare two models, or two sets of seeds, by the mean of their scores on the same tests.
+
+    Args:
+        results_a, results_b: one result a test (in the same order on both sides), or a list of such
+            lists, one a training seed; seeds are averaged, and need not be as many on both sides.
+        resamples, seed: of the bootstrap over items, which A and B share; items that some model
+            does not know are left out for all.
+
+    Raises:
+        UsageError: other tests on one side than on the other, or too few common items.
+    """
+    if not len(results_a) or not len(results_b):
+        raise UsageError("nothing to compare: a side has no results")
+    tests_a, tests_b = _by_test(results_a, "A"), _by_test(results_b, "B")
+    if len(tests_a) != len(tests_b):
+        raise UsageError(f"{len(tests_a)} tests on one side, {len(tests_b)} on the other")
+    points, resampled = zip(
+        *(
+            _test_differences(seeds_a, seeds_b, resamples, seed + test)
+            for test, (seeds_a, seeds_b) in enumerate(zip(tests_a, tests_b, strict=True))
+        ),
+        strict=True,
+    )
+    return PairedDifference(
+        float(np.mean(points)), *percentile_interval(np.mean(resampled, axis=0))
+    )

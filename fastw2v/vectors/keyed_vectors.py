@@ -1,0 +1,302 @@
+"""`KeyedVectors`: read-only word vectors with gensim's method names and meanings."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastw2v.errors import DataError, UsageError
+from fastw2v.model_directory import open_model
+from fastw2v.vectors import formats
+from fastw2v.vectors.geometry import best_rows, mean_of, row_norms, unit
+from fastw2v.vectors.unknown_word import UnknownWordError
+
+_LOG = logging.getLogger(__name__)
+__all__ = ["KeyedVectors", "UnknownWordError"]
+
+VECTOR_CHOICES = ("input", "output", "mean")
+
+Query = Any  # a key, a vector, or a (key or vector, weight) tuple
+
+
+class KeyedVectors:
+    """Word vectors and the questions one can ask them; row = id, most frequent word first.
+
+    Args:
+        index_to_key: the words, in id order; each once.
+        vectors: shape (words, dim); kept as a read-only float32 view, not copied where possible.
+        counts: how often each word occurred, shape (words,), or None where not known.
+
+    Raises:
+        UsageError: the shapes do not fit, or a word comes twice.
+    """
+
+    def __init__(
+        self, index_to_key: Sequence[str], vectors: np.ndarray, counts: np.ndarray | None = None
+    ):
+        self.index_to_key = list(index_to_key)
+        self.vectors = np.asarray(vectors, dtype=np.float32).view()
+        self.vectors.flags.writeable = False
+        self.counts = None if counts is None else np.asarray(counts, dtype=np.int64)
+        if self.vectors.ndim != 2 or len(self.vectors) != len(self.index_to_key):
+            raise UsageError(
+                f"{len(self.index_to_key)} words need a matrix of as many rows, "
+                f"found shape {self.vectors.shape}"
+            )
+        if self.counts is not None and self.counts.shape != (len(self.index_to_key),):
+            raise UsageError(
+                f"{len(self.index_to_key)} words, but counts of shape {self.counts.shape}"
+            )
+        self.key_to_index = {key: row for row, key in enumerate(self.index_to_key)}
+        if len(self.key_to_index) != len(self.index_to_key):
+            raise UsageError(f"the word {formats.first_duplicate(self.index_to_key)!r} comes twice")
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        vectors: str = "input",
+        *,
+        on_damage: Callable[[str], None] | None = None,
+    ) -> KeyedVectors:
+        """Read a model directory (memory-mapped), or a file that `save` or a peer wrote.
+
+        Args:
+            path: a model directory, one of its checkpoints, or a file with a suffix of `save`.
+            vectors: `input`, `output` or `mean` (of both matrices); files hold one matrix only.
+            on_damage: gets a line when the newest save is damaged and an older one is read.
+
+        Raises:
+            UsageError: nothing at `path`, or not a thing that can be read.
+            DataError: damaged or foreign content.
+        """
+        if vectors not in VECTOR_CHOICES:
+            raise UsageError(f"vectors: {vectors!r} is not one of {', '.join(VECTOR_CHOICES)}")
+        path = Path(path)
+        if path.is_dir() or not (path.exists() or path.suffix.lower() in formats.SUFFIXES):
+            return cls._load_model(path, vectors, on_damage)
+        if vectors != "input":
+            raise UsageError(f"{path}: a file holds one matrix; {vectors} needs a model directory")
+        return cls(*formats.read_vectors(path))
+
+    @classmethod
+    def _load_model(
+        cls, path: Path, vectors: str, on_damage: Callable[[str], None] | None
+    ) -> KeyedVectors:
+        generation = open_model(path, on_damage=on_damage)
+        vocabulary = generation.vocabulary()
+        names = ("input", "output") if vectors == "mean" else (vectors,)
+        matrices = [generation.matrix(f"{name}_vectors", memory_map=True) for name in names]
+        if len(matrices[0]) != len(vocabulary.tokens):
+            raise DataError(
+                f"{generation.path}: {len(vocabulary.tokens)} words in the vocabulary, "
+                f"{len(matrices[0])} rows in the matrix; they do not belong together"
+            )
+        matrix = matrices[0] if len(matrices) == 1 else mean_of(*matrices)
+        return cls(vocabulary.tokens, matrix, vocabulary.counts)
+
+    def save(self, path: str | Path, force: bool = False) -> None:
+        """Write the vectors; the suffix chooses the format (see `fastw2v.vectors.formats`).
+
+        Raises:
+            UsageError: an unknown suffix, an output that exists (without `force`), a word that
+                the format cannot hold.
+            ResourceError: the disk is full or not writable.
+        """
+        table = formats.VectorTable(self.index_to_key, self.vectors, self.counts)
+        formats.write_vectors(Path(path), table, force=force)
+
+    def __len__(self) -> int:
+        return len(self.index_to_key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.key_to_index
+
+    def __repr__(self) -> str:
+        return f"KeyedVectors({len(self):,} words, dim {self.vector_size})"
+
+    def __getitem__(self, key_or_keys: str | int | Iterable[str | int]) -> np.ndarray:
+        if isinstance(key_or_keys, (str, int, np.integer)):
+            return self.get_vector(key_or_keys)
+        rows = [self.get_index(key) for key in key_or_keys]
+        return self.vectors[np.array(rows, dtype=np.intp)]
+
+    @property
+    def vector_size(self) -> int:
+        """Dimensions of a vector."""
+        return int(self.vectors.shape[1])
+
+    @functools.cached_property
+    def norms(self) -> np.ndarray:
+        """Euclidean length of every vector, float32, shape (words,)."""
+        return row_norms(self.vectors)
+
+    def get_index(self, key: str | int) -> int:
+        """The row of a key; an int that is no key is taken as a row.
+
+        Raises:
+            UnknownWordError: no such key (a `KeyError` too).
+        """
+        row = self.key_to_index.get(key)  # type: ignore[arg-type]
+        if row is not None:
+            return row
+        if isinstance(key, (int, np.integer)) and 0 <= key < len(self):
+            return int(key)
+        raise UnknownWordError(key, self.key_to_index)
+
+    def match_case(self, word: str) -> str | None:
+        """`word` as it stands if the vocabulary has it, else its lower-case form, else None."""
+        if word in self.key_to_index:
+            return word
+        return lower if (lower := word.lower()) in self.key_to_index else None
+
+    def get_vector(self, key: str | int, norm: bool = False) -> np.ndarray:
+        """The vector of a key, float32, shape (dim,); with `norm`, scaled to length 1."""
+        vector = self.vectors[self.get_index(key)]
+        return unit(vector) if norm else vector
+
+    def get_mean_vector(
+        self,
+        keys: Sequence[Query],
+        weights: Sequence[float] | None = None,
+        pre_normalize: bool = True,
+        post_normalize: bool = False,
+        ignore_missing: bool = True,
+    ) -> np.ndarray:
+        """The weighted mean of the vectors of keys (or of vectors given as arrays).
+
+        Raises:
+            UsageError: no key, another number of weights, or a vector of another length.
+            UnknownWordError: an unknown key (with `ignore_missing`: only if all are).
+        """
+        weights = [1.0] * len(keys) if weights is None else weights
+        if not len(keys) or len(weights) != len(keys):
+            raise UsageError(f"cannot take the mean of {len(keys)} words, {len(weights)} weights")
+        total, mean = 0.0, np.zeros(self.vector_size)
+        for key, weight in zip(keys, weights, strict=True):
+            if isinstance(key, np.ndarray):
+                if key.shape != mean.shape:
+                    raise UsageError(f"expected a vector of shape {mean.shape}, found {key.shape}")
+                vector = key
+            elif ignore_missing and key not in self and isinstance(key, str):
+                continue
+            else:
+                vector = self.get_vector(key, norm=pre_normalize)
+            mean += weight * vector
+            total += abs(weight)
+        if total == 0.0 and not any(key in self for key in keys if isinstance(key, str)):
+            raise UnknownWordError(keys[0], self.key_to_index)
+        mean = (mean / total if total else mean).astype(np.float32)
+        return unit(mean) if post_normalize else mean
+
+    def similarity(self, w1: str, w2: str) -> float:
+        """Cosine of the angle between two words' vectors; 0 if one of them is all zeros."""
+        return float(self.get_vector(w1, norm=True) @ self.get_vector(w2, norm=True))
+
+    def distance(self, w1: str, w2: str) -> float:
+        """1 - `similarity`."""
+        return 1.0 - self.similarity(w1, w2)
+
+    def n_similarity(self, ws1: Sequence[str], ws2: Sequence[str]) -> float:
+        """Cosine between the mean vectors of two lists of words; unknown words are left out."""
+        means = [self.get_mean_vector(ws, pre_normalize=False) for ws in (ws1, ws2)]
+        return float(unit(means[0]) @ unit(means[1]))
+
+    def cosines(self, vector: np.ndarray, end: int | None = None) -> np.ndarray:
+        """Cosine of `vector` with the first `end` (all) words, float32; 0 for zero vectors."""
+        end = len(self) if end is None else min(end, len(self))
+        if not np.isfinite(vector).all():
+            raise DataError("the vector asked about is not finite; the model is damaged")
+        direction = unit(vector)
+        with np.errstate(all="ignore"):  # rows may hold NaN or infinity
+            products = self.vectors[:end] @ direction
+            return np.divide(products, self.norms[:end], where=self.norms[:end] != 0, out=products)
+
+    def most_similar(
+        self,
+        positive: Query | Sequence[Query] = (),
+        negative: Query | Sequence[Query] = (),
+        topn: int | None = 10,
+        restrict_vocab: int | None = None,
+    ) -> Any:
+        """The words nearest to the mean of `positive` minus `negative` (3CosAdd).
+
+        Args:
+            positive, negative: a word, a vector, or a list of words, vectors or (word or vector,
+                weight) tuples. The words themselves are never among the answers.
+            topn: how many; None for the cosines with all words as one array.
+            restrict_vocab: look only at so many of the most frequent words.
+
+        Returns:
+            list of (word, cosine), nearest first, equal ones by id; words with NaN are left out.
+
+        Raises:
+            UnknownWordError: an unknown word.  UsageError: nothing to look for.
+        """
+        keys: list[Any] = []
+        weights: list[float] = []
+        for queries, sign in ((positive, 1.0), (negative, -1.0)):
+            for query in _as_list(queries):
+                weighted = isinstance(query, tuple)
+                keys.append(query[0] if weighted else query)
+                weights.append(float(query[1]) if weighted else sign)
+        if restrict_vocab is not None and restrict_vocab < 1:
+            raise UsageError(f"restrict_vocab: {restrict_vocab} is too small; the least is 1")
+        mean = self.get_mean_vector(keys, weights, ignore_missing=False)
+        scores = self.cosines(mean, restrict_vocab)
+        if topn is None:
+            return scores
+        given = [self.get_index(key) for key in keys if not isinstance(key, np.ndarray)]
+        scores[[row for row in given if row < len(scores)]] = -np.inf
+        return [(self.index_to_key[row], float(scores[row])) for row in best_rows(scores, topn)]
+
+    def similar_by_key(
+        self, key: str, topn: int | None = 10, restrict_vocab: int | None = None
+    ) -> Any:
+        """`most_similar` for one word."""
+        return self.most_similar([key], topn=topn, restrict_vocab=restrict_vocab)
+
+    similar_by_word = similar_by_key
+
+    def similar_by_vector(
+        self, vector: np.ndarray, topn: int | None = 10, restrict_vocab: int | None = None
+    ) -> Any:
+        """`most_similar` for a vector, shape (dim,)."""
+        return self.most_similar([np.asarray(vector)], topn=topn, restrict_vocab=restrict_vocab)
+
+    def rank(self, key1: str, key2: str) -> int:
+        """The place of `key2` among the words nearest to `key1`, from 1."""
+        row1, row2 = self.get_index(key1), self.get_index(key2)
+        scores = self.cosines(self.vectors[row1])
+        nearer = scores > scores[row2]
+        nearer[row1] = False
+        return int(nearer.sum()) + 1
+
+    def doesnt_match(self, words: Sequence[str]) -> str:
+        """The word farthest from the mean of all; unknown words are left out, with a log line.
+
+        Raises:
+            UsageError: no words.  UnknownWordError: all are unknown.
+        """
+        known = [word for word in words if word in self]
+        if len(known) < len(words):
+            _LOG.warning("left out as unknown: %s", ", ".join(sorted(set(words) - set(known))))
+        mean = self.get_mean_vector(words, post_normalize=True)
+        units = np.stack([self.get_vector(word, norm=True) for word in known])
+        return known[int(np.argmin(units @ mean))]
+
+
+def _as_list(queries: Any) -> list[Any]:
+    """One key, vector or list of queries as a list (None is none)."""
+    if queries is None:
+        return []
+    if isinstance(queries, (str, int, np.integer)):
+        return [queries]
+    if isinstance(queries, np.ndarray):
+        return [queries] if queries.ndim == 1 else list(queries)
+    return list(queries)

@@ -1,0 +1,57 @@
+"""The error for a word that a vocabulary does not hold, with the nearest spellings."""
+
+from __future__ import annotations
+
+import difflib
+import heapq
+import itertools
+
+from fastw2v.errors import UsageError
+
+_SPELLINGS_AMONG = 30_000  # the most frequent words: keeps the search under about 0.3 s
+_LEAST_RATIO = 0.65
+
+
+class UnknownWordError(UsageError, KeyError):
+    """A word that the vocabulary does not hold; the message names the nearest spellings."""
+
+    def __init__(self, word: object, key_to_index: dict[str, int]):
+        super().__init__(word)
+        self.word = word
+        self._key_to_index = key_to_index
+
+    def __str__(self) -> str:  # searched for only when read: callers may expect and catch this
+        shown = repr(self.word)
+        shown = shown if len(shown) <= 60 else f"{shown[:56]}...{shown[-1]}"
+        near = nearest_spellings(self.word, self._key_to_index)
+        if near:
+            return f"{shown} is not in the vocabulary; nearest spellings: {', '.join(near)}"
+        words = len(self._key_to_index)
+        return f"{shown} is not in the vocabulary of {words:,} words; try another word"
+
+
+def nearest_spellings(word: object, key_to_index: dict[str, int], count: int = 3) -> list[str]:
+    """Up to `count` keys spelt like `word`: its case variants, then the closest frequent words."""
+    if not isinstance(word, str) or not word:
+        return []
+    variants = (word.lower(), word.capitalize(), word.upper())
+    found = [variant for variant in variants if variant in key_to_index]
+    close = _close_keys(word, key_to_index) or _close_keys(word.lower(), key_to_index)
+    found += [key for *_, key in heapq.nsmallest(count, close)]
+    return list(dict.fromkeys(found))[:count]
+
+
+def _close_keys(word: str, key_to_index: dict[str, int]) -> list[tuple[float, bool, int, str]]:
+    """Frequent keys like `word`; they sort by likeness, same first letter, then frequency."""
+    matcher = difflib.SequenceMatcher(autojunk=False)
+    matcher.set_seq2(word)
+    close = []
+    for row, key in enumerate(itertools.islice(key_to_index, _SPELLINGS_AMONG)):
+        if abs(len(key) - len(word)) > 2:
+            continue
+        matcher.set_seq1(key)
+        if min(matcher.real_quick_ratio(), matcher.quick_ratio()) < _LEAST_RATIO:
+            continue
+        if (ratio := matcher.ratio()) >= _LEAST_RATIO:
+            close.append((-ratio, key[:1] != word[:1], row, key))
+    return close
