@@ -28,6 +28,7 @@ from fastw2v.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from fastw2v.training.model import Model
+    from fastw2v.training.monitor import Progress
 
 MARKER = "fastw2v-demo.json"
 _MARKER_CONTENT = {"format": "fastw2v demo", "version": 1}
@@ -38,9 +39,16 @@ PACKAGES = ("numpy", "scipy", "matplotlib", "numba", "pyarrow", "llvmlite", "cli
 WORDS_WANTED = 1_000_000
 SHARDS = 8
 
-# A small corpus wants fewer dimensions and more passes than the defaults, which are for large ones.
-TRAINING = {"type": "sgram_neg", "vector_dim": 100, "epochs": 10, "subsample": 1e-3}
-PREPROCESSING = {"min_count": 5}
+# A small corpus wants fewer dimensions, more passes and only words that come often enough; the
+# defaults are for large ones. With --subsample 1e-4 frequent technical words ("float") would be
+# dropped so often that their neighbours become function words.
+TRAINING: dict[str, Any] = {
+    "type": "sgram_neg",
+    "vector_dim": 100,
+    "epochs": 20,
+    "subsample": 1e-3,
+}
+PREPROCESSING: dict[str, Any] = {"min_count": 20}
 
 # fmt: off
 PROBES = (
@@ -227,51 +235,55 @@ def prepare_directory(directory: Path) -> None:
 def run_demo(
     directory: Path,
     *,
-    on_stage: Callable[[str], None] = lambda line: None,
-    on_preprocess: Callable[[str, int, int], None] | None = None,
-    quiet: bool = False,
+    notify: Callable[[str], None] = lambda line: None,
+    preprocess_progress: Callable[[str, int, int], None] | None = None,
+    callback: Callable[[Progress], Any] | None = None,
     **options: Any,
 ) -> DemoResult:
     """Gather text, preprocess it and train on it, all below `directory`.
 
     Args:
         directory: new, empty or an earlier demonstration, which is started over.
-        on_stage: called with a line for people whenever something was done or begins.
-        on_preprocess: `preprocess`'s progress callback.
-        quiet: no progress of the training.
-        options: training options that differ from `TRAINING`.
+        notify: called with a line for people whenever something was done or begins.
+        preprocess_progress, callback: see `preprocess` and `train`.
+        options: training options that differ from `TRAINING`; None = as there.
 
     Raises:
-        UsageError: `directory` holds something else, or this Python has no documentation.
+        UsageError: a wrong option, something else in `directory`, or a Python that carries no
+            documentation.
     """
     from fastw2v.corpus.preprocess import preprocess
+    from fastw2v.training.config import TrainConfig
     from fastw2v.training.trainer import train
 
+    settings = TRAINING | {name: value for name, value in options.items() if value is not None}
+    config = TrainConfig.create(**settings)  # a wrong option is told before any work
     prepare_directory(directory)
-    on_stage("Reading the documentation of this Python (with ast; nothing is imported)")
-    lines, words = gather_texts(
-        find_sources(),
-        on_source=lambda name, so_far: on_stage(f"  {so_far:>10,} words with {name}"),
-    )
+    notify("Reading the documentation of this Python (with ast; nothing is imported)")
+
+    def on_source(name: str, words_so_far: int) -> None:
+        notify(f"{words_so_far:>11,} words with {name}")
+
+    lines, words = gather_texts(find_sources(), on_source=on_source)
     if words < WORDS_WANTED // 10:
         raise UsageError(
             f"this Python carries only {words:,} words of documentation (stripped?); "
             "use another, or your own text: fastw2v train --data-file TEXT"
         )
     paths = write_shards(lines, directory / TEXT)
-    on_stage(f"Preprocessing {len(lines):,} paragraphs in {len(paths)} shards")
-    preprocess(paths, directory / STORE, progress=on_preprocess, **PREPROCESSING)
-    settings = TRAINING | {name: value for name, value in options.items() if value is not None}
-    on_stage(
-        f"Training skip-gram with negative sampling, {settings['vector_dim']} dimensions, "
-        f"{settings['epochs']} epochs"
+    notify(f"Preprocessing {len(lines):,} paragraphs in {len(paths)} shards")
+    store, model_directory = directory / STORE, directory / MODEL
+    preprocess(paths, store, progress=preprocess_progress, **PREPROCESSING)
+    notify(
+        f"Training skip-gram with negative sampling, {config.vector_dim} dimensions, "
+        f"{config.epochs} epochs"
     )
-    model = train(directory / STORE, directory / MODEL, quiet=quiet, **settings)
+    model = train(store, model_directory, callback=callback, notify=notify, **settings)
     return DemoResult(
         directory=directory,
         text=directory / TEXT,
-        store=directory / STORE,
-        model_directory=directory / MODEL,
+        store=store,
+        model_directory=model_directory,
         lines=len(lines),
         words=words,
         model=model,

@@ -6,8 +6,9 @@ training thread may draw.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,20 +46,28 @@ def check_suffix(path: Path) -> None:
 
 
 def _new_figure(path: Path, width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     check_suffix(path)
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)  # keeps its renderer, so that measuring labels is cheap
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def _save(figure: Figure, path: Path) -> None:
-    with storage.atomic_file(path) as temporary, warnings.catch_warnings():
-        # Words may be in any script; one that the font lacks is drawn as a box, not reported.
+@contextlib.contextmanager
+def _any_script() -> Iterator[None]:
+    """Words may be in any script; one that the font lacks is drawn as a box, not warned about."""
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        yield
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with storage.atomic_file(path) as temporary, _any_script():
         figure.savefig(temporary, format=path.suffix[1:].lower())
 
 
@@ -172,7 +181,7 @@ def _label_loss(axes: Axes, right: Axes | None, title: str) -> None:
 
     axes.set_title(title, parse_math=False, color=_INK, fontsize=12, pad=10)
     axes.set_xlabel("words read")
-    axes.set_ylabel("loss (mean a prediction)")
+    axes.set_ylabel("loss (nats)")
     axes.xaxis.set_major_formatter(FuncFormatter(readable_count))
     axes.grid(axis="y", color="#e6e6e6", lw=0.8)
     axes.set_axisbelow(True)
@@ -223,6 +232,17 @@ def principal_plane(vectors: np.ndarray) -> np.ndarray:
     return plane * np.where(plane[largest, [0, 1]] < 0, -1.0, 1.0)
 
 
+def _label_frames(
+    pixel: np.ndarray, width: float, height: float, scale: float
+) -> Iterator[tuple[float, tuple[float, float, float, float]]]:
+    """(distance in points, frame x0, y0, x1, y1 in pixels) of the places of a label, best first."""
+    for right, up in _LABEL_PLACES:
+        align = 0.0 if right > 0 else 1.0 if right < 0 else 0.5
+        x0 = pixel[0] + right * scale - align * width
+        y0 = pixel[1] + up * scale - (0.3 * height if abs(up) < 2 else 0)
+        yield max(abs(right), abs(up)), (x0, y0, x0 + width, y0 + height)
+
+
 def _place_labels(figure: Figure, axes: Axes, points: np.ndarray, words: Sequence[str]) -> None:
     """Write each word beside its dot, the first words first; one without room is left out."""
     figure.draw_without_rendering()  # the layout settles where the dots lie
@@ -230,30 +250,26 @@ def _place_labels(figure: Figure, axes: Axes, points: np.ndarray, words: Sequenc
     axes.autoscale(False)
     pixels = axes.transData.transform(points)
     scale = figure.dpi / 72
-    inside = axes.get_window_extent()
+    left, bottom, right, top = axes.get_window_extent().extents
     taken = np.column_stack([pixels - 2 * scale, pixels + 2 * scale])  # x0, y0, x1, y1 of the dots
     size = 9 if len(words) <= 80 else 7.5
-    for word, (x, y), pixel in zip(words, points, pixels, strict=True):
+    for word, point, pixel in zip(words, points, pixels, strict=True):
         text = axes.annotate(
-            word, (x, y), (0, 0), textcoords="offset points", fontsize=size, color=_INK,
+            word, tuple(point), (0, 0), textcoords="offset points", fontsize=size, color=_INK,
             parse_math=False,
         )  # fmt: skip
         box = text.get_window_extent()
-        width, height = box.width, box.height
-        for right, up in _LABEL_PLACES:
-            align = 0.0 if right > 0 else 1.0 if right < 0 else 0.5
-            x0 = pixel[0] + right * scale - align * width
-            y0 = pixel[1] + up * scale - (0.3 * height if abs(up) < 2 else 0)
-            frame = (x0, y0, x0 + width, y0 + height)
-            if frame[0] < inside.x0 or frame[2] > inside.x1:
+        for distance, frame in _label_frames(pixel, box.width, box.height, scale):
+            x0, y0, x1, y1 = frame
+            if x0 < left or x1 > right or y0 < bottom or y1 > top:
                 continue
-            if frame[1] < inside.y0 or frame[3] > inside.y1:
-                continue
-            clash = (taken[:, 0] < frame[2]) & (taken[:, 2] > frame[0])
-            if not (clash & (taken[:, 1] < frame[3]) & (taken[:, 3] > frame[1])).any():
+            clash = (
+                (taken[:, 0] < x1) & (taken[:, 2] > x0) & (taken[:, 1] < y1) & (taken[:, 3] > y0)
+            )
+            if not clash.any():
                 text.set_position(((x0 - pixel[0]) / scale, (y0 - pixel[1]) / scale))
                 taken = np.vstack([taken, frame])
-                if max(abs(right), abs(up)) >= _LEADER_FROM:
+                if distance >= _LEADER_FROM:
                     _draw_leader(axes, pixel, frame)
                 break
         else:
@@ -297,5 +313,6 @@ def plot_map(
     axes.tick_params(labelsize=8, colors=_ALPHA)
     axes.grid(color="#eeeeee", lw=0.8)
     axes.set_axisbelow(True)
-    _place_labels(figure, axes, plane, words)
+    with _any_script():
+        _place_labels(figure, axes, plane, words)
     _save(figure, path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,27 +10,6 @@ import click
 
 if TYPE_CHECKING:
     from fastw2v.demo import DemoResult
-
-
-class _PreprocessProgress:
-    """Shows each phase of preprocessing: a live percentage on a terminal, a line elsewhere."""
-
-    def __init__(self) -> None:
-        self.phase: str | None = None
-        self.live = sys.stdout.isatty()
-
-    def __call__(self, phase: str, done: int, total: int) -> None:
-        percent = 100 * done // total if total else 100
-        if self.live:
-            click.echo(f"\r\x1b[K  {phase} {percent:3d} %", nl=False)
-        elif phase != self.phase:
-            click.echo(f"  {phase}")
-        self.phase = phase
-
-    def close(self) -> None:
-        if self.live and self.phase is not None:
-            click.echo("\r\x1b[K", nl=False)
-        self.phase = None
 
 
 @click.command()
@@ -44,7 +22,7 @@ class _PreprocessProgress:
     "started over, anything else is left alone and refused.",
 )
 @click.option(
-    "--epochs", type=int, help="Passes over the text.  [default: 10, as the text is small]"
+    "--epochs", type=int, help="Passes over the text.  [default: 20, as the text is small]"
 )
 @click.option("--threads", type=int, help="Threads to train with.  [default: all usable cores]")
 @click.option("--quiet", is_flag=True, help="Only the result, no progress.")
@@ -59,23 +37,18 @@ def demo(output: Path, epochs: int | None, threads: int | None, quiet: bool) -> 
     fastw2v demo
     fastw2v demo --output /tmp/demo --epochs 3
     """
+    from fastw2v.cli.train import _display
     from fastw2v.demo import run_demo
 
-    progress = _PreprocessProgress()
-
-    def say(line: str) -> None:
-        if not quiet:
-            progress.close()
-            click.echo(line)
-
-    result = run_demo(
-        output,
-        on_stage=say,
-        on_preprocess=None if quiet else progress,
-        quiet=quiet,
-        epochs=epochs,
-        threads=threads,
-    )
+    with _display(quiet) as display:
+        result = run_demo(
+            output,
+            notify=display.notify,
+            preprocess_progress=display.preprocessing,
+            callback=display.training,
+            epochs=epochs,
+            threads=threads,
+        )
     _show(result)
 
 

@@ -91,7 +91,7 @@ def preprocess(
     build = StoreBuild(output, settings, plan)
     with build.locked():
         if resumed:
-            build.check_finished_units(source.units if isinstance(source, _Text) else [])
+            build.take_over_units(source.units if isinstance(source, _Text) else [], force=force)
         with discard_on_failure(output, keep_unfinished=text):
             build.begin()
             report = _run(build, source, _unit_settings(output, settings, layout), count, progress)
@@ -134,7 +134,8 @@ def _plan(
     """All that decides the bytes of the store, but for the content of the input."""
     plan: dict[str, Any] = {
         "source": "text" if isinstance(source, _Text) else "tokens",
-        "settings": settings.for_manifest,
+        "settings": settings.values,
+        "setting_files": settings.files,
         "layout": dataclasses.asdict(layout),
         "units": [],
     }

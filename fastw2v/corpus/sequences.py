@@ -20,8 +20,11 @@ _LONGEST_REMEMBERED = 128  # bytes; longer chunks hardly ever come twice
 _MOST_REMEMBERED = 1 << 20
 
 
+_LINE_END_TOKEN = object()  # nothing that a caller gives is equal to it
+
+
 class TokenCodes(dict[Hashable, int]):
-    """Token -> code; a token not met before gets the next code. The end of a line is None."""
+    """Token -> code; a token not met before gets the next code."""
 
     def __init__(self, stopwords: Sequence[str]) -> None:
         super().__init__()
@@ -32,12 +35,14 @@ class TokenCodes(dict[Hashable, int]):
     def forget(self) -> None:
         """Start counting local ids from 0 again."""
         self.clear()
-        super().__setitem__(None, 0)
+        super().__setitem__(_LINE_END_TOKEN, 0)
         self.update(zip(self._stopwords, range(1, self.first_word), strict=True))
 
     def __missing__(self, token: Hashable) -> int:
         if not isinstance(token, str) or not token:
             raise UsageError(f"tokens must be strings that are not empty, found {token!r}")
+        if not token.isascii() and token.encode("utf-8", "replace").decode("utf-8") != token:
+            raise UsageError(f"{token!r}: lone surrogates cannot be stored; decode the text anew")
         code = self[token] = len(self)
         return code
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fastw2v.corpus.tokenizer import Tokenizer
 from fastw2v.corpus.vocabulary import Vocabulary, load_text_vocabulary
 from fastw2v.errors import UsageError
 from fastw2v.model_directory import is_model_directory, open_model
+from fastw2v.options import make_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +26,15 @@ class Settings:
         config: the options.
         stopwords: sorted.
         vocabulary: the one to reuse, if any.
-        for_manifest: the settings as the manifest has them: file contents by hash, no paths.
+        values: for the manifest: the options that apply, file names without directories.
+        files: for the manifest: the content of those files, by hash.
     """
 
     config: PreprocessConfig
     stopwords: list[str]
     vocabulary: Vocabulary | None
-    for_manifest: dict[str, Any]
+    values: dict[str, Any]
+    files: dict[str, str]
 
     @classmethod
     def of(cls, config: PreprocessConfig, *, text: bool = True) -> Settings:
@@ -42,20 +46,17 @@ class Settings:
         tokenizer = Tokenizer(config.tokenizer, config.lowercase, config.strip_accents)
         stopwords = load_stopwords(config.stopwords, tokenizer.words_of if text else str.split)
         vocabulary = load_vocabulary(config.vocabulary) if config.vocabulary else None
-        shown = dataclasses.asdict(config)
+        values = dataclasses.asdict(config)
+        files = {}
         if config.stopwords is not None:
-            shown["stopwords"] = {
-                "name": Path(config.stopwords).name,
-                "words": len(stopwords),
-                "sha256": hashlib.sha256("\n".join(stopwords).encode()).hexdigest(),
-            }
+            values["stopwords"] = Path(config.stopwords).name
+            files["stopwords"] = hashlib.sha256("\n".join(stopwords).encode()).hexdigest()
         if vocabulary is not None:
-            shown["vocabulary"] = {"name": Path(str(config.vocabulary)).name}
-            shown["vocabulary"]["hash"] = vocabulary.hash
-            shown["min_count"] = None
-        if not text:
-            shown.update(dict.fromkeys(TEXT_OPTIONS))
-        return cls(config, stopwords, vocabulary, shown)
+            values["vocabulary"] = Path(str(config.vocabulary)).name
+            files["vocabulary"] = vocabulary.hash
+        for name in () if text else TEXT_OPTIONS:
+            del values[name]
+        return cls(config, stopwords, vocabulary, values, files)
 
 
 def load_vocabulary(path: str | Path) -> Vocabulary:
@@ -83,6 +84,19 @@ def load_vocabulary(path: str | Path) -> Vocabulary:
     return vocabulary
 
 
-def settings_unchanged(store: TokenStore, config: PreprocessConfig) -> bool:
-    """Whether `store` was made from text with these options (and files of the same content)."""
-    return store.manifest["settings"] == Settings.of(config).for_manifest
+def settings_unchanged(store: TokenStore, options: Mapping[str, Any]) -> bool:
+    """Whether these options of `preprocess` are those of `store`; those not given are taken to be.
+
+    Files (stop words, vocabulary) are compared by content.
+
+    Raises:
+        UsageError, DataError: a wrong option, a file that is missing or not what it should be.
+    """
+    settings = Settings.of(make_config(PreprocessConfig, options))
+    recorded, files = store.manifest["settings"], store.manifest["setting_files"]
+    return all(
+        settings.files.get(name) == files.get(name)
+        if name in ("stopwords", "vocabulary")
+        else name in recorded and settings.values[name] == recorded[name]
+        for name in options
+    )

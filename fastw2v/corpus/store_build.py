@@ -80,10 +80,14 @@ def _only_begun(output: Path) -> bool:
 
 def _difference(found: dict[str, Any], plan: dict[str, Any]) -> str:
     """What is not the same in two plans, "" where they are equal."""
-    settings, wanted = found.get("settings", {}), plan["settings"]
-    names = [name for name in wanted if settings.get(name) != wanted[name]]
+    names = [
+        name
+        for kind in ("settings", "setting_files")
+        for name in {**found.get(kind, {}), **plan[kind]}
+        if found.get(kind, {}).get(name) != plan[kind].get(name)
+    ]
     if names:
-        return "other options (" + ", ".join(names) + ")"
+        return "other options (" + ", ".join(dict.fromkeys(names)) + ")"
     same = all(found.get(key) == plan[key] for key in plan)
     return "" if same else "other input"
 
@@ -106,7 +110,7 @@ class StoreBuild:
 
     Attributes:
         spooled: results of the units that are spooled, by unit.
-        encoded: manifest entries of the parts that are written, by unit.
+        encoded: results of the units whose parts are written, by unit.
     """
 
     def __init__(self, output: Path, settings: Settings, plan: dict[str, Any]) -> None:
@@ -133,8 +137,8 @@ class StoreBuild:
             header = {"format": FORMAT, "version": FORMAT_VERSION}
             storage.write_json(self._work / PLAN, {**header, **self._plan})
 
-    def check_finished_units(self, units: list[list[Segment]]) -> None:
-        """Take over the finished units of an earlier run.
+    def take_over_units(self, units: list[list[Segment]], *, force: bool) -> None:
+        """Take over the finished units of an earlier run; with `force`, not those that changed.
 
         Raises:
             UsageError: the text of one has changed since.
@@ -144,24 +148,28 @@ class StoreBuild:
             if not path.exists():
                 continue
             result = storage.read_json(path)
-            for segment, entry in zip(unit, result["inputs"], strict=True):
-                now = storage.sha256_of(segment.path, segment.start, segment.end)
-                if now != entry["sha256"]:
-                    raise UsageError(
-                        f"{segment.path}: has changed since the unfinished store {self._output} "
-                        "was begun; start anew with --force"
-                    )
-            self.spooled[number] = result
-            self._take_over_part(number)
+            changed = [
+                segment.path
+                for segment, entry in zip(unit, result["inputs"], strict=True)
+                if storage.sha256_of(segment.path, segment.start, segment.end) != entry["sha256"]
+            ]
+            if changed and not force:
+                raise UsageError(
+                    f"{changed[0]}: has changed since the unfinished store {self._output} "
+                    "was begun; start anew with --force"
+                )
+            if not changed:
+                self.spooled[number] = result
+                self._take_over_part(number)
 
     def _take_over_part(self, number: int) -> None:
         path = encode_result_path(self._work, number)
         if not path.exists():
             return
-        entry = storage.read_json(path)
-        part = self._output / entry["file"]
-        if part.is_file() and storage.sha256_of(part) == entry["sha256"]:
-            self.encoded[number] = entry
+        result = storage.read_json(path)
+        part = self._output / result["part"]["file"]
+        if part.is_file() and storage.sha256_of(part) == result["part"]["sha256"]:
+            self.encoded[number] = result
 
     def num_open_units(self, units: int) -> int:
         """How many units have something left to do."""
@@ -207,6 +215,11 @@ class StoreBuild:
             counted["tokens_below_min_count"] = total - frequent_total
             counted["tokens_beyond_max_vocab"] = frequent_total - vocabulary.total
         vocabulary.save(self._output / VOCABULARY)
+        self.encoded = {
+            unit: result
+            for unit, result in self.encoded.items()
+            if result["vocabulary_hash"] == vocabulary.hash
+        }
         counted["vocabulary_size"] = len(vocabulary)
         return counted
 
@@ -222,20 +235,21 @@ class StoreBuild:
         stats: Counter[str] = Counter(counted)
         for result in self.spooled.values():
             stats.update(result["stats"])
-        kept = sum(entry["tokens"] for entry in self.encoded.values())
+        parts = [result["part"] for result in self.encoded.values()]
+        kept = sum(part["tokens"] for part in parts)
         spooled = sum(self.spooled_tokens())
         if self._settings.vocabulary is not None:
             stats["tokens_outside_vocabulary"] = spooled - kept
             if not kept:
                 raise UsageError(
                     f"none of the {spooled} tokens is in the vocabulary "
-                    f"{self._settings.for_manifest['vocabulary']['name']}"
+                    f"{self._settings.config.vocabulary}"
                 )
         report = PreprocessReport(
             files=files,
             skipped_files=skipped_files,
             tokens_kept=kept,
-            sentences=sum(entry["sentences"] for entry in self.encoded.values()),
+            sentences=sum(part["sentences"] for part in parts),
             **stats,
         )
         if not report.balanced:
@@ -256,6 +270,7 @@ class StoreBuild:
             "version": FORMAT_VERSION,
             "source": self._plan["source"],
             "settings": self._plan["settings"],
+            "setting_files": self._plan["setting_files"],
             "layout": self._plan["layout"],
             "vocabulary": {
                 "file": VOCABULARY,
@@ -268,7 +283,7 @@ class StoreBuild:
             "sentences": report.sentences,
             "tokens": report.tokens_kept,
             "report": report.as_manifest(),
-            "parts": [self.encoded[unit] for unit in sorted(self.encoded)],
+            "parts": [self.encoded[unit]["part"] for unit in sorted(self.encoded)],
             "inputs": inputs,
         }
         storage.write_json(self._output / MANIFEST, manifest)

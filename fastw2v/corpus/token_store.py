@@ -280,6 +280,9 @@ def _check_manifest(path: Path, manifest: dict[str, Any]) -> None:
             and [entry["file"] for entry in files] == expected
             and isinstance(manifest["inputs"], list)
             and isinstance(manifest["settings"], dict)
+            and isinstance(manifest["setting_files"], dict)
+            and isinstance(manifest["layout"], dict)
+            and isinstance(manifest["source"], str)
             and isinstance(manifest["report"], dict)
         )
     except (KeyError, TypeError, AttributeError):

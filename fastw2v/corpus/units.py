@@ -256,7 +256,7 @@ class UnitJobs:
                     words = load_counted_tokens(counts)
                     id_of = pc.index_in(words, value_set=vocabulary).fill_null(-1).to_numpy()
                     _encode_table(sequences, id_of, writer, progress)
-            return {
+            entry = {
                 "file": part_name(unit),
                 "sentences": sum(group["sentences"] for group in writer.row_groups),
                 "tokens": sum(group["tokens"] for group in writer.row_groups),
@@ -264,6 +264,7 @@ class UnitJobs:
                 "sha256": storage.sha256_of(temporary),
                 "row_groups": writer.row_groups,
             }
+        return {"vocabulary_hash": vocabulary_hash, "part": entry}
 
     def _load_vocabulary(self, store: Path) -> tuple[str, pa.Array]:
         if self._vocabulary is None:

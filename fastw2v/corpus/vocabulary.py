@@ -170,7 +170,7 @@ def load_text_vocabulary(path: str | Path) -> Vocabulary:
         raise DataError(f"{path}: not a readable text file ({error})") from error
     for number, line in enumerate(lines, start=1):
         fields = line.split()
-        if not fields:
+        if not fields or fields == ["</s>", "0"]:  # word2vec.c writes that where no line ended
             continue
         if len(fields) != 2 or not fields[1].isdecimal() or len(fields[1]) > 18:
             raise DataError(f"{path}: line {number}: expected a token and a count, found {line!r}")

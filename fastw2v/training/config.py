@@ -20,9 +20,11 @@ SGRAM_TYPES = ("sgram", "sgram_neg")
 NEGATIVE_TYPES = ("cbow_neg", "sgram_neg")
 
 # Measured on the reviews corpus: see bench/LOG.md, "Learning rates".
-DEFAULT_ALPHAS = {"cbow": 0.005, "cbow_neg": 0.05, "sgram": 0.02, "sgram_neg": 0.025}
+DEFAULT_ALPHAS = {"cbow": 0.005, "cbow_neg": 0.1, "sgram": 0.02, "sgram_neg": 0.025}
 # Centres and draws of a block, by type: see bench/LOG.md, "Block and pool sizes".
 DEFAULT_BLOCKS = {"sgram_neg": (64, 16), "cbow_neg": (16, 16)}
+# Expected other centres of a block with the same word, at most: see `TrainConfig.with_blocks`.
+MOST_REPEATS = 0.3
 MIN_ALPHA_RATIO = 1e-4
 
 # What each system does when its user says nothing, in this program's terms. `alpha` may differ
@@ -171,7 +173,8 @@ class TrainConfig:
         kind=int,
         minimum=1,
         maximum=4096,
-        shown_default=", ".join(f"{sizes[0]} {name}" for name, sizes in DEFAULT_BLOCKS.items()),
+        shown_default=", ".join(f"{sizes[0]} {name}" for name, sizes in DEFAULT_BLOCKS.items())
+        + ", fewer for a small vocabulary",
     )
     pool_size: int | None = option(
         None,
@@ -260,10 +263,24 @@ class TrainConfig:
             values["min_alpha"] = alpha * MIN_ALPHA_RATIO
         if self.subsample is None:
             values["subsample"] = 1e-4 if self.negative_sampling else 0.0
-        block_size, pool_size = DEFAULT_BLOCKS.get(self.type, (self.batch_size, 1))
-        values["block_size"] = min(self.block_size or block_size, self.batch_size)
-        values["pool_size"] = self.pool_size or pool_size
         return dataclasses.replace(self, **values)
+
+    def with_blocks(self, repeat_rate: float) -> TrainConfig:
+        """The same config with `block_size` and `pool_size` chosen where they were not given.
+
+        Args:
+            repeat_rate: the chance that two kept tokens of the corpus are the same word. Gradients
+                of a block are summed at its first weights; with few words, many centres of a large
+                block would push the same row together, and overshoot.
+        """
+        block_size, pool_size = DEFAULT_BLOCKS.get(self.type, (self.batch_size, 1))
+        if self.negative_sampling:
+            block_size = max(1, min(block_size, int(MOST_REPEATS / repeat_rate)))
+        return dataclasses.replace(
+            self,
+            block_size=min(self.block_size or block_size, self.batch_size),
+            pool_size=self.pool_size or pool_size,
+        )
 
     @property
     def skip_gram(self) -> bool:

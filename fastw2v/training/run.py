@@ -114,9 +114,6 @@ class TrainingRun:
 
     def _train(self, request: StopRequest) -> None:
         stepper = steps.new_stepper(self.weights, self._noise, self.config, self.threads)
-        if self.config.save_interval == 0:
-            wanted = -(-self.config.save_every * self.config.batch_size // stepper.unit)
-            stepper.step_centres = min(stepper.step_centres, wanted * stepper.unit)
         with ReadAhead(self._source.batches(self.position, self.config.epochs)) as batches:
             for batch in batches:
                 if not self._train_batch(batch, stepper, request):
@@ -130,7 +127,7 @@ class TrainingRun:
         first = self.position.centre
         stop = self._last_centre(batch, stepper.unit)
         while first < stop:
-            last = min(first + stepper.step_centres, stop)
+            last = min(first + self._step_centres(stepper), stop)
             began = time.perf_counter()
             result = stepper.train(batch, first, last, self.total_words)
             self.monitor.add(*result, time.perf_counter() - began)
@@ -146,6 +143,14 @@ class TrainingRun:
                 self._close_interval()
                 self._save()
         return stop == batch.centres
+
+    def _step_centres(self, stepper: steps.Stepper) -> int:
+        """Centres of the next kernel call: up to the next save where saves follow batches alone."""
+        if self.config.save_interval > 0:
+            return stepper.step_centres
+        left = self.config.save_every * self.config.batch_size - self._centres_since_save
+        units = max(1, -(-left // stepper.unit))
+        return min(stepper.step_centres, units * stepper.unit)
 
     def _last_centre(self, batch: Batch, unit: int) -> int:
         """Where this batch ends for the run: at --max-words, rounded up to a whole unit."""

@@ -27,3 +27,9 @@ def noise_tables(counts: np.ndarray, exponent: float) -> Noise:
     noise = Noise(np.empty(len(counts), np.uint32), np.empty(len(counts), np.int32))
     fill_alias_table(weights / weights.sum(), noise.thresholds, noise.aliases)
     return noise
+
+
+def repeat_rate(counts: np.ndarray, thresholds: np.ndarray) -> float:
+    """The chance that two kept tokens are the same word: Σ p² over the kept words' shares."""
+    kept = counts * (thresholds / 2.0**32)
+    return float(np.square(kept / kept.sum()).sum())

@@ -22,6 +22,7 @@ from fastw2v.training.config import TrainConfig, resumed_config, without_effect
 from fastw2v.training.model import Model
 from fastw2v.training.resources import check_resources, estimate
 from fastw2v.training.run import Callback, TrainingRun, planned_words
+from fastw2v.training.sampling import keep_thresholds, repeat_rate
 
 _logger = logging.getLogger("fastw2v")
 
@@ -79,7 +80,7 @@ def train(
             config = resumed_config(generation.config, train_options)
             _check_vocabulary(generation, store)
         else:
-            config = TrainConfig.create(**train_options)
+            config = _with_blocks(TrainConfig.create(**train_options), store)
         idle = without_effect(config, train_options)
         if idle:
             say(f"no effect with --type {config.type}: {', '.join(idle)}")
@@ -154,6 +155,12 @@ def _check_vocabulary(generation: layout.Generation, store: TokenStore) -> None:
             f"({len(store.vocabulary):,} words); give the same data, or start a new model with "
             "--overwrite-model"
         )
+
+
+def _with_blocks(config: TrainConfig, store: TokenStore) -> TrainConfig:
+    counts = store.vocabulary.counts
+    thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
+    return config.with_blocks(repeat_rate(counts, thresholds))
 
 
 def _finished(generation: layout.Generation, config: TrainConfig, store: TokenStore) -> bool:

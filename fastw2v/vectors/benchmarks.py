@@ -74,6 +74,11 @@ def _score_column(header: Sequence[str]) -> int | None:
     return next(known, None)
 
 
+def _first_number(cells: Sequence[str]) -> int | None:
+    numbers = (place for place in range(2, len(cells)) if _number(cells[place]) is not None)
+    return next(numbers, None)
+
+
 def read_pairs(path: str | Path) -> PairBenchmark:
     """Read WordSim-353, SimLex-999, MEN (natural or lemma form), or any `word word ... score` file.
 
@@ -89,17 +94,15 @@ def read_pairs(path: str | Path) -> PairBenchmark:
     pairs: list[tuple[str, str]] = []
     gold: list[float] = []
     column: int | None = None
-    for number, line in _lines(path):
+    for place, (number, line) in enumerate(_lines(path)):
         cells = _cells(line)
-        first_number = next(
-            (c for c in range(2, len(cells)) if _number(cells[c]) is not None), None
-        )
-        if not pairs and column is None:
-            column = first_number if first_number is not None else _score_column(cells)
-            if column is None:
-                raise DataError(f"{path}, line {number}: {expected}, found {line[:60]!r}")
-            if first_number is None:
-                continue  # the header
+        if column is None:
+            column = _score_column(cells)
+            if column is not None:
+                continue  # a header with a name that we know
+            column = _first_number(cells)
+            if column is None and place == 0 and len(cells) > 2 and cells != line.split():
+                continue  # a header with other names
         score = _number(cells[column]) if column is not None and column < len(cells) else None
         if score is None or not cells[0] or not cells[1]:
             raise DataError(f"{path}, line {number}: {expected}, found {line[:60]!r}")

@@ -53,7 +53,7 @@ def write_binary(temporary: Path, tokens: Sequence[str], vectors: np.ndarray) ->
 
 
 def write_text(temporary: Path, tokens: Sequence[str], vectors: np.ndarray) -> None:
-    """Write word2vec text to `temporary`, each number the shortest that reads back as that float32."""
+    """Write word2vec text to `temporary`; numbers are the shortest that read back exactly."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -145,6 +145,9 @@ def read_text(path: Path) -> tuple[list[str], np.ndarray]:
                 f"{path}: truncated: too short for {words} words of {dim} dimensions, "
                 "as its first line says"
             )
+        file.seek(-1, 2)
+        if file.read(1) != b"\n":  # else a number cut short would pass for another number
+            raise DataError(f"{path}: truncated: its last line has no line end")
         file.seek(start)
         first = file.readline().rstrip(b"\r\n")
     tokens: list[str] = []

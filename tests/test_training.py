@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import planted
+import pytest
+
+import fastw2v
+from fastw2v import model_directory as layout
+from fastw2v.errors import DataError, DivergenceError, UsageError
+from fastw2v.training import monitor, resources
+from fastw2v.training.config import TYPES, TrainConfig
+from fastw2v.training.monitor import Progress
+
+# Row groups are one here; alphas suit 20 words and batches of 64.
+SMALL: dict[str, Any] = {
+    "vector_dim": 20, "window": 5, "batch_size": 64, "subsample": 0.0, "threads": 2,
+}  # fmt: skip
+ALPHAS = {"cbow": 0.01, "cbow_neg": 0.1, "sgram": 0.01, "sgram_neg": 0.05}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return planted.make_store(tmp_path_factory.mktemp("planted") / "store")
+
+
+def train(store: Path, model: Path, model_type: str, **options: Any) -> fastw2v.Model:
+    values = {**SMALL, "alpha": ALPHAS[model_type], "epochs": 10, **options}
+    return fastw2v.train(store, model, type=model_type, **values)
+
+
+def bytes_of(model: Path) -> dict[str, str]:
+    """Checksums of what a model is, without its times."""
+    checksums = layout.open_model(model).state["sha256"]
+    return {name: checksums[name] for name in ("input_vectors.npy", "output_vectors.npy")}
+
+
+@pytest.mark.parametrize("gradient", ["mean", "word2vec"])
+@pytest.mark.parametrize("model_type", TYPES)
+def test_planted_structure_is_recovered(
+    store: Path, tmp_path: Path, model_type: str, gradient: str
+) -> None:
+    model = train(store, tmp_path / "m", model_type, cbow_gradient=gradient)
+    assert planted.separation(model) > 0.5
+    losses = [row["loss"] for row in model.history]
+    assert losses[-1] < losses[0]
+    near = [word for word, _ in model.wv.most_similar("fruit0", topn=3)]
+    assert all(word.startswith("fruit") for word in near)
+    assert (tmp_path / "m" / "loss.png").stat().st_size > 1000
+    assert model.words_done == 10 * 3600
+
+
+@pytest.mark.parametrize("model_type", TYPES)
+def test_one_thread_is_reproducible_and_resumes_exactly(
+    store: Path, tmp_path: Path, model_type: str
+) -> None:
+    options: dict[str, Any] = {"threads": 1, "epochs": 3, "subsample": 1e-2}
+    train(store, tmp_path / "whole", model_type, **options)
+    train(store, tmp_path / "again", model_type, **options)
+    assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "again")
+
+    # Stopped at the second save of the middle of an epoch, over and over, until it is done.
+    stops = 0
+    while stops < 50:
+        saves = 0
+
+        def stop(progress: Progress) -> None:
+            nonlocal saves
+            saves += progress.event == "save"
+            if saves == 3:
+                raise KeyboardInterrupt
+
+        try:
+            train(
+                store, tmp_path / "parts", model_type, **options,
+                save_every=7, save_interval=0, callback=stop,
+            )  # fmt: skip
+            break
+        except KeyboardInterrupt:
+            stops += 1
+    assert 2 < stops < 50
+    assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "parts")
+
+
+def test_another_seed_gives_another_model(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "a", "sgram_neg", threads=1, epochs=1, seed=1)
+    train(store, tmp_path / "b", "sgram_neg", threads=1, epochs=1, seed=2)
+    assert bytes_of(tmp_path / "a") != bytes_of(tmp_path / "b")
+
+
+def test_softmax_does_not_depend_on_threads(store: Path, tmp_path: Path) -> None:
+    for threads in (1, 2):
+        train(store, tmp_path / str(threads), "cbow", threads=threads, epochs=2)
+    assert bytes_of(tmp_path / "1") == bytes_of(tmp_path / "2")
+
+
+def test_a_finished_model_is_left_alone(store: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    train(store, tmp_path / "m", "sgram_neg", epochs=2)
+    before = sorted(path.name for path in (tmp_path / "m").rglob("*"))
+    model = train(store, tmp_path / "m", "sgram_neg", epochs=2, notify=lines.append)
+    assert sorted(path.name for path in (tmp_path / "m").rglob("*")) == before
+    assert model.words_done == 2 * 3600
+    assert "--epochs" in lines[-1]
+
+
+def test_more_epochs_go_on(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "m", "sgram_neg", epochs=2)
+    lines: list[str] = []
+    model = fastw2v.train(store, tmp_path / "m", epochs=4, notify=lines.append)
+    assert model.words_done == 4 * 3600
+    assert model.config["vector_dim"] == SMALL["vector_dim"]
+    assert [row["epoch"] for row in model.history] == sorted(row["epoch"] for row in model.history)
+    assert any("planned anew" in line for line in lines)
+    names = sorted(path.name for path in (tmp_path / "m" / "checkpoints").iterdir())
+    assert names == ["epoch-0002", "epoch-0003", "epoch-0004"]
+
+
+def test_max_words_stops_and_can_be_lifted(store: Path, tmp_path: Path) -> None:
+    model = train(store, tmp_path / "m", "sgram_neg", epochs=3, max_words=4000)
+    assert 4000 <= model.words_done < 4000 + 64
+    model = train(store, tmp_path / "m", "sgram_neg", epochs=3)
+    assert model.words_done == 3 * 3600
+
+
+def test_other_settings_and_other_vocabulary_are_refused(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "m", "sgram_neg", epochs=1)
+    saved = bytes_of(tmp_path / "m")
+    with pytest.raises(UsageError, match="--window 7"):
+        train(store, tmp_path / "m", "sgram_neg", epochs=2, window=7)
+    other = planted.make_store(tmp_path / "other", count=100)
+    with pytest.raises(UsageError, match="another vocabulary"):
+        train(other, tmp_path / "m", "sgram_neg", epochs=2)
+    assert bytes_of(tmp_path / "m") == saved
+
+
+def test_overwrite_starts_anew(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "m", "sgram_neg", epochs=2)
+    model = train(store, tmp_path / "m", "cbow", epochs=1, overwrite_model=True)
+    assert (model.config["type"], model.words_done) == ("cbow", 3600)
+    assert [path.name for path in (tmp_path / "m" / "checkpoints").iterdir()] == ["epoch-0001"]
+
+
+def test_divergence_stops_and_keeps_the_last_good_save(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(DivergenceError, match=r"epoch \d+ at learning rate"):
+        train(store, tmp_path / "m", "sgram_neg", alpha=1e6, min_alpha=1e6)
+    kept = fastw2v.Model.load(tmp_path / "m")
+    assert np.isfinite(kept.input_vectors).all()
+    assert np.abs(kept.input_vectors).max() < 1
+
+
+def test_nan_weights_are_noticed() -> None:
+    from fastw2v.kernels.negative_sampling import Weights
+
+    good = np.ones((3000, 4), np.float32)
+    bad = good.copy()
+    bad[2999, 1] = np.nan
+    monitor.check_weights(Weights(good, good), 1, 0.1, all_rows=True)
+    with pytest.raises(DivergenceError, match="output vectors"):
+        monitor.check_weights(Weights(good, bad), 1, 0.1, all_rows=True)
+
+
+def test_saves_follow_batches_and_interval(store: Path, tmp_path: Path) -> None:
+    def saves(**options: Any) -> int:
+        events: list[str] = []
+        train(
+            store, tmp_path / "m", "sgram_neg", epochs=2, overwrite_model=True,
+            callback=lambda progress: events.append(progress.event), **options,
+        )  # fmt: skip
+        assert events[0] == "save"
+        assert events[-1] == "end"
+        assert events.count("epoch") == 2
+        return events.count("save")
+
+    fixed = saves(checkpoint_epochs=0)  # at the start and at the end
+    assert fixed == 2
+    assert saves(checkpoint_epochs=1) == 4
+    # 112.5 batches of 64 in the two epochs; what an epoch leaves over counts for the next save.
+    assert saves(checkpoint_epochs=0, save_every=20, save_interval=0) == 2 + 5
+
+
+def test_checkpoints_are_kept_as_asked(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "m", "sgram_neg", epochs=6, checkpoint_epochs=2, keep_checkpoints=2)
+    names = sorted(path.name for path in (tmp_path / "m" / "checkpoints").iterdir())
+    assert names == ["epoch-0004", "epoch-0006"]
+    early = fastw2v.Model.load(tmp_path / "m" / "checkpoints" / "epoch-0004")
+    assert early.words_done == 4 * 3600
+
+
+def test_callback_can_stop(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor, "HISTORY_INTERVAL", 0.0)
+    seen: list[Progress] = []
+
+    def stop(progress: Progress) -> bool:
+        seen.append(progress)
+        return len(seen) < 10
+
+    model = train(store, tmp_path / "m", "sgram_neg", epochs=1000, callback=stop)
+    assert 0 < model.words_done < 1000 * 3600
+    assert fastw2v.Model.load(tmp_path / "m").words_done == model.words_done
+    assert all(0 <= p.words <= p.total_words == 3_600_000 for p in seen)
+
+
+def test_text_is_preprocessed_once_and_again_when_it_changes(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(" ".join(words) for words in planted.sentences(60)))
+    lines: list[str] = []
+    options: dict[str, Any] = {**SMALL, "epochs": 1, "notify": lines.append, "min_count": 1}
+    fastw2v.train(text, tmp_path / "m", **options)
+    place = tmp_path / "m.store"
+    stamp = (place / "manifest.json").stat().st_mtime_ns
+    fastw2v.train(text, tmp_path / "m", **options)
+    assert (place / "manifest.json").stat().st_mtime_ns == stamp
+    text.write_text(text.read_text() + "\nfruit0 fruit1 fruit2 novelty\n")
+    with pytest.raises(UsageError, match="another vocabulary"):
+        fastw2v.train(text, tmp_path / "m", **options)
+    assert (place / "manifest.json").stat().st_mtime_ns != stamp
+    fastw2v.train(text, tmp_path / "m", overwrite_model=True, **options)
+    assert "novelty" in fastw2v.Model.load(tmp_path / "m").wv
+
+
+def test_text_options_on_a_store_are_refused(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--min-count"):
+        train(store, tmp_path / "m", "sgram_neg", min_count=2)
+    assert not (tmp_path / "m").exists()
+
+
+def test_wrong_options_leave_nothing_behind(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        train(store, tmp_path / "m", "sgram_neg", window=4)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_cannot_fit_is_refused(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "available_memory", lambda: 1000)
+    with pytest.raises(UsageError, match="--vector-dim"):
+        train(store, tmp_path / "m", "sgram_neg")
+    monkeypatch.undo()
+    monkeypatch.setattr(resources, "free_disk", lambda path: 1000)
+    with pytest.raises(UsageError, match="--keep-checkpoints"):
+        train(store, tmp_path / "m", "sgram_neg")
+    assert not (tmp_path / "m").exists()
+
+
+def test_memory_estimate_covers_the_matrices() -> None:
+    need = resources.estimate(
+        TrainConfig.create(vector_dim=300).with_blocks(1e-4), 1_000_000, 1_000_000, 2
+    )
+    assert need.matrices == 2 * 1_000_000 * 304 * 4
+    assert need.disk > 5 * 2 * 1_000_000 * 300 * 4
+
+
+def test_more_threads_than_cores_is_a_warning(store: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    model = train(store, tmp_path / "m", "sgram_neg", threads=500, notify=lines.append)
+    assert any(line.startswith("warning: --threads 500") for line in lines)
+    assert planted.separation(model) > 0.5
+
+
+def test_damaged_model_falls_back_to_the_checkpoint(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "m", "sgram_neg", epochs=2)
+    generation = next((tmp_path / "m").glob("gen-*"))
+    (generation / "history.jsonl").unlink()
+    lines: list[str] = []
+    model = fastw2v.train(store, tmp_path / "m", epochs=3, notify=lines.append)
+    assert any("history.jsonl" in line and line.startswith("warning") for line in lines)
+    assert model.words_done == 3 * 3600
+    for directory in (tmp_path / "m").rglob("input_vectors.npy"):
+        directory.unlink()
+    with pytest.raises(DataError, match="no good checkpoint"):
+        fastw2v.train(store, tmp_path / "m", epochs=4)
+
+
+def test_history_on_disk_is_plain_json(store: Path, tmp_path: Path) -> None:
+    model = train(store, tmp_path / "m", "cbow_neg", epochs=3)
+    file = next((tmp_path / "m").glob("gen-*")) / "history.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert rows == model.history
+    assert {"epoch", "words", "seconds", "words_per_second", "alpha", "loss"} <= set(rows[0])
