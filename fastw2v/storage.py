@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,16 @@ def write_text(path: Path, text: str) -> None:
     """Atomically replace `path` by UTF-8 `text`."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_hashed(path: Path, chunks: Iterable[bytes | memoryview]) -> str:
+    """Write `chunks` one after another to `path`, a file of an `atomic_directory`; its SHA-256."""
+    digest = hashlib.sha256()
+    with open(path, "wb") as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            file.write(chunk)
+    return digest.hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:

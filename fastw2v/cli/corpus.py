@@ -172,6 +172,7 @@ def _model_rows(model: Path, generation: Generation) -> list[tuple[str, str, str
     config, state = generation.config, generation.state
     history = generation.history()
     last = history[-1] if history else {}
+    losses = [row["loss"] for row in history if row.get("loss") is not None]
     rows = [
         ("model", "path", str(model)),
         ("model", "type", _shown(config.get("type"))),
@@ -181,7 +182,7 @@ def _model_rows(model: Path, generation: Generation) -> list[tuple[str, str, str
         ("training", "words in all", _shown(state.get("total_words"))),
         ("training", "epoch", f"{_shown(last.get('epoch'))} of {_shown(config.get('epochs'))}"),
         ("training", "seconds", _shown(state.get("training_seconds"))),
-        ("training", "last loss", _shown(last.get("loss"))),
+        ("training", "last loss", _shown(losses[-1] if losses else None)),
         ("training", "alpha now", _shown(last.get("alpha"))),
     ]
     shown = ("type", "vector_dim", "epochs")

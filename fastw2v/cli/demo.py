@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,12 +38,12 @@ def demo(output: Path, epochs: int | None, threads: int | None, quiet: bool) -> 
 
     \b
     fastw2v demo
-    fastw2v demo --output /tmp/demo --epochs 3
+    fastw2v demo --output words-demo --epochs 3
     """
-    from fastw2v.cli.train import _display
+    from fastw2v.cli.display import training_display
     from fastw2v.demo import run_demo
 
-    with _display(quiet) as display:
+    with training_display(quiet) as display:
         result = run_demo(
             output,
             notify=display.notify,
@@ -50,6 +53,14 @@ def demo(output: Path, epochs: int | None, threads: int | None, quiet: bool) -> 
             threads=threads,
         )
     _show(result)
+
+
+def _program() -> str:
+    """How this program is called from here: its name, or its path where that is not on the PATH."""
+    beside = Path(sys.executable).with_name("fastw2v")
+    if shutil.which("fastw2v") or not beside.exists():
+        return "fastw2v"
+    return shlex.quote(os.path.relpath(beside))
 
 
 def _show(result: DemoResult) -> None:
@@ -65,7 +76,7 @@ def _show(result: DemoResult) -> None:
     click.echo("Nearest neighbours:")
     for word, neighbors in neighbors_shown(model):
         click.echo(f"  {word:<10} {', '.join(neighbors)}")
-    name = shlex.quote(str(result.model_directory))
+    name, program = shlex.quote(str(result.model_directory)), _program()
     click.echo(
         f"\nWhere everything lies:\n"
         f"  text         {result.text}  ({result.words:,} words)\n"
@@ -73,11 +84,11 @@ def _show(result: DemoResult) -> None:
         f"  model        {result.model_directory}\n"
         f"  loss curve   {result.model_directory / LOSS_PLOT}\n"
         f"\nWhat to try next:\n"
-        f"  fastw2v neighbors {name} tuple\n"
-        f"  fastw2v analogy {name} rows row columns\n"
-        f"  fastw2v plot {name} --map\n"
-        f"  fastw2v export {name} docs.vec\n"
-        f"  fastw2v train --data-file YOUR-TEXT --model-file my.model"
+        f"  {program} neighbors {name} tuple\n"
+        f"  {program} analogy {name} rows row columns\n"
+        f"  {program} plot {name} --map\n"
+        f"  {program} export {name} docs.vec\n"
+        f"  {program} train --data-file YOUR-TEXT --model-file my.model"
     )
 
 

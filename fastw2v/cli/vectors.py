@@ -29,7 +29,7 @@ def _vectors_option(default: str | None = "input") -> Callable[[Any], Any]:
         "--vectors",
         type=click.Choice(["input", "output", "mean"]),
         default=default,
-        show_default="input",
+        show_default=True if default else "input",
         help="Which matrix of a model directory: its input vectors, its output vectors, or the "
         "mean of both. A vectors file has one only.",
     )

@@ -231,7 +231,7 @@ class _Meter:
             self._progress(self._phase, self._done, self._total)
 
 
-def inputs_unchanged(store: TokenStore, inputs: Iterable[str | Path]) -> bool:
+def inputs_unchanged(store: TokenStore, inputs: str | Path | Iterable[str | Path]) -> bool:
     """Whether `store` was made from these text files as they are now (their bytes are read).
 
     Raises:
@@ -239,7 +239,8 @@ def inputs_unchanged(store: TokenStore, inputs: Iterable[str | Path]) -> bool:
     """
     if store.manifest["source"] != "text":
         return False
-    units = _Text.find(inputs, Layout(**store.manifest["layout"])).units
+    paths = [inputs] if isinstance(inputs, str | Path) else inputs
+    units = _Text.find(paths, Layout(**store.manifest["layout"])).units
     segments = [segment for unit in units for segment in unit]
     recorded = store.manifest["inputs"]
     if [(s.name, s.start, s.end) for s in segments] != [

@@ -189,7 +189,7 @@ class Sequencer:
         ids = ids[np.repeat(~short, lengths)]
         lengths = lengths[~short]
         if self._max_length:
-            self.stats["split_lines"] += int((whole > self._max_length).sum())
+            self.stats["split_lines"] += int(((whole > self._max_length) & ~short).sum())
             lengths = _pieces(lengths, self._max_length)
         return ids, lengths[lengths > 0]
 

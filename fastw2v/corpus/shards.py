@@ -138,10 +138,16 @@ def _head(path: Path) -> bytes:
 
 
 def _looks_binary(path: Path) -> bool:
+    """Whether a file is surely not text: a known format, or NULs among much that is not UTF-8.
+
+    A stray NUL or a wrong byte here and there is text all the same.
+    """
     head = _head(path)
     if head.startswith((GZIP_MAGIC, *_UTF_16_MARKS)):
         return False  # text, or refused by name below
-    return b"\0" in head or head.startswith(tuple(_FOREIGN))
+    nuls = head.count(b"\0")
+    wrong = len(head) - len(head.decode("utf-8", "ignore").encode())
+    return head.startswith(tuple(_FOREIGN)) or (nuls > 0 and nuls + wrong > len(head) // 10)
 
 
 def _text_file(path: Path, name: str) -> TextFile:

@@ -117,12 +117,8 @@ class Vocabulary:
                 or occur twice, counts that are not positive.
         """
         table = _read_table(Path(path))
-        token_type = table.schema.field("token").type if "token" in table.column_names else None
-        if (
-            table.column_names != SCHEMA.names
-            or not (pa.types.is_string(token_type) or pa.types.is_large_string(token_type))
-            or table.schema.field("count").type != pa.int64()
-        ):
+        types = (pa.string(), pa.int64()), (pa.large_string(), pa.int64())
+        if table.column_names != SCHEMA.names or tuple(table.schema.types) not in types:
             found = ", ".join(f"{field.name}: {field.type}" for field in table.schema)
             raise DataError(
                 f"{path}: not a vocabulary; expected columns token: string, count: int64, "
@@ -135,9 +131,8 @@ class Vocabulary:
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        return pq.read_table(
-            path, page_checksum_verification=True, use_threads=False, partitioning=None
-        )
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            return file.read(use_threads=False)
     except PARQUET_ERRORS as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "empty"
         raise DataError(f"{path}: not a readable Parquet file ({reason})") from error

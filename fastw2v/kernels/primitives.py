@@ -86,8 +86,9 @@ _C1, _C2, _C3, _C4, _C5, _C6 = (
 def exp_negative(x):
     """exp(x) for float32 x ≤ 0: relative error below 1e-6 for x ≥ -11, below 4e-6 for x ≥ -87.3.
 
-    (It is the rounding of x·log2(e) that grows.) Below that, it stays at 2**-126 ≈ 1e-38. A scalar form without branches or calls,
-    so that loops over it vectorise (Numba's math.exp does not since SVML left it). NaN stays NaN.
+    It is the rounding of x·log2(e) that grows. Below that, exp stays at 2**-126 ≈ 1e-38. A scalar
+    form without branches or calls, so that loops over it vectorise (Numba's math.exp does not
+    since SVML left it). NaN stays NaN.
     """
     scaled = x * _LOG2_E
     scaled = _EXP_LEAST if scaled < _EXP_LEAST else scaled

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ def _write_files(directory: Path, snapshot: Snapshot) -> None:
     digests: dict[str, str] = {}
     for name, matrix in zip(layout.MATRICES, snapshot.weights, strict=True):
         file = f"{name}.npy"
-        digests[file] = _write_matrix(directory / file, matrix, snapshot.vector_dim)
+        chunks = _npy_chunks(matrix, snapshot.vector_dim)
+        digests[file] = storage.write_hashed(directory / file, chunks)
     snapshot.vocabulary.save(directory / layout.VOCABULARY)
     storage.write_json(directory / layout.CONFIG, snapshot.config)
     lines = [json.dumps(row, allow_nan=False) for row in snapshot.history]
@@ -98,24 +100,15 @@ def _write_files(directory: Path, snapshot: Snapshot) -> None:
     storage.write_json(directory / layout.STATE, state)
 
 
-def _write_matrix(path: Path, matrix: np.ndarray, dim: int) -> str:
-    """Write the first `dim` columns as .npy; returns the SHA-256 of the file."""
-    digest = hashlib.sha256()
-
-    class _Hashing:
-        """A file that hashes what is written to it."""
-
-        def write(self, data: Any) -> int:
-            digest.update(data)
-            return file.write(data)
-
-    header = {"descr": "<f4", "fortran_order": False, "shape": (matrix.shape[0], dim)}
-    with open(path, "wb") as file:
-        np.lib.format.write_array_header_1_0(_Hashing(), header)
-        for row in range(0, matrix.shape[0], _ROWS_A_WRITE):
-            block = np.ascontiguousarray(matrix[row : row + _ROWS_A_WRITE, :dim])
-            _Hashing().write(block.data)
-    return digest.hexdigest()
+def _npy_chunks(matrix: np.ndarray, dim: int) -> Iterator[bytes | memoryview]:
+    """The first `dim` columns as the chunks of an .npy file, without a copy of the whole."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (matrix.shape[0], dim)}
+    )
+    yield header.getvalue()
+    for row in range(0, matrix.shape[0], _ROWS_A_WRITE):
+        yield np.ascontiguousarray(matrix[row : row + _ROWS_A_WRITE, :dim]).data
 
 
 def keep_checkpoint(model: Path, generation: Path, epoch: int, keep: int) -> None:
