@@ -35,7 +35,7 @@ def open_store(path: Path, **options: int) -> TokenStore:
 
 
 def separation(model: fastw2v.Model) -> float:
-    """Mean cosine within the groups less that between them, over the five frequent words of each."""
+    """Mean cosine within the groups less that between them, over five frequent words of each."""
     vectors = np.concatenate([model.wv[group[:5]] for group in GROUPS]).astype(np.float64)
     vectors -= vectors.mean(0)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -55,7 +56,7 @@ def test_every_sentence_comes_once_an_epoch() -> None:
     expected = Counter(
         tuple(ids[a:b].tolist())
         for ids, offsets in store.groups
-        for a, b in zip(offsets[:-1], offsets[1:], strict=True)
+        for a, b in itertools.pairwise(offsets)
     )
     batches = list(source(store).batches(Position(), 2))
     for epoch in (0, 1):

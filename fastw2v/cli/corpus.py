@@ -71,8 +71,8 @@ def preprocess(
         context.exit(130)
     if quiet:
         return
-    rows = [(label, f"{value:,}", share) for label, value, share in report.rows()]
-    print_rows(("", "number", "share"), rows)
+    rows = [(about, label, f"{value:,}", share) for about, label, value, share in report.rows()]
+    print_rows(("about", "what", "number", "share"), rows)
     click.echo(f"{output}: {report.tokens_kept:,} tokens in {report.seconds:.1f} s")
 
 

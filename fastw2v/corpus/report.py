@@ -63,12 +63,12 @@ class PreprocessReport:
         del values["seconds"]
         return values
 
-    def rows(self) -> list[tuple[str, int, str]]:
-        """(label, number, remark) for people; the rows that are always of interest, and the others
-        where they are not zero."""
+    def rows(self) -> list[tuple[str, str, int, str]]:
+        """(about, label, number, remark) for people; the rows that are always of interest, and the
+        others where they are not zero."""
         return [
-            (label, value, self._share(name, value))
-            for name, label, always in _ROWS
+            (about, label, value, self._share(name, value))
+            for about, name, label, always in _ROWS
             if (value := getattr(self, name)) or always
         ]
 
@@ -79,25 +79,25 @@ class PreprocessReport:
 
 
 _ROWS = (
-    ("files", "files read", False),
-    ("skipped_files", "files passed over (empty or binary)", False),
-    ("text_bytes", "bytes of text", False),
-    ("lines", "lines", True),
-    ("empty_lines", "empty lines", False),
-    ("short_lines", "short lines, dropped", False),
-    ("split_lines", "long lines, split", False),
-    ("crlf_lines", "CRLF line ends", False),
-    ("byte_order_marks", "byte-order marks, removed", False),
-    ("nul_bytes", "NUL bytes, made spaces", False),
-    ("undecodable_bytes", "undecodable bytes", True),
-    ("tokens_read", "tokens read", True),
-    ("tokens_kept", "  kept", True),
-    ("tokens_below_min_count", "  below min-count", True),
-    ("tokens_beyond_max_vocab", "  beyond max-vocab", False),
-    ("tokens_outside_vocabulary", "  not in the vocabulary", False),
-    ("tokens_stopwords", "  stop words", True),
-    ("tokens_in_short_lines", "  in short lines", True),
-    ("different_tokens", "different tokens", True),
-    ("vocabulary_size", "vocabulary", True),
-    ("sentences", "sentences stored", True),
+    ("input", "files", "files", False),
+    ("input", "skipped_files", "files passed over (empty or binary)", False),
+    ("input", "text_bytes", "bytes of text", False),
+    ("input", "lines", "lines", True),
+    ("input", "empty_lines", "empty lines", False),
+    ("input", "short_lines", "short lines, dropped", False),
+    ("input", "split_lines", "long lines, split", False),
+    ("input", "crlf_lines", "CRLF line ends", False),
+    ("input", "byte_order_marks", "byte-order marks, removed", False),
+    ("input", "nul_bytes", "NUL bytes, made spaces", False),
+    ("input", "undecodable_bytes", "undecodable bytes", True),
+    ("tokens", "tokens_read", "read", True),
+    ("tokens", "tokens_kept", "kept", True),
+    ("tokens", "tokens_below_min_count", "below min-count", True),
+    ("tokens", "tokens_beyond_max_vocab", "beyond max-vocab", False),
+    ("tokens", "tokens_outside_vocabulary", "not in the vocabulary", False),
+    ("tokens", "tokens_stopwords", "stop words", True),
+    ("tokens", "tokens_in_short_lines", "in short lines", True),
+    ("store", "different_tokens", "different tokens", True),
+    ("store", "vocabulary_size", "vocabulary", True),
+    ("store", "sentences", "sentences", True),
 )

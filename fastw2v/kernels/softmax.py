@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numba
 import numpy as np
 from numba import prange
 
@@ -53,10 +54,11 @@ class Examples(NamedTuple):
 class Slabs(NamedTuple):
     """Room for the slabs' work; S slabs of `rows` output rows.
 
-    logits: float32 (kept rows · B,): all V rows when they are kept, else `rows` a slab.
+    logits: float32 (kept rows · B,): all V rows when they are kept, else `rows` for each room.
     maxima, exp_sums: float32 (S, B); gradients: float32 (S, B, dim); losses: float64 (S, 8).
     rows: output rows a slab; keep: whether pass 2 finds pass 1's logits (else it computes them
         again).
+    rooms: how many slabs can have logits at once; slab s uses room s modulo that.
     """
 
     logits: Any
@@ -66,6 +68,7 @@ class Slabs(NamedTuple):
     losses: Any
     rows: int
     keep: bool
+    rooms: int
 
 
 @kernel()
@@ -130,10 +133,10 @@ def gather_cbow_examples(weights, stream, first, count, examples):
 
 
 @kernel()
-def _slab_logits(output_vectors, hidden, slabs, slab, low, high):
+def _slab_logits(hidden, slabs, room, low, high):
     """The room for one slab's logits, (high − low, U)."""
     U = hidden.shape[0]
-    start = (low if slabs.keep else slab * slabs.rows) * U
+    start = (low if slabs.keep else room * slabs.rows) * U
     return slabs.logits[start : start + (high - low) * U].reshape((high - low, U))
 
 
@@ -229,23 +232,26 @@ def softmax_update(output_vectors, examples, U, targets, alpha, slabs):
     V = output_vectors.shape[0]
     num_slabs = slabs.maxima.shape[0]
     hidden = examples.hidden[:U]
-    for slab in prange(num_slabs):
-        low, high = slab * slabs.rows, min(V, (slab + 1) * slabs.rows)
-        logits = _slab_logits(output_vectors, hidden, slabs, slab, low, high)
-        np.dot(output_vectors[low:high], hidden.T, logits)
-        _log_sum_exp_of_slab(logits, slabs.maxima[slab], slabs.exp_sums[slab])
+    for room in prange(slabs.rooms):
+        for slab in range(room, num_slabs, slabs.rooms):
+            low, high = slab * slabs.rows, min(V, (slab + 1) * slabs.rows)
+            logits = _slab_logits(hidden, slabs, room, low, high)
+            np.dot(output_vectors[low:high], hidden.T, logits)
+            _log_sum_exp_of_slab(logits, slabs.maxima[slab], slabs.exp_sums[slab])
     log_sum_exps = np.empty(U, np.float64)
     _combine_log_sum_exps(slabs, U, log_sum_exps)
-    for slab in prange(num_slabs):
-        low, high = slab * slabs.rows, min(V, (slab + 1) * slabs.rows)
-        logits = _slab_logits(output_vectors, hidden, slabs, slab, low, high)
-        rows = output_vectors[low:high]
-        if not slabs.keep:
-            np.dot(rows, hidden.T, logits)
-        _gradient_of_slab(logits, low, high, log_sum_exps, examples, targets, slabs.losses[slab])
-        np.dot(logits.T, rows, slabs.gradients[slab, :U])
-        if alpha != _ZERO:
-            _subtract_scaled(rows, alpha, np.dot(logits, hidden))
+    for room in prange(slabs.rooms):
+        for slab in range(room, num_slabs, slabs.rooms):
+            low, high = slab * slabs.rows, min(V, (slab + 1) * slabs.rows)
+            logits = _slab_logits(hidden, slabs, room, low, high)
+            rows = output_vectors[low:high]
+            if not slabs.keep:
+                np.dot(rows, hidden.T, logits)
+            losses = slabs.losses[slab]
+            _gradient_of_slab(logits, low, high, log_sum_exps, examples, targets, losses)
+            np.dot(logits.T, rows, slabs.gradients[slab, :U])
+            if alpha != _ZERO:
+                _subtract_scaled(rows, alpha, np.dot(logits, hidden))
     for u in prange(U):
         _sum_over_slabs(slabs.gradients, u, examples.gradient)
     loss = 0.0
@@ -315,12 +321,14 @@ def softmax_batch_update(weights, stream, first, count, settings, skip_gram, alp
 def new_room(vocabulary_size, dim, batch_size, half_window, logit_bytes):
     """`(Examples, Slabs)` for batches up to `batch_size` centres.
 
-    Logits are kept between the passes when V · batch fits in `logit_bytes`. The slabs depend on the
-    vocabulary alone, not on the threads: at least 1,024 rows each, at most 64 of them.
+    Logits are kept between the passes when V · batch fits in `logit_bytes`; else there is room for
+    one slab's a thread. The slabs depend on the vocabulary alone, not on the threads: at least
+    1,024 rows each, at most 64 of them.
     """
     rows = min(vocabulary_size, max(1024, -(-vocabulary_size // 64)))
     slabs = -(-vocabulary_size // rows)
     keep = 4 * vocabulary_size * batch_size <= logit_bytes
+    rooms = slabs if keep else min(slabs, numba.get_num_threads())
     target_room = batch_size * max(1, 2 * half_window)
     examples = Examples(
         np.zeros((batch_size, dim), np.float32),
@@ -333,11 +341,12 @@ def new_room(vocabulary_size, dim, batch_size, half_window, logit_bytes):
         np.full(vocabulary_size, -1, np.int32),
     )
     return examples, Slabs(
-        np.zeros((vocabulary_size if keep else slabs * rows) * batch_size, np.float32),
+        np.zeros((vocabulary_size if keep else rooms * rows) * batch_size, np.float32),
         np.zeros((slabs, batch_size), np.float32),
         np.zeros((slabs, batch_size), np.float32),
         np.zeros((slabs, batch_size, dim), np.float32),
         np.zeros((slabs, 8)),
         rows,
         keep,
+        rooms,
     )

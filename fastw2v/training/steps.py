@@ -15,7 +15,7 @@ from fastw2v.training.config import TrainConfig
 
 ROW_FLOATS = 16  # rows are padded to whole cache lines of 64 bytes
 LOGIT_BYTES = 128 << 20  # logits kept between the passes of the full softmax, at most
-SOFTMAX_INIT = 0.5  # initial entries are uniform on ± this / √dim: bench/LOG.md, "Initialisation"
+SOFTMAX_INIT = 1.0  # initial entries are uniform on ± this / √dim: bench/LOG.md, "Initialisation"
 _STEP_CENTRES = 1 << 17  # negative sampling: centres a kernel call, well under a second of work
 
 

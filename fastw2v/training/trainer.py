@@ -3,7 +3,6 @@ begin or to go on, checks that the run fits the machine, and runs it."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from fastw2v import model_directory as layout
 from fastw2v import storage
 from fastw2v.corpus.config import PreprocessConfig
 from fastw2v.corpus.preprocess import inputs_unchanged, preprocess
+from fastw2v.corpus.settings import settings_unchanged
 from fastw2v.corpus.token_store import TokenStore, is_store
 from fastw2v.errors import UsageError
 from fastw2v.machine import usable_cores
@@ -132,18 +132,14 @@ def _open_store(
     place = model.with_name(model.name + STORE_SUFFIX)
     if is_store(place):
         store = TokenStore.open(place)
-        settings = {**store.manifest["settings"], **text_options}
-        wanted = PreprocessConfig(**settings)
-        same = dataclasses.asdict(wanted) == dataclasses.asdict(
-            PreprocessConfig(**store.manifest["settings"])
-        )
-        if same and inputs_unchanged(store, inputs):
+        if settings_unchanged(store, text_options) and inputs_unchanged(store, inputs):
             return store
         say(f"{place}: the text or its options have changed; preprocessing it anew")
-        text_options = dataclasses.asdict(wanted)
+        text_options = {**store.manifest["settings"], **text_options}
     else:
         say(f"preprocessing the text into {place}")
-    preprocess(inputs, place, force=is_store(place), progress=progress, **text_options)
+    # The place is ours: what lies there is an older store of this model, or an unfinished one.
+    preprocess(inputs, place, force=True, progress=progress, **text_options)
     return TokenStore.open(place)
 
 

@@ -1,0 +1,198 @@
+"""What both benchmarks need: the machine described, the corpus prepared, results written.
+
+The corpus is the directory that FASTW2V_REVIEWS names, else ../shared/data/reviews beside the
+repository, else `--text PATH...`. It is preprocessed once into a token store under build/bench/;
+the peers read a text file decoded from that very store, one sentence a line, so that every trainer
+sees the same words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import itertools
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import ROOT, kernel_cache
+from fastw2v import machine, storage
+
+RESULTS = ROOT / "bench" / "results"
+WORK = ROOT / "build" / "bench"
+
+_LIBRARIES = (
+    "numpy", "numba", "llvmlite", "scipy", "pyarrow", "gensim", "fasttext-community",
+    "fasttext-wheel", "fasttext",
+)  # fmt: skip
+_CPU_FEATURES = {"avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve"}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _cpu() -> dict[str, Any]:
+    """Model, vector instructions and caches of the first core, where the system tells."""
+    facts: dict[str, str] = {}
+    for line in _read(Path("/proc/cpuinfo")).splitlines():
+        name, _, value = line.partition(":")
+        facts.setdefault(name.strip(), value.strip())
+    caches = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        kind = {"Data": "d", "Instruction": "i"}.get(_read(index / "type"), "")
+        caches[f"L{_read(index / 'level')}{kind}"] = _read(index / "size")
+    flags = set((facts.get("flags") or facts.get("Features") or "").split())
+    return {
+        "model": facts.get("model name") or platform.processor() or platform.machine(),
+        "features": sorted(flags & _CPU_FEATURES),
+        "caches": caches,
+    }
+
+
+def _git(*arguments: str) -> str:
+    run = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return run.stdout.strip()
+
+
+def describe_machine() -> dict[str, Any]:
+    """What a figure depends on besides the settings: hardware, libraries, state of the code."""
+    versions = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "cpu": _cpu(),
+        "cores": machine.usable_cores(),
+        "memory_available": machine.available_memory(),
+        "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "versions": versions,
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--", "fastw2v", "bench")),
+        "kernels": kernel_cache().name,
+    }
+
+
+def write_result(path: Path, value: dict[str, Any]) -> None:
+    """Write a result file, atomically, so that an interrupted benchmark keeps what it had."""
+    storage.write_json(path, value)
+
+
+def find_text(given: Sequence[Path] = ()) -> list[Path]:
+    """The shards to train on, in order.
+
+    Raises:
+        SystemExit: there are none.
+    """
+    if given:
+        places = list(given)
+    elif os.environ.get("FASTW2V_REVIEWS"):
+        places = [Path(os.environ["FASTW2V_REVIEWS"])]
+    else:
+        places = [ROOT.parent / "shared" / "data" / "reviews"]
+    shards = [
+        shard
+        for place in places
+        for shard in (sorted(place.glob("*.txt*")) if place.is_dir() else [place])
+    ]
+    missing = [str(shard) for shard in shards if not shard.is_file()]
+    if missing or not shards:
+        raise SystemExit(
+            f"no text to train on ({', '.join(missing) or places[0]}): "
+            "give --text PATH..., or set FASTW2V_REVIEWS to a directory of .txt(.gz) shards"
+        )
+    return shards
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One preprocessed corpus: our token store and the same words as text for the peers."""
+
+    store: Path
+    text: Path
+    words: int
+    sentences: int
+    vocabulary: int
+    shards: list[str]
+    options: dict[str, Any]
+
+    def describe(self) -> dict[str, Any]:
+        """For the result file: names and sizes, no paths of the machine."""
+        return {
+            "shards": self.shards,
+            "options": self.options,
+            "words": self.words,
+            "sentences": self.sentences,
+            "vocabulary": self.vocabulary,
+        }
+
+
+def prepare_corpus(shards: Sequence[Path], **options: Any) -> Corpus:
+    """Preprocess `shards` with these options of `fastw2v.preprocess`, or reuse what is there."""
+    from fastw2v.corpus.preprocess import preprocess
+    from fastw2v.corpus.token_store import TokenStore, is_store
+
+    stats = [shard.stat() for shard in shards]
+    inputs = [
+        [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+        for path, stat in zip(shards, stats, strict=True)
+    ]
+    identity = json.dumps([inputs, options], sort_keys=True)
+    place = WORK / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    if not is_store(place / "corpus.store"):
+        print(f"preprocessing {len(shards)} shards (once)", flush=True)
+        preprocess(list(shards), place / "corpus.store", **options)
+    store = TokenStore.open(place / "corpus.store")
+    text = place / "corpus.txt"
+    if not text.is_file():
+        write_text_of(store, text)
+    return Corpus(
+        store=store.path,
+        text=text,
+        words=store.num_tokens,
+        sentences=store.num_sentences,
+        vocabulary=len(store.vocabulary),
+        shards=[shard.name for shard in shards],
+        options=options,
+    )
+
+
+def write_text_of(store: Any, path: Path) -> None:
+    """Write a token store as text: the kept words of a sentence, blanks between them, a line."""
+    tokens = store.vocabulary.tokens
+    with storage.atomic_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        for group in range(store.num_row_groups):
+            ids, offsets = store.read_row_group(group)
+            words = [tokens[token_id] for token_id in ids.tolist()]
+            bounds = offsets.tolist()
+            for start, end in itertools.pairwise(bounds):
+                file.write(" ".join(words[start:end]) + "\n")
+
+
+def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """`["block_size=64", "alpha=0.05"]` as options; numbers become numbers.
+
+    Raises:
+        SystemExit: not NAME=VALUE.
+    """
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise SystemExit(f"--ours {pair}: expected NAME=VALUE, as in block_size=64")
+        try:
+            options[name.replace("-", "_")] = json.loads(text)
+        except ValueError:
+            options[name.replace("-", "_")] = text
+    return options

@@ -1,0 +1,257 @@
+"""Every trainer behind one function: fastw2v, gensim and fastText, each in a process of its own.
+
+What is timed is training alone. "words" are the words of the store read by the trainer, before
+subsampling, over all epochs; words/s is that over the wall-clock time of all threads together.
+
+fastw2v     `training_seconds` of the model: without compilation, reading options and saving.
+gensim      `Word2Vec.train` in corpus_file mode, its fastest; `build_vocab` is not timed.
+fastText    what it prints itself at the end, words/s a thread since its threads started; loading
+            the file and building the vocabulary are not in it. It counts the end of each line as a
+            word (`</s>`), which is taken off again here. Without subwords (maxn=0), which makes it
+            word2vec with a noise exponent of 0.5. It is PyPI's `fasttext-community`: `fasttext`
+            itself has no wheels, and `fasttext-wheel` none for current Pythons; where both run
+            (Python 3.11) their speeds were equal within noise. Neither takes a seed here.
+
+`python -m bench.peers SETTINGS.json RESULT.json` is how `run` calls itself in a new process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import ROOT
+from bench.common import Corpus
+
+if TYPE_CHECKING:
+    from fastw2v.vectors.keyed_vectors import KeyedVectors
+
+TRAINERS = ("fastw2v", "gensim", "fasttext")
+# The types that a peer has.
+TYPES = {
+    "fastw2v": ("sgram_neg", "cbow_neg", "sgram", "cbow"),
+    "gensim": ("sgram_neg", "cbow_neg"),
+    "fasttext": ("sgram_neg", "cbow_neg"),
+}
+ALPHAS = {"sgram_neg": 0.025, "cbow_neg": 0.05}
+_FASTTEXT_PROGRESS = re.compile(r"Progress:\s*100\.0%\s+words/sec/thread:\s*(\d+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """One training run, in terms that all trainers share.
+
+    `reach` is the context on each side (the peers' window=5; fastw2v's --window 11). `alpha` None
+    is fastw2v's default, for the types that no peer has. `ours` are further options of fastw2v.
+    """
+
+    trainer: str
+    type: str
+    dim: int = 300
+    reach: int = 5
+    negatives: int = 5
+    subsample: float = 1e-4
+    epochs: int = 1
+    alpha: float | None = None
+    threads: int = 1
+    seed: int = 1
+    ours: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def settings_for(trainer: str, model_type: str, **values: Any) -> Settings:
+    """Settings with the alpha that peers use for the type; `ours` only reaches fastw2v."""
+    if trainer != "fastw2v":
+        values.pop("ours", None)
+    values.setdefault("alpha", ALPHAS.get(model_type))
+    return Settings(trainer, model_type, **values)
+
+
+def run(settings: Settings, corpus: Corpus, vectors: Path | None = None) -> dict[str, Any]:
+    """Train in a new process; returns `words`, `seconds`, `words_per_second` and details.
+
+    With `vectors`, a directory, the input vectors are left there for `load_vectors`.
+
+    Raises:
+        RuntimeError: the trainer failed; with the end of what it printed.
+    """
+    with tempfile.TemporaryDirectory(prefix="fastw2v-bench-") as scratch:
+        request = Path(scratch) / "settings.json"
+        answer = Path(scratch) / "result.json"
+        request.write_text(
+            json.dumps(
+                {
+                    "settings": dataclasses.asdict(settings),
+                    "store": str(corpus.store),
+                    "text": str(corpus.text),
+                    "scratch": scratch,
+                    "vectors": str(vectors) if vectors else None,
+                }
+            )
+        )
+        environment = dict(os.environ)
+        if settings.trainer != "fastw2v":  # their own threads are all that they should have
+            environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        process = subprocess.run(
+            [sys.executable, "-m", "bench.peers", str(request), str(answer)],
+            cwd=ROOT, env=environment, capture_output=True, text=True,
+        )  # fmt: skip
+        if process.returncode != 0 or not answer.is_file():
+            tail = "\n".join((process.stdout + process.stderr).splitlines()[-15:])
+            raise RuntimeError(f"{settings.trainer} {settings.type} failed:\n{tail}")
+        result: dict[str, Any] = json.loads(answer.read_text())
+    if settings.trainer == "fasttext":
+        result["seconds"] = _fasttext_seconds(process.stderr, settings, corpus)
+        result["words"] = corpus.words * settings.epochs
+    result["words_per_second"] = result["words"] / result["seconds"]
+    return result
+
+
+def _fasttext_seconds(printed: str, settings: Settings, corpus: Corpus) -> float:
+    rates = _FASTTEXT_PROGRESS.findall(printed)
+    if not rates:
+        raise RuntimeError("fasttext printed no final words/sec/thread")
+    read = (corpus.words + corpus.sentences) * settings.epochs
+    return read / (int(rates[-1]) * settings.threads)
+
+
+def load_vectors(directory: Path) -> KeyedVectors:
+    """What a trainer left in `directory`, as fastw2v's `KeyedVectors`."""
+    import numpy as np
+
+    from fastw2v.vectors.keyed_vectors import KeyedVectors
+
+    keys = json.loads((directory / "keys.json").read_text(encoding="utf-8"))
+    return KeyedVectors(keys, np.load(directory / "vectors.npy", allow_pickle=False))
+
+
+def _leave_vectors(directory: str | None, keys: list[str], matrix: Any) -> None:
+    import numpy as np
+
+    if directory is not None:
+        place = Path(directory)
+        place.mkdir(parents=True, exist_ok=True)
+        np.save(place / "vectors.npy", np.asarray(matrix, dtype=np.float32), allow_pickle=False)
+        (place / "keys.json").write_text(json.dumps(keys, ensure_ascii=False), encoding="utf-8")
+
+
+def _train_fastw2v(settings: Settings, job: dict[str, Any]) -> dict[str, Any]:
+    import numba
+
+    from fastw2v.training.trainer import train
+
+    options: dict[str, Any] = {
+        "type": settings.type,
+        "window": 2 * settings.reach + 1,
+        "vector_dim": settings.dim,
+        "epochs": settings.epochs,
+        "alpha": settings.alpha,
+        "threads": settings.threads,
+        "seed": settings.seed,
+        "save_interval": 1e9,
+        "checkpoint_epochs": 0,
+    }
+    if settings.type.endswith("_neg"):
+        options |= {"neg_samples": settings.negatives, "subsample": settings.subsample}
+    if settings.type.startswith("cbow"):
+        options["cbow_gradient"] = "word2vec"  # the peers'
+    options |= settings.ours
+    began = time.perf_counter()
+    model = train(
+        job["store"],
+        Path(job["scratch"]) / "model",
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    whole = time.perf_counter() - began
+    _leave_vectors(job["vectors"], list(model.wv.index_to_key), model.wv.vectors)
+    return {
+        "words": int(model.words_done),
+        "seconds": float(model.training_seconds),
+        "compile_seconds": model.compile_seconds,
+        "seconds_with_compilation_and_saving": whole,
+        "threading_layer": numba.threading_layer() if settings.threads > 1 else None,
+        "losses": [row["loss"] for row in model.history],
+    }
+
+
+def _train_gensim(settings: Settings, job: dict[str, Any]) -> dict[str, Any]:
+    from gensim.models import word2vec
+
+    if word2vec.CORPUSFILE_VERSION < 0:
+        raise RuntimeError("gensim without its compiled corpus_file mode is no fair peer")
+    model = word2vec.Word2Vec(
+        vector_size=settings.dim,
+        window=settings.reach,
+        min_count=1,  # the text holds only words of the vocabulary
+        sample=settings.subsample,
+        sg=int(settings.type == "sgram_neg"),
+        hs=0,
+        negative=settings.negatives,
+        ns_exponent=0.75,
+        cbow_mean=1,
+        alpha=settings.alpha,
+        min_alpha=settings.alpha / 10_000 if settings.alpha else None,
+        workers=settings.threads,
+        seed=settings.seed,
+        epochs=settings.epochs,
+    )
+    model.build_vocab(corpus_file=job["text"])
+    began = time.perf_counter()
+    _, read = model.train(
+        corpus_file=job["text"],
+        total_examples=model.corpus_count,
+        total_words=model.corpus_total_words,
+        epochs=settings.epochs,
+    )
+    seconds = time.perf_counter() - began
+    _leave_vectors(job["vectors"], list(model.wv.index_to_key), model.wv.vectors)
+    words = model.corpus_total_words * settings.epochs
+    if read < 0.99 * words:
+        raise RuntimeError(f"gensim read {read:,} of {words:,} words; its time means nothing")
+    return {"words": words, "seconds": seconds}
+
+
+def _train_fasttext(settings: Settings, job: dict[str, Any]) -> dict[str, Any]:
+    import fasttext
+
+    began = time.perf_counter()
+    model = fasttext.train_unsupervised(
+        job["text"],
+        model="skipgram" if settings.type == "sgram_neg" else "cbow",
+        dim=settings.dim,
+        ws=settings.reach,
+        neg=settings.negatives,
+        t=settings.subsample,
+        lr=settings.alpha,
+        epoch=settings.epochs,
+        minCount=1,
+        minn=0,
+        maxn=0,
+        loss="ns",
+        thread=settings.threads,
+        verbose=2,  # prints the words/s that `run` reads
+    )
+    whole = time.perf_counter() - began
+    _leave_vectors(job["vectors"], list(model.words), model.get_input_matrix()[: len(model.words)])
+    return {"seconds_with_vocabulary": whole}
+
+
+_TRAIN = {"fastw2v": _train_fastw2v, "gensim": _train_gensim, "fasttext": _train_fasttext}
+
+
+def main(request: str, answer: str) -> None:
+    job = json.loads(Path(request).read_text())
+    settings = Settings(**job["settings"])
+    result = _TRAIN[settings.trainer](settings, job)
+    Path(answer).write_text(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

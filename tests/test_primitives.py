@@ -1,0 +1,189 @@
+"""Random numbers, exp, the sigmoid and the small dense products."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+import reference
+from kernel_cases import UNIT, exp_error
+from scipy.stats import chi2
+
+from fastw2v.kernels import primitives
+from fastw2v.kernels.primitives import (
+    add_column_weighted_rows,
+    add_weighted_rows,
+    copy_row,
+    derive_key,
+    dots_with_rows,
+    exp_negative,
+    random_bits,
+    scaled_draw,
+    sigmoid_parts,
+)
+
+
+@numba.njit
+def _many_bits(key, size):
+    bits = np.empty(size, np.uint64)
+    for counter in range(size):
+        bits[counter] = random_bits(key, np.uint64(counter))
+    return bits
+
+
+@numba.njit
+def _exp_and_sigmoid(x):
+    e, sigma, one_plus = np.empty_like(x), np.empty_like(x), np.empty_like(x)
+    for place in range(len(x)):
+        e[place] = exp_negative(-abs(x[place]))
+        sigma[place], one_plus[place] = sigmoid_parts(x[place])
+    return e, sigma, one_plus
+
+
+# --- random numbers ---
+
+
+def test_random_bits_are_splitmix64():
+    """The generator's published first outputs from state 1234567."""
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423,
+                 4593380528125082431, 16408922859458223821]  # fmt: skip
+    assert _many_bits(np.uint64(1234567), 5).tolist() == published
+    assert [reference.random_bits(1234567, counter) for counter in range(5)] == published
+
+
+@pytest.mark.parametrize("key", [0, 1, 2**63 + 5, 2**64 - 1])
+def test_keys_and_draws_are_those_of_the_twin(key):
+    for number in (0, 1, 4, 2**40, 2**64 - 1):
+        assert random_bits(np.uint64(key), np.uint64(number)) == reference.random_bits(key, number)
+        assert derive_key(np.uint64(key), np.uint64(number)) == reference.derive_key(key, number)
+
+
+@pytest.mark.parametrize("key", [0, 1, 2**63])
+def test_bits_bytes_and_neighbours_are_equidistributed(key):
+    size = 1 << 16
+    bits = _many_bits(np.uint64(key), size)
+    ones = np.unpackbits(bits.view(np.uint8)).reshape(size, 64).sum(axis=0)
+    assert np.all(np.abs(ones - size / 2) < 6 * np.sqrt(size / 4))
+    limit = chi2.ppf(1 - 1e-6, 255)
+    for place in range(8):
+        observed = np.bincount(bits.view(np.uint8)[place::8], minlength=256)
+        assert ((observed - size / 256) ** 2 / (size / 256)).sum() < limit
+    high = (bits >> np.uint64(60)).astype(int)
+    observed = np.bincount(high[:-1] * 16 + high[1:], minlength=256)
+    assert ((observed - (size - 1) / 256) ** 2 / ((size - 1) / 256)).sum() < limit
+
+
+def test_derived_streams_share_no_numbers():
+    streams = [
+        _many_bits(np.uint64(derive_key(np.uint64(9), np.uint64(k))), 4096) for k in range(8)
+    ]
+    assert len(np.unique(np.concatenate(streams))) == 8 * 4096
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 1000, 2**31 - 1])
+def test_scaled_draw_covers_its_range_and_no_more(count):
+    assert scaled_draw(np.uint64(0), count) == 0
+    assert scaled_draw(np.uint64(2**32 - 1), count) == count - 1
+    assert scaled_draw(np.uint64(2**31), count) == count // 2
+
+
+# --- exp and the sigmoid ---
+
+WHOLE_RANGE = np.concatenate(
+    [np.linspace(-87.3, 87.3, 400_001), np.linspace(-2, 2, 400_001), [0.0, -0.0]]
+).astype(np.float32)
+
+
+def test_exp_is_accurate_over_its_whole_range():
+    e, _, _ = _exp_and_sigmoid(WHOLE_RANGE)
+    x = np.abs(WHOLE_RANGE.astype(float))
+    error = np.abs(e / np.exp(-x) - 1)
+    assert np.all(error <= exp_error(x))
+    assert error[x <= 11].max() < 1e-6  # what the docstring promises
+    assert error.max() < 4e-6
+    assert e[x == 0].tolist() == [1.0] * (x == 0).sum()
+
+
+def test_exp_stays_at_the_least_normal_number_below_its_range():
+    far = np.array([87.4, 88.0, 104.0, 1e4, 3e38, np.inf], np.float32)
+    e, _, _ = _exp_and_sigmoid(far)
+    assert np.all(e == np.float32(2.0**-126))
+
+
+def test_sigmoid_and_softplus_are_accurate_over_the_whole_range():
+    _, sigma, one_plus = _exp_and_sigmoid(WHOLE_RANGE)
+    x = WHOLE_RANGE.astype(float)
+    relative = exp_error(np.abs(x)) + 3 * UNIT
+    assert np.all(np.abs(sigma / reference.sigmoid(x) - 1) <= relative)
+    assert np.all((sigma >= 0) & (sigma <= 1))
+    softplus = np.maximum(x, 0) + np.log(one_plus.astype(float))
+    assert np.all(np.abs(softplus - reference.softplus(x)) <= 4e-7)
+
+
+def test_large_and_nan_scores():
+    x = np.array([1e4, np.inf, -1e4, -np.inf, np.nan], np.float32)
+    e, sigma, one_plus = _exp_and_sigmoid(x)
+    assert sigma[:2].tolist() == [1.0, 1.0]
+    assert np.all(sigma[2:4] <= np.float32(2.0**-126))
+    assert one_plus[:4].tolist() == [1.0] * 4
+    assert np.isnan([e[4], sigma[4], one_plus[4]]).all()
+
+
+def test_flags_keep_nan_and_infinity():
+    assert not {"nnan", "ninf", "fast"} & set(primitives.FAST_MATH)
+
+
+# --- products ---
+
+DIMS = (1, 2, 7, 8, 9, 16, 33, 48)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4, 5, 7, 8, 9, 16])
+@pytest.mark.parametrize("start", [0, 3])
+def test_dots_with_rows(rows, start):
+    rng = np.random.default_rng(rows)
+    column = 2
+    for dim in DIMS:
+        A = rng.normal(size=(5, dim)).astype(np.float32)
+        B = rng.normal(size=(start + rows + 4, dim)).astype(np.float32)
+        S = np.full((5, column + start + rows + 4), 7, np.float32)
+        dots_with_rows(A, 2, B, start, start + rows, S, column)
+        error = np.abs(S[2:4, column + start : column + start + rows]
+                       - A[2:4].astype(float) @ B[start : start + rows].T)  # fmt: skip
+        bound = (
+            (dim + 2) * UNIT * (np.abs(A[2:4]).astype(float) @ np.abs(B[start : start + rows]).T)
+        )
+        assert np.all(error <= bound)
+        assert np.all(S[[0, 1, 4]] == 7)  # other rows, and columns outside the tiles, stay
+        assert np.all(S[:, : column + start] == 7)
+        assert np.all(S[:, column + start + (rows + 3) // 4 * 4 :] == 7)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 8, 9, 16])
+@pytest.mark.parametrize("by_column", [False, True])
+def test_add_weighted_rows(rows, by_column):
+    rng = np.random.default_rng(rows)
+    start, column = 1, 0 if by_column else 3
+    for dim in DIMS:
+        B = rng.normal(size=(start + rows + 8, dim)).astype(np.float32)
+        weights = np.zeros(start + rows + 8, np.float32)
+        weights[start : start + rows] = rng.normal(size=rows)
+        W = np.full((4, column + len(weights)), np.nan, np.float32)
+        W[2, column:] = weights
+        out = rng.normal(size=(3, dim)).astype(np.float32)
+        before = out.copy()
+        if by_column:
+            add_column_weighted_rows(out, 1, W.T.copy(), 2, B, start, start + rows)
+        else:
+            add_weighted_rows(out, 1, W, 2, column, B, start, start + rows)
+        terms = weights[:, None].astype(float) * B
+        bound = (rows + 8) * UNIT * (np.abs(terms).sum(axis=0) + np.abs(before[1]))
+        assert np.all(np.abs(out[1] - before[1].astype(float) - terms.sum(axis=0)) <= bound)
+        assert out[[0, 2]].tobytes() == before[[0, 2]].tobytes()
+
+
+def test_copy_row():
+    source = np.arange(12, dtype=np.float32).reshape(3, 4)
+    target = np.zeros((2, 4), np.float32)
+    copy_row(target, 1, source, 2)
+    assert target.tolist() == [[0, 0, 0, 0], [8, 9, 10, 11]]
