@@ -156,9 +156,12 @@ def _log_sum_exp_of_slab(logits, maxima, exp_sums):
 
 
 @kernel()
-def _combine_log_sum_exps(slabs, U, log_sum_exps):
-    """log Σ exp over all slabs, float32 (U,), from the slabs' maxima and sums."""
-    for u in range(U):
+def _combine_slab_sums(slabs, tops, totals):
+    """Over all slabs: the largest logit of each example, and Σ exp(logit − largest).
+
+    They stay apart, so that large logits lose nothing: largest + log Σ would round away the log.
+    """
+    for u in range(tops.shape[0]):
         top = slabs.maxima[0, u]
         for slab in range(slabs.maxima.shape[0]):
             top = max(top, slabs.maxima[slab, u])
@@ -167,11 +170,12 @@ def _combine_log_sum_exps(slabs, U, log_sum_exps):
             total += np.float64(slabs.exp_sums[slab, u]) * math.exp(
                 np.float64(slabs.maxima[slab, u] - top)
             )
-        log_sum_exps[u] = np.float64(top) + math.log(total)
+        tops[u] = top
+        totals[u] = total
 
 
 @kernel()
-def _gradient_of_slab(logits, low, high, log_sum_exps, examples, targets, losses):
+def _gradient_of_slab(logits, low, high, tops, totals, examples, targets, losses):
     """Turn one slab's logits into G = n·p − targets; losses[0] = loss of the targets in it."""
     rows, U = logits.shape
     loss = 0.0
@@ -179,17 +183,14 @@ def _gradient_of_slab(logits, low, high, log_sum_exps, examples, targets, losses
         target_id = examples.target_ids[target]
         if low <= target_id < high:
             u = examples.target_examples[target]
-            surprise = log_sum_exps[u] - np.float64(logits[target_id - low, u])
+            surprise = math.log(totals[u]) + np.float64(tops[u] - logits[target_id - low, u])
             loss += np.float64(examples.target_weights[target]) * surprise
-    shift = np.empty(U, np.float32)
+    scales = np.empty(U, np.float32)
     for u in range(U):
-        shift[u] = np.float32(log_sum_exps[u])
+        scales[u] = np.float64(examples.counts[u]) / totals[u]
     for row in range(rows):
         for u in range(U):
-            # rounding can leave a sure word's logit above the log-sum-exp; exp_negative wants ≤ 0
-            difference = logits[row, u] - shift[u]
-            difference = _ZERO if difference > _ZERO else difference
-            logits[row, u] = examples.counts[u] * exp_negative(difference)
+            logits[row, u] = scales[u] * exp_negative(logits[row, u] - tops[u])
     for target in range(targets):
         target_id = examples.target_ids[target]
         if low <= target_id < high:
@@ -238,8 +239,8 @@ def softmax_update(output_vectors, examples, U, targets, alpha, slabs):
             logits = _slab_logits(hidden, slabs, room, low, high)
             np.dot(output_vectors[low:high], hidden.T, logits)
             _log_sum_exp_of_slab(logits, slabs.maxima[slab], slabs.exp_sums[slab])
-    log_sum_exps = np.empty(U, np.float64)
-    _combine_log_sum_exps(slabs, U, log_sum_exps)
+    tops, totals = np.empty(U, np.float32), np.empty(U, np.float64)
+    _combine_slab_sums(slabs, tops, totals)
     for room in prange(slabs.rooms):
         for slab in range(room, num_slabs, slabs.rooms):
             low, high = slab * slabs.rows, min(V, (slab + 1) * slabs.rows)
@@ -248,7 +249,7 @@ def softmax_update(output_vectors, examples, U, targets, alpha, slabs):
             if not slabs.keep:
                 np.dot(rows, hidden.T, logits)
             losses = slabs.losses[slab]
-            _gradient_of_slab(logits, low, high, log_sum_exps, examples, targets, losses)
+            _gradient_of_slab(logits, low, high, tops, totals, examples, targets, losses)
             np.dot(logits.T, rows, slabs.gradients[slab, :U])
             if alpha != _ZERO:
                 _subtract_scaled(rows, alpha, np.dot(logits, hidden))

@@ -20,11 +20,12 @@ SGRAM_TYPES = ("sgram", "sgram_neg")
 NEGATIVE_TYPES = ("cbow_neg", "sgram_neg")
 
 # Measured on the reviews corpus: see bench/LOG.md, "Learning rates".
-DEFAULT_ALPHAS = {"cbow": 0.005, "cbow_neg": 0.1, "sgram": 0.02, "sgram_neg": 0.025}
+DEFAULT_ALPHAS = {"cbow": 0.005, "cbow_neg": 0.15, "sgram": 0.02, "sgram_neg": 0.025}
 # Centres and draws of a block, by type: see bench/LOG.md, "Block and pool sizes".
-DEFAULT_BLOCKS = {"sgram_neg": (64, 16), "cbow_neg": (16, 16)}
-# Expected other centres of a block with the same word, at most: see `TrainConfig.with_blocks`.
+DEFAULT_BLOCKS = {"sgram_neg": (32, 16), "cbow_neg": (8, 16)}
+# What keeps the summed gradients of a block from overshooting: see `TrainConfig.with_blocks`.
 MOST_REPEATS = 0.3
+MOST_PULL = {"sgram_neg": 1.5, "cbow_neg": 1.0}
 MIN_ALPHA_RATIO = 1e-4
 
 # What each system does when its user says nothing, in this program's terms. `alpha` may differ
@@ -174,7 +175,7 @@ class TrainConfig:
         minimum=1,
         maximum=4096,
         shown_default=", ".join(f"{sizes[0]} {name}" for name, sizes in DEFAULT_BLOCKS.items())
-        + ", fewer for a small vocabulary",
+        + ", fewer for a small vocabulary or a large --alpha",
     )
     pool_size: int | None = option(
         None,
@@ -268,19 +269,35 @@ class TrainConfig:
     def with_blocks(self, repeat_rate: float) -> TrainConfig:
         """The same config with `block_size` and `pool_size` chosen where they were not given.
 
+        Gradients of a block are summed at its first weights, so a large block can push one row too
+        far. It shrinks until, on average, a centre's word comes again `MOST_REPEATS` times, and
+        until the weights with which a block pushes one pool row (learning rate x negatives that the
+        draw stands for) sum to `MOST_PULL`. Both limits are measured: bench/LOG.md.
+
         Args:
-            repeat_rate: the chance that two kept tokens of the corpus are the same word. Gradients
-                of a block are summed at its first weights; with few words, many centres of a large
-                block would push the same row together, and overshoot.
+            repeat_rate: the chance that two kept tokens of the corpus are the same word.
         """
         block_size, pool_size = DEFAULT_BLOCKS.get(self.type, (self.batch_size, 1))
+        pool_size = self.pool_size or pool_size
         if self.negative_sampling:
-            block_size = max(1, min(block_size, int(MOST_REPEATS / repeat_rate)))
+            assert self.alpha is not None
+            pull = self.alpha * self._negatives_a_centre / pool_size
+            limits = (MOST_REPEATS / repeat_rate, MOST_PULL[self.type] / pull)
+            block_size = max(1, min(block_size, *map(int, limits)))
         return dataclasses.replace(
             self,
             block_size=min(self.block_size or block_size, self.batch_size),
-            pool_size=self.pool_size or pool_size,
+            pool_size=pool_size,
         )
+
+    @property
+    def _negatives_a_centre(self) -> float:
+        """Mean number of noise words that a centre stands against."""
+        if not self.skip_gram or self.negatives_per == "window":
+            return float(self.neg_samples)
+        dynamic = self.window_sampling == "dynamic"
+        contexts = self.half_window + 1 if dynamic else 2 * self.half_window
+        return float(self.neg_samples * contexts)
 
     @property
     def skip_gram(self) -> bool:
