@@ -8,6 +8,7 @@ sees the same words.
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import importlib.metadata
 import itertools
@@ -72,6 +73,7 @@ def describe_machine() -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "cpu": _cpu(),
         "cores": machine.usable_cores(),
         "memory_available": machine.available_memory(),

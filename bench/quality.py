@@ -181,22 +181,39 @@ def compare(runs: list[dict[str, Any]], benchmarks: dict[str, Any]) -> list[dict
     return rows
 
 
-def print_runs(runs: list[dict[str, Any]]) -> None:
-    """Each trainer's mean over its seeds: scores in percent, words/s beside them."""
+def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each trainer's mean scores over its seeds, and the median of its words/s."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for run in runs:
         key = (run["settings"]["type"], run["settings"]["trainer"])
         groups.setdefault(key, []).append(run)
     tests = [*PAIRS, *ANALOGIES]
-    print(
-        f"\n{'type':<10} {'trainer':<9} {'seeds':>5} " + "".join(f"{t:>13}" for t in tests), end=""
-    )
-    print(f"{'words/s':>13}")
-    for (model_type, trainer), group in sorted(groups.items()):
-        means = [statistics.mean(run["scores"][test]["score"] for run in group) for test in tests]
-        speed = statistics.median(run["words_per_second"] for run in group)
-        cells = "".join(f"{100 * mean:>13.1f}" for mean in means)
-        print(f"{model_type:<10} {trainer:<9} {len(group):>5} {cells}{speed:>13,.0f}")
+    return [
+        {
+            "type": model_type,
+            "trainer": trainer,
+            "seeds": len(group),
+            "scores": {
+                test: statistics.mean(run["scores"][test]["score"] for run in group)
+                for test in tests
+            },
+            "words_per_second": statistics.median(run["words_per_second"] for run in group),
+        }
+        for (model_type, trainer), group in sorted(groups.items())
+    ]
+
+
+def print_runs(runs: list[dict[str, Any]]) -> None:
+    """The summary as a table, scores in percent, words/s beside them."""
+    tests = [*PAIRS, *ANALOGIES]
+    titles = "".join(f"{test:>13}" for test in tests)
+    print(f"\n{'type':<10} {'trainer':<9} {'seeds':>5} {titles}{'words/s':>13}")
+    for row in summarise(runs):
+        cells = "".join(f"{100 * row['scores'][test]:>13.1f}" for test in tests)
+        print(
+            f"{row['type']:<10} {row['trainer']:<9} {row['seeds']:>5} {cells}"
+            f"{row['words_per_second']:>13,.0f}"
+        )
 
 
 def print_comparisons(rows: list[dict[str, Any]]) -> None:

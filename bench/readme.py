@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench import ROOT, common
+from bench import ROOT, common, quality
 from fastw2v import storage
 
 README = ROOT / "README.md"
@@ -44,28 +44,31 @@ def throughput_section(result: dict[str, Any]) -> list[str]:
 
 def quality_section(result: dict[str, Any]) -> list[str]:
     """Scores of every trainer at equal hyperparameters, and the paired differences."""
-    tests = list(result["summary"][0]["scores"])
+    rows = quality.summarise(result["runs"])
+    tests = list(rows[0]["scores"])
+    settings = result["runs"][0]["settings"]
     lines = [
-        "Quality at equal hyperparameters, the same evaluator for all (Spearman and accuracy times "
-        "100,",
-        "means over the seeds):",
+        f"Quality at equal hyperparameters ({settings['epochs']} epochs, dim {settings['dim']}, "
+        f"{settings['reach']} words a side drawn,",
+        f"{settings['negatives']} negatives a pair, subsample {settings['subsample']:g}), the same "
+        "evaluator for all; Spearman and accuracy times",
+        "100, means over the seeds:",
         "",
         f"| model | trainer | seeds | words/s | {' | '.join(tests)} |",
         f"|---|---|---|---|{'---|' * len(tests)}",
     ]
-    for row in result["summary"]:
+    for row in rows:
         scores = " | ".join(f"{100 * row['scores'][test]:.1f}" for test in tests)
         lines.append(
             f"| {row['type']} | {_NAMES[row['trainer']]} | {row['seeds']} | "
             f"{row['words_per_second']:,.0f} | {scores} |"
         )
-    lines.append("")
-    for row in result["differences"]:
-        lines.append(
-            f"- {row['type']}, {row['what']}: fastw2v less {_NAMES[row['peer']]} = "
-            f"{100 * row['difference']:+.1f} (95 % interval {100 * row['low']:+.1f} to "
-            f"{100 * row['high']:+.1f})"
-        )
+    lines += ["", "fastw2v less the peer, with the 95 % interval of a paired bootstrap:", ""]
+    lines += [
+        f"- {row['type']}, {row['comparison']}: {100 * row['difference']:+.1f} "
+        f"({100 * row['low']:+.1f} to {100 * row['high']:+.1f}) against {_NAMES[row['peer']]}"
+        for row in result["comparisons"]
+    ]
     lines += ["", f"`python -m bench.quality`, {_where(result)}."]
     return lines
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from bench import common, peers, quality, throughput
+from bench import common, peers, quality, readme, throughput
 from fastw2v.vectors.benchmarks import AnalogyBenchmark, PairBenchmark
 from fastw2v.vectors.keyed_vectors import KeyedVectors
 
@@ -87,3 +87,7 @@ def test_the_machine_is_described_without_names_and_paths():
     text = json.dumps(common.describe_machine())
     assert str(common.ROOT) not in text
     assert "numba" in text
+
+
+def test_the_readmes_figures_are_those_of_the_result_files():
+    assert readme.results_section() in readme.README.read_text(encoding="utf-8")

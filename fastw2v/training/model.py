@@ -27,7 +27,8 @@ class Model:
     input_vectors, output_vectors: float32 (V, dim).
     history: the rows of history.jsonl (see `monitor.Monitor`), oldest first.
     words_done: words trained, counted before subsampling.
-    training_seconds: time in the training loop, over all sittings; saves and compilation excluded.
+    training_seconds: wall-clock of the training loop, over all sittings; reading included, saves and
+        compilation not.
     compile_seconds: time that this call took to load or compile the kernels; 0 when loaded.
     """
 

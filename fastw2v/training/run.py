@@ -68,6 +68,7 @@ class TrainingRun:
         )
         self._noise = sampling.noise_tables(counts, config.ns_exponent)
         self._last_save = time.monotonic()
+        self._lap_began = time.perf_counter()
         self._last_plot = -_PLOT_PAUSE
         self._centres_since_save = 0
         self.compile_seconds = 0.0
@@ -114,6 +115,7 @@ class TrainingRun:
 
     def _train(self, request: StopRequest) -> None:
         stepper = steps.new_stepper(self.weights, self._noise, self.config, self.threads)
+        self._lap_began = time.perf_counter()
         with ReadAhead(self._source.batches(self.position, self.config.epochs)) as batches:
             for batch in batches:
                 if not self._train_batch(batch, stepper, request):
@@ -128,9 +130,8 @@ class TrainingRun:
         stop = self._last_centre(batch, stepper.unit)
         while first < stop:
             last = min(first + self._step_centres(stepper), stop)
-            began = time.perf_counter()
             result = stepper.train(batch, first, last, self.total_words)
-            self.monitor.add(*result, time.perf_counter() - began)
+            self.monitor.add(*result, self._lap())
             self.words_done = batch.words_before + int(batch.stream.word_positions[last])
             self.position = dataclasses.replace(self.position, centre=last)
             self._centres_since_save += last - first
@@ -143,6 +144,12 @@ class TrainingRun:
                 self._close_interval()
                 self._save()
         return stop == batch.centres
+
+    def _lap(self) -> float:
+        """Seconds since the last lap: all of the loop's wall-clock, saves excepted."""
+        now = time.perf_counter()
+        seconds, self._lap_began = now - self._lap_began, now
+        return seconds
 
     def _step_centres(self, stepper: steps.Stepper) -> int:
         """Centres of the next kernel call: up to the next save where saves follow batches alone."""
@@ -202,6 +209,7 @@ class TrainingRun:
         self._fresh = False
         self._draw_loss(now=plot_now)
         self._last_save, self._centres_since_save = time.monotonic(), 0
+        self._lap_began = time.perf_counter()
         self._tell("save")
         return generation
 
