@@ -22,10 +22,10 @@ NEGATIVE_TYPES = ("cbow_neg", "sgram_neg")
 # Measured on the reviews corpus: see bench/LOG.md, "Learning rates".
 DEFAULT_ALPHAS = {"cbow": 0.005, "cbow_neg": 0.15, "sgram": 0.02, "sgram_neg": 0.025}
 # Centres and draws of a block, by type: see bench/LOG.md, "Block and pool sizes".
-DEFAULT_BLOCKS = {"sgram_neg": (32, 16), "cbow_neg": (8, 16)}
+DEFAULT_BLOCKS = {"sgram_neg": (32, 16), "cbow_neg": (32, 16)}
 # What keeps the summed gradients of a block from overshooting: see `TrainConfig.with_blocks`.
 MOST_REPEATS = 0.3
-MOST_PULL = {"sgram_neg": 1.5, "cbow_neg": 1.0}
+MOST_PULL = 1.5
 MIN_ALPHA_RATIO = 1e-4
 
 # What each system does when its user says nothing, in this program's terms. `alpha` may differ
@@ -282,7 +282,7 @@ class TrainConfig:
         if self.negative_sampling:
             assert self.alpha is not None
             pull = self.alpha * self._negatives_a_centre / pool_size
-            limits = (MOST_REPEATS / repeat_rate, MOST_PULL[self.type] / pull)
+            limits = (MOST_REPEATS / repeat_rate, MOST_PULL / pull)
             block_size = max(1, min(block_size, *map(int, limits)))
         return dataclasses.replace(
             self,

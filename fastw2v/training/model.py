@@ -27,7 +27,7 @@ class Model:
     input_vectors, output_vectors: float32 (V, dim).
     history: the rows of history.jsonl (see `monitor.Monitor`), oldest first.
     words_done: words trained, counted before subsampling.
-    training_seconds: wall-clock of the training loop, over all sittings; reading included, saves and
+    training_seconds: wall-clock of the training loop over all sittings, reading included, saves and
         compilation not.
     compile_seconds: time that this call took to load or compile the kernels; 0 when loaded.
     """
