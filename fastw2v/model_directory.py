@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastw2v import storage
 from fastw2v.errors import DataError, UsageError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from fastw2v.corpus.vocabulary import Vocabulary
+
+Result = TypeVar("Result")
 
 FORMAT = "fastw2v model"
 FORMAT_VERSION = 1
@@ -43,6 +46,7 @@ CONFIG, STATE, VOCABULARY, HISTORY = (
     "vocabulary.parquet",
     "history.jsonl",
 )
+_READ_ATTEMPTS = 5
 MATRICES = ("input_vectors", "output_vectors")
 CHECKED_FILES = (CONFIG, VOCABULARY, HISTORY, *(f"{name}.npy" for name in MATRICES))
 
@@ -123,18 +127,46 @@ def read_generation(path: Path) -> Generation:
     return Generation(path, storage.read_json(path / CONFIG), state)
 
 
-def _candidates(model: Path) -> Iterator[Path]:
+def generations(model: Path) -> list[Path]:
+    """The generations of a model directory, oldest first; other names are none of ours."""
+    return _numbered(model, "gen")
+
+
+def checkpoints(model: Path) -> list[Path]:
+    """The epoch checkpoints of a model directory, oldest first."""
+    return _numbered(model / CHECKPOINTS, "epoch")
+
+
+def number_of(path: Path) -> int:
+    """17 for gen-000017, 3 for epoch-0003."""
+    return int(path.name.rpartition("-")[2])
+
+
+def _numbered(directory: Path, kind: str) -> list[Path]:
+    # By number, not by name: epoch-10000 comes after epoch-9999.
+    ours = re.compile(rf"{kind}-[0-9]+")
+    return sorted(
+        (path for path in directory.glob(f"{kind}-*") if ours.fullmatch(path.name)), key=number_of
+    )
+
+
+def _current(model: Path) -> str:
+    """What CURRENT says, "" where there is none."""
+    try:
+        return (model / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _candidates(model: Path) -> list[Path]:
     """Generations and checkpoints of a model directory, the best first."""
     if is_generation(model):
-        yield model
-        return
-    named = (model / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
-    generations = sorted(model.glob("gen-*"), reverse=True)
+        return [model]
     # A name with a path in it is no name of ours: CURRENT must not lead out of the directory.
-    yield from (path for path in generations if path.name == named)
-    yield from (path for path in generations if path.name != named)
-    checkpoints = (model / CHECKPOINTS).glob("epoch-*")
-    yield from sorted(checkpoints, key=lambda path: (len(path.name), path.name), reverse=True)
+    named = _current(model)
+    newest_first = generations(model)[::-1]
+    newest_first.sort(key=lambda path: path.name != named)
+    return newest_first + checkpoints(model)[::-1]
 
 
 def open_model(path: str | Path, *, on_damage: Callable[[str], None] | None = None) -> Generation:
@@ -166,3 +198,33 @@ def open_model(path: str | Path, *, on_damage: Callable[[str], None] | None = No
         return generation
     first = problems[0] if problems else f"{path}: no generation in it"
     raise DataError(f"{first}; no good checkpoint is left (start anew: --overwrite-model)")
+
+
+def read_model(
+    path: str | Path,
+    read: Callable[[Generation], Result],
+    *,
+    on_damage: Callable[[str], None] | None = None,
+) -> Result:
+    """`read(open_model(path))`, also while the model trains.
+
+    A save removes the generation before it, perhaps while that is being read: where CURRENT has
+    moved on meanwhile, the reading starts over.
+
+    Raises:
+        UsageError, DataError: as `open_model`.
+    """
+    for attempt in range(_READ_ATTEMPTS):
+        before, lines = _current(Path(path)), list[str]()
+        try:
+            result = read(open_model(path, on_damage=lines.append))
+        except DataError:
+            if _current(Path(path)) == before or attempt == _READ_ATTEMPTS - 1:
+                raise
+            continue
+        if not lines or _current(Path(path)) == before:
+            break
+    for line in lines:
+        if on_damage:
+            on_damage(line)
+    return result

@@ -101,7 +101,7 @@ def write_hashed(path: Path, chunks: Iterable[bytes | memoryview]) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Atomically replace `path` by `value` as readable JSON."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

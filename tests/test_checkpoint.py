@@ -13,7 +13,13 @@ from fastw2v import storage
 from fastw2v.corpus.vocabulary import Vocabulary
 from fastw2v.errors import DataError, ResourceError, UsageError
 from fastw2v.kernels.negative_sampling import Weights
-from fastw2v.training.checkpoint import Snapshot, check_place, keep_checkpoint, save
+from fastw2v.training.checkpoint import (
+    Snapshot,
+    check_place,
+    keep_checkpoint,
+    remove_leftovers,
+    save,
+)
 from fastw2v.training.steps import new_matrix
 
 DIM = 5
@@ -110,6 +116,39 @@ def test_replacing_a_model_drops_its_checkpoints(tmp_path: Path) -> None:
     keep_checkpoint(model, save(model, snapshot(1)), 1, keep=0)
     save(model, snapshot(7), replace_model=True)
     assert not (model / "checkpoints").exists()
+
+
+def test_reading_starts_over_when_a_save_moves_the_model_away(tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    save(model, snapshot(1))
+    reads = []
+
+    def read(generation: layout.Generation) -> float:
+        reads.append(generation.path.name)
+        if len(reads) == 1:
+            save(model, snapshot(2))  # removes the generation that is being read
+        return float(generation.matrix("input_vectors")[0, 0])
+
+    assert layout.read_model(model, read) == 2.0
+    assert reads == ["gen-000001", "gen-000002"]
+
+
+def test_foreign_names_and_leftovers_are_no_obstacle(tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    generation = save(model, snapshot(1))
+    keep_checkpoint(model, generation, 1, keep=1)
+    (model / "gen-backup").mkdir()
+    (model / "checkpoints" / "epoch-best").mkdir()
+    (model / "checkpoints" / ".epoch-0002.77.partial").mkdir()
+    remove_leftovers(model)
+    keep_checkpoint(model, save(model, snapshot(2)), 2, keep=1)
+    names = {path.name for path in (model / "checkpoints").iterdir()}
+    assert names == {"epoch-0002", "epoch-best"}
+    assert (model / "gen-backup").exists()
+    killed = tmp_path / "killed"
+    (killed / "gen-000001").mkdir(parents=True)
+    (killed / ".CURRENT.77.partial").write_text("")
+    check_place(killed)
 
 
 def test_only_our_directories_are_written_to(tmp_path: Path) -> None:

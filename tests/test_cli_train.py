@@ -59,7 +59,7 @@ SEED_COMMANDS = {
     ],
     "cbow_neg": [
         "--model_file=cbow_neg.model", TOY, "--overwrite_model", "--type=cbow_neg", "--window=7",
-        "--neg_samples=6", "--vector_dim=300", "--batch_size=512", "--epochs=2", "--alpha=0.1",
+        "--neg_samples=6", "--vector_dim=300", "--batch_size=512", "--epochs=20", "--alpha=0.1",
     ],
     "sgram": [
         "--model_file=sgram.model", TOY, "--overwrite_model", "--type=sgram", "--window=5",
@@ -172,6 +172,8 @@ def test_a_second_process_is_refused(store: Path, tmp_path: Path) -> None:
         (["--batch-size", "0"], 2, "--batch-size: 0"),
         (["--threads", "0"], 2, "--threads: 0"),
         (["--type", "glove"], 2, "glove"),
+        (["--window", "abc"], 2, "'abc' is not a valid integer"),
+        (["--no-such-option"], 2, "--no-such-option"),
         (["--alpha", "1e9"], 1, "diverged in epoch"),
         (["--min-count", "3"], 2, "--min-count"),
     ],
@@ -182,7 +184,8 @@ def test_wrong_values_get_one_line(
     result = run("train", store, "--model-file", tmp_path / "m", "--quiet", *SMALL, *arguments)
     assert result.exit_code == exit_code
     assert words in result.stderr
-    assert "Traceback" not in result.stderr
+    assert result.stderr.startswith("fastw2v: ")
+    assert result.stderr.count("\n") == 1
     if exit_code == 2:
         assert not (tmp_path / "m").exists()
 
@@ -208,6 +211,26 @@ def test_wrong_data_gets_one_line(store: Path, tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "do not touch"
     assert run("train", "--model-file", tmp_path / "m").exit_code == 2
+
+
+def test_ctrl_c_while_text_is_read_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fastw2v.training.trainer.train", interrupted)
+    result = run("train", "text.txt", "--model-file", "m", "--quiet")
+    assert result.exit_code == 130
+    assert "stopped" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_unreadable_model_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "m" / "CURRENT").mkdir(parents=True)
+    long_name = tmp_path / ("x" * 300)
+    for model in (tmp_path / "m", long_name):
+        result = run("neighbors", model, "word")
+        assert result.exit_code in (1, 2)
+        assert result.stderr.startswith("fastw2v: ")
 
 
 def test_debug_shows_the_traceback(store: Path, tmp_path: Path) -> None:

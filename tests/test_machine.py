@@ -106,6 +106,40 @@ def test_cgroup_v2_memory_limit_less_what_is_used(tree):
     assert machine.available_memory(*places) == 3 * GiB
 
 
+@pytest.mark.parametrize(
+    ("stat", "available"),
+    [
+        (f"anon 5\nfile {GiB}\ninactive_file {GiB}\nactive_file 3\n", 3 * GiB),
+        (f"total_inactive_file {GiB}\n", 2 * GiB),  # the name of v1
+        (f"inactive_file {9 * GiB}\n", 4 * GiB),  # read a moment later: never less than none
+        ("inactive_file\n", 2 * GiB),
+        ("inactive_file many\n", 2 * GiB),
+    ],
+)
+def test_cgroup_v2_page_cache_that_can_be_given_up_is_not_used(tree, stat, available):
+    places = tree(
+        {
+            "proc/meminfo": "MemAvailable: 8388608 kB\n",
+            "proc/self/cgroup": "0::/job\n",
+            "cgroup/job/memory.max": str(4 * GiB),
+            "cgroup/job/memory.current": str(2 * GiB),
+            "cgroup/job/memory.stat": stat,
+        }
+    )
+    assert machine.available_memory(*places) == available
+
+
+def test_cgroup_v1_page_cache_that_can_be_given_up_is_not_used(tree):
+    files = {
+        "proc/self/cgroup": "3:memory:/job\n",
+        "cgroup/memory/job/memory.limit_in_bytes": str(2 * GiB),
+        "cgroup/memory/job/memory.usage_in_bytes": str(2 * GiB),
+        # Without its children, and with them, as the usage is.
+        "cgroup/memory/job/memory.stat": f"inactive_file 7\ntotal_inactive_file {GiB}\n",
+    }
+    assert machine.available_memory(*tree(files)) == GiB
+
+
 def test_a_used_up_memory_limit_is_zero_not_negative(tree):
     places = tree(
         {

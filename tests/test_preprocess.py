@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from fastw2v.corpus.config import Layout
 from fastw2v.corpus.preprocess import inputs_unchanged, preprocess
 from fastw2v.corpus.settings import settings_unchanged
 from fastw2v.corpus.shards import Segment
-from fastw2v.corpus.token_store import TokenStore
+from fastw2v.corpus.token_store import TokenStore, is_store, made_for_of
 from fastw2v.corpus.tokenizer import Tokenizer
 from fastw2v.corpus.units import UnitJobs, UnitSettings, table_paths
 from fastw2v.corpus.vocabulary import load_counted_tokens
@@ -330,6 +331,121 @@ def test_only_stores_are_ever_replaced(tmp_path, corpus):
     assert len(TokenStore.open(place).manifest["inputs"]) == 3
 
 
+def test_the_old_store_stays_until_the_new_one_is_complete(tmp_path, corpus):
+    place = tmp_path / "s"
+    preprocess(corpus[:1], place, layout=SMALL, workers=1)
+    old = content_of(place)
+    bad = tmp_path / "bad.gz"
+    bad.write_bytes(gzip.compress(b"some text " * 99)[:-8])
+    for inputs, options in [
+        ([*corpus, bad], {}),
+        (corpus, {"min_count": 10**6}),
+        ([["a", 3]], {}),
+    ]:
+        with pytest.raises(FastW2VError):
+            preprocess(inputs, place, force=True, layout=SMALL, workers=1, **options)
+        assert content_of(place) == old
+        assert not (tmp_path / ".s.new").exists()
+
+    seen = []
+
+    def progress(phase, done, total):
+        assert content_of(place) == old
+        seen.append(done)
+        if stop and phase == "writing" and done > total / 2:
+            raise StopError
+
+    call = dict(force=True, layout=SMALL, workers=1, min_count=2, progress=progress)
+    stop = True
+    with pytest.raises(StopError):
+        preprocess(corpus, place, **call)
+    assert sentences_of(place)
+    with pytest.raises(UsageError, match="there already"):
+        preprocess(corpus, place, layout=SMALL, min_count=2)
+    stop, seen = False, []
+    preprocess(corpus, place, **call)
+    assert seen[0] > 0  # it went on
+    preprocess(corpus, tmp_path / "clean", layout=SMALL, min_count=2)
+    assert content_of(place) == content_of(tmp_path / "clean")
+    assert {path.name for path in tmp_path.iterdir()} == {"s", "clean", "corpus", "bad.gz"}
+
+
+def test_an_unfinished_replacement_of_other_options_or_of_nothing_is_dropped(tmp_path, corpus):
+    for gone in (False, True):
+        place = tmp_path / f"s{gone}"
+        preprocess(corpus[:1], place, layout=SMALL, workers=1)
+        interrupt(corpus, place, force=True)
+        if gone:
+            shutil.rmtree(place)
+        preprocess(corpus, place, layout=SMALL, workers=1, min_count=2, force=not gone)
+        preprocess(corpus, tmp_path / "clean", layout=SMALL, workers=1, min_count=2, force=gone)
+        assert content_of(place) == content_of(tmp_path / "clean")
+        assert not list(tmp_path.glob(".s*"))
+
+
+def test_a_store_behind_a_link_is_replaced_where_it_is(tmp_path, corpus, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    preprocess(corpus[:1], tmp_path / "disk" / "s", layout=SMALL, workers=1)
+    (tmp_path / "s").symlink_to(tmp_path / "disk" / "s")
+    preprocess(corpus, tmp_path / "s", layout=SMALL, workers=1, force=True)
+    assert (tmp_path / "s").is_symlink()
+    assert len(TokenStore.open(tmp_path / "disk" / "s").manifest["inputs"]) > 3
+    monkeypatch.chdir(tmp_path / "disk" / "s")
+    preprocess(corpus[:1], ".", layout=SMALL, workers=1, force=True)
+    assert len(TokenStore.open(tmp_path / "s").manifest["parts"]) < 9
+
+
+KILLED_IN_THE_SWAP = """
+import os, signal, sys
+from pathlib import Path
+from fastw2v import storage
+from fastw2v.corpus.preprocess import preprocess
+new = Path(sys.argv[2]).parent / ".s.new"
+left = int(sys.argv[3])
+def killing(real):
+    def call(*arguments, **options):
+        global left
+        result = real(*arguments, **options)
+        if (new / "manifest.json").exists() or left < int(sys.argv[3]):
+            left -= 1
+            if not left:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return call
+for module, name in (os, "rename"), (os, "replace"), (os, "link"), (storage.shutil, "rmtree"):
+    setattr(module, name, killing(getattr(module, name)))
+preprocess(sys.argv[1], sys.argv[2], workers=1, min_count=1, force=True)
+"""
+
+
+def test_a_kill_in_the_swap_is_put_right(tmp_path):
+    """At every step: the old or the new store is there, or the next run brings the new one."""
+    (tmp_path / "t").write_text("one two three\n" * 5)
+    (tmp_path / "old").write_text("uno dos\n" * 5)
+    preprocess(tmp_path / "t", tmp_path / "clean", min_count=1)
+    new, place = content_of(tmp_path / "clean"), tmp_path / "work" / "s"
+    killed = 0
+    while True:
+        preprocess(tmp_path / "old", place, min_count=1, force=True)
+        old = content_of(place)
+        result = run_python(KILLED_IN_THE_SWAP, tmp_path / "t", place, killed + 1, check=False)
+        if result.returncode == 0:
+            break
+        assert result.returncode == -signal.SIGKILL, result.stderr
+        killed += 1
+        if is_store(place):
+            TokenStore.open(place).verify()
+            assert content_of(place) in (old, new)
+        else:
+            with pytest.raises(UsageError, match="there already"):
+                preprocess(tmp_path / "t", place, min_count=1)
+            assert content_of(place) == new
+        preprocess(tmp_path / "t", place, min_count=1, force=True)
+        assert content_of(place) == new
+        assert [path.name for path in place.parent.iterdir()] == ["s"]
+    assert killed >= 4
+
+
 def test_a_parent_that_is_a_file_is_reported(tmp_path, corpus):
     with pytest.raises(ResourceError, match="cannot write"):
         preprocess(corpus[:1], corpus[0] / "store")
@@ -341,7 +457,7 @@ def test_a_store_inside_the_input_directory_is_not_read_as_text(tmp_path, corpus
     first = content_of(directory / "store")
     preprocess(directory, directory / "store", force=True)
     assert content_of(directory / "store") == first
-    with pytest.raises(UsageError, match="a token store already"):
+    with pytest.raises(UsageError, match="store: is a token store; give it to train"):
         preprocess(directory / "store", tmp_path / "s")
 
 
@@ -450,7 +566,7 @@ def interrupt(corpus, place, **options):
 
     with pytest.raises(StopError):
         preprocess(corpus, place, workers=1, layout=SMALL, progress=progress, **options)
-    assert (place / "unfinished" / "plan.json").exists()
+    assert len(list(place.parent.glob("*/unfinished/plan.json"))) == 1
 
 
 def test_an_unfinished_store_of_other_options_or_input_is_refused(tmp_path, corpus):
@@ -469,6 +585,41 @@ def test_an_unfinished_store_of_other_options_or_input_is_refused(tmp_path, corp
     preprocess(corpus, place, layout=SMALL, force=True)
     preprocess(corpus, tmp_path / "clean", layout=SMALL)
     assert content_of(place) == content_of(tmp_path / "clean")
+
+
+def test_an_unfinished_store_knows_who_it_is_for(tmp_path, corpus):
+    """Only the note differs; whoever goes on with a store of another, it is for neither."""
+    for begun, finished, expected in [
+        ("model", "model", "model"),
+        ("model", None, None),
+        (None, "model", None),
+    ]:
+        place = tmp_path / f"{begun} {finished}"
+        interrupt(corpus, place, made_for=begun)
+        assert made_for_of(place) == begun
+        seen = []
+        preprocess(
+            corpus,
+            place,
+            workers=1,
+            layout=SMALL,
+            made_for=finished,
+            progress=lambda *event, seen=seen: seen.append(event),
+        )
+        assert seen[0][1] > 0  # it went on
+        assert made_for_of(place) == expected
+    clean = content_of(tmp_path / "None model")
+    other = content_of(tmp_path / "model model")
+    assert {name for name in clean if clean[name] != other[name]} == {"manifest.json"}
+
+
+def test_an_unfinished_store_is_not_text(tmp_path, corpus):
+    interrupt(corpus, tmp_path / "s")
+    (tmp_path / "link").symlink_to(tmp_path / "s")
+    for place in (tmp_path / "s", tmp_path / "link"):
+        with pytest.raises(UsageError, match=r"unfinished.*same fastw2v preprocess command again"):
+            preprocess(place, tmp_path / "t")
+        assert not (tmp_path / "t").exists()
 
 
 def test_parts_of_an_older_vocabulary_are_written_anew(tmp_path, corpus):

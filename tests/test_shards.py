@@ -7,6 +7,7 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vectors_helper import write_model
 
 from fastw2v.corpus.config import Layout
 from fastw2v.corpus.shards import SegmentReader, find_files, plan_units
@@ -60,6 +61,17 @@ def test_missing_and_empty_inputs_are_misuse(tmp_path, pattern, message):
     with pytest.raises(UsageError, match=message) as caught:
         find_files([tmp_path / pattern])
     assert pattern in str(caught.value)
+
+
+def test_a_model_or_a_checkpoint_is_not_text(tmp_path):
+    model = write_model(tmp_path / "model")
+    (tmp_path / "link").symlink_to(model)
+    for place in (model, tmp_path / "link", model / "checkpoints" / "epoch-0001"):
+        with pytest.raises(UsageError, match="is a model, not text") as caught:
+            find_files([place])
+        assert str(place) in str(caught.value)
+    (tmp_path / "a.txt").write_text("text\n")
+    assert names(find_files([tmp_path])) == ["a.txt"]  # in a directory they are passed over
 
 
 def test_nothing_or_the_same_file_twice_is_misuse(tmp_path):

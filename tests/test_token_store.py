@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fastw2v.corpus.config import Layout
 from fastw2v.corpus.preprocess import preprocess
-from fastw2v.corpus.token_store import TokenPart, TokenPartWriter, TokenStore
+from fastw2v.corpus.token_store import TokenPart, TokenPartWriter, TokenStore, made_for_of
 from fastw2v.errors import DataError, UsageError
 
 
@@ -252,3 +252,22 @@ def test_row_groups_do_not_depend_on_how_sentences_arrive(tmp_path_factory, batc
     read = [part.read(group, 10_000) for group in range(len(tokens))]
     assert [int(i) for got, _ in read for i in got] == ids.tolist()
     assert [int(n) for _, offsets in read for n in np.diff(offsets)] == lengths.tolist()
+
+
+def test_who_a_store_was_made_for(tmp_path, made):
+    assert made_for_of(made) is None
+    assert TokenStore.open(made).manifest["made_for"] is None
+    (tmp_path / "t").write_text("some words " * 9)
+    place = tmp_path / "s"
+    preprocess(tmp_path / "t", place, made_for="model")
+    assert made_for_of(place) == "model" == TokenStore.open(place).manifest["made_for"]
+    preprocess(tmp_path / "t", place, force=True)
+    assert made_for_of(place) is None
+    edit_manifest(place, lambda m: m.pop("made_for"))  # as stores were before
+    TokenStore.open(place)
+    assert made_for_of(place) is None
+    edit_manifest(place, lambda m: m.update(made_for=3))
+    assert made_for_of(place) is None
+    (place / "manifest.json").write_text("{")
+    assert made_for_of(place) is None
+    assert made_for_of(tmp_path / "none") is None

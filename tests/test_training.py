@@ -177,7 +177,7 @@ def test_saves_follow_batches_and_interval(store: Path, tmp_path: Path) -> None:
 
     fixed = saves(checkpoint_epochs=0)  # at the start and at the end
     assert fixed == 2
-    assert saves(checkpoint_epochs=1) == 4
+    assert saves(checkpoint_epochs=1) == 3  # the last epoch's is the one at the end
     # 112.5 batches of 64 in the two epochs; what an epoch leaves over counts for the next save.
     assert saves(checkpoint_epochs=0, save_every=20, save_interval=0) == 2 + 5
 
@@ -190,13 +190,12 @@ def test_checkpoints_are_kept_as_asked(store: Path, tmp_path: Path) -> None:
     assert early.words_done == 4 * 3600
 
 
-def test_callback_can_stop(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor, "HISTORY_INTERVAL", 0.0)
+def test_callback_can_stop(store: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
 
     def stop(progress: Progress) -> bool:
         seen.append(progress)
-        return len(seen) < 10
+        return len(seen) < 10 or progress.event != "interval"
 
     model = train(store, tmp_path / "m", "sgram_neg", epochs=1000, callback=stop)
     assert 0 < model.words_done < 1000 * 3600
@@ -215,11 +214,61 @@ def test_text_is_preprocessed_once_and_again_when_it_changes(tmp_path: Path) -> 
     fastw2v.train(text, tmp_path / "m", **options)
     assert (place / "manifest.json").stat().st_mtime_ns == stamp
     text.write_text(text.read_text() + "\nfruit0 fruit1 fruit2 novelty\n")
-    with pytest.raises(UsageError, match="another vocabulary"):
+    with pytest.raises(UsageError, match="have changed since"):
         fastw2v.train(text, tmp_path / "m", **options)
-    assert (place / "manifest.json").stat().st_mtime_ns != stamp
+    assert (place / "manifest.json").stat().st_mtime_ns == stamp
     fastw2v.train(text, tmp_path / "m", overwrite_model=True, **options)
     assert "novelty" in fastw2v.Model.load(tmp_path / "m").wv
+    # Options not given are the defaults again, not those of the store that lies there.
+    del options["min_count"]
+    fastw2v.train(text, tmp_path / "m", overwrite_model=True, **options)
+    assert "novelty" not in fastw2v.Model.load(tmp_path / "m").wv
+
+
+def test_a_store_of_the_users_beside_the_model_is_left_alone(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("\n".join(" ".join(words) for words in planted.sentences(60)))
+    mine = planted.make_store(tmp_path / "m.store")
+    before = (mine / "manifest.json").read_bytes()
+    with pytest.raises(UsageError, match="not made for"):
+        fastw2v.train(text, tmp_path / "m", **SMALL, epochs=1)
+    assert (mine / "manifest.json").read_bytes() == before
+    assert not (tmp_path / "m").exists()
+
+
+def test_an_unfinished_store_is_not_text(tmp_path: Path) -> None:
+    store = planted.make_store(tmp_path / "s.store")
+    plan = {"format": "fastw2v token store"}
+    (store / "unfinished").mkdir()
+    (store / "unfinished" / "plan.json").write_text(json.dumps(plan))
+    (store / "manifest.json").unlink()
+    with pytest.raises(UsageError, match="unfinished token store"):
+        fastw2v.train(store, tmp_path / "m", **SMALL)
+
+
+def test_other_text_with_the_same_vocabulary_is_refused(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "m", "sgram_neg", epochs=1)
+    fastw2v.preprocess(planted.sentences(seed=7), tmp_path / "other", vocabulary=str(store))
+    with pytest.raises(UsageError, match="trained on other text"):
+        train(tmp_path / "other", tmp_path / "m", "sgram_neg", epochs=2)
+
+
+def test_a_checkpoint_is_not_trained_in(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "m", "sgram_neg", epochs=1)
+    checkpoint = tmp_path / "m" / "checkpoints" / "epoch-0001"
+    names = sorted(path.name for path in checkpoint.iterdir())
+    with pytest.raises(UsageError, match="a checkpoint, which is never changed"):
+        train(store, checkpoint, "sgram_neg", epochs=2)
+    assert sorted(path.name for path in checkpoint.iterdir()) == names
+
+
+def test_the_same_command_goes_on_whatever_it_says(store: Path, tmp_path: Path) -> None:
+    """Block sizes are capped by the batch size, and options without effect are no difference."""
+    for model_type in ("sgram_neg", "cbow"):
+        model = tmp_path / model_type
+        options: dict[str, Any] = {"batch_size": 16, "block_size": 64, "pool_size": 3}
+        train(store, model, model_type, epochs=2, max_words=3000, **options)
+        assert train(store, model, model_type, epochs=2, **options).words_done == 2 * 3600
 
 
 def test_text_options_on_a_store_are_refused(store: Path, tmp_path: Path) -> None:
@@ -238,8 +287,11 @@ def test_a_run_that_cannot_fit_is_refused(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resources, "available_memory", lambda: 1000)
-    with pytest.raises(UsageError, match="--vector-dim"):
-        train(store, tmp_path / "m", "sgram_neg")
+    with pytest.raises(UsageError, match="are available"):
+        train(store, tmp_path / "m", "cbow")
+    for need, words in (((9_000, 10, 1), "--vector-dim"), ((10, 9_000, 1), "--batch-size")):
+        with pytest.raises(UsageError, match=words):
+            resources.check_resources(resources.Estimate(*need), tmp_path / "m")
     monkeypatch.undo()
     monkeypatch.setattr(resources, "free_disk", lambda path: 1000)
     with pytest.raises(UsageError, match="--keep-checkpoints"):

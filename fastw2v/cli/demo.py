@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fastw2v.errors import TrainingInterrupted
+
 if TYPE_CHECKING:
     from fastw2v.demo import DemoResult
 
@@ -44,14 +46,18 @@ def demo(output: Path, epochs: int | None, threads: int | None, quiet: bool) -> 
     from fastw2v.demo import run_demo
 
     with training_display(quiet) as display:
-        result = run_demo(
-            output,
-            notify=display.notify,
-            preprocess_progress=display.preprocessing,
-            callback=display.training,
-            epochs=epochs,
-            threads=threads,
-        )
+        try:
+            result = run_demo(
+                output,
+                notify=display.notify,
+                preprocess_progress=display.preprocessing,
+                callback=display.training,
+                epochs=epochs,
+                threads=threads,
+            )
+        except TrainingInterrupted as stopped:
+            stopped.args = ("stopped; the same command starts the demonstration over",)
+            raise
     _show(result)
 
 

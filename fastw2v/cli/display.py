@@ -96,7 +96,7 @@ def _share(progress: Progress) -> float:
 def _figures(progress: Progress) -> str:
     if math.isnan(progress.words_per_second):
         return "compiling or loading kernels" if progress.event == "start" else ""
-    left = int(progress.seconds_left)
+    left = 0 if math.isnan(progress.seconds_left) else int(progress.seconds_left)
     return (
         f"{progress.words_per_second:,.0f} words/s  loss {progress.loss:.4f}  "
         f"alpha {progress.alpha:.4g}  {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -30,20 +29,42 @@ class _Group(click.Group):
             if word != "--debug" or position > literal
         ]
         try:
-            return super().main(arguments, *rest, **extra)
-        except FastW2VError as error:
-            if debug:
+            result = super().main(arguments, *rest, **{**extra, "standalone_mode": False})
+        except Exception as error:
+            if debug and not isinstance(error, click.ClickException | click.Abort):
                 raise
-            click.echo(f"fastw2v: {error}", err=True)
-            sys.exit(error.exit_code)
-        except MemoryError:
-            if debug:
-                raise
-            click.echo("fastw2v: out of memory; close other programs or ask for less", err=True)
-            sys.exit(1)
-        except BrokenPipeError:  # the reader of a pipe went away (`fastw2v info | head`)
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(141)
+            sys.exit(_report(error))
+        sys.exit(result if isinstance(result, int) else 0)
+
+
+def _report(error: Exception) -> int:
+    """Print an error that a user can cause as one line; returns its exit code.
+
+    Raises:
+        Exception: any other error, as it is.
+    """
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return error.exit_code
+    if isinstance(error, click.ClickException):
+        command = (
+            error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+        )
+        more = f" (see {command} --help)" if command else ""
+        line, exit_code = " ".join(error.format_message().split()) + more, error.exit_code
+    elif isinstance(error, FastW2VError):
+        line, exit_code = str(error), error.exit_code
+    elif isinstance(error, click.Abort):  # Ctrl-C where nothing else catches it
+        line, exit_code = "stopped; the same command goes on or starts over", 130
+    elif isinstance(error, MemoryError):
+        line, exit_code = "out of memory; close other programs or ask for less", 1
+    elif isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename is not None else ""
+        line, exit_code = f"{name}{error.strerror or error}; check the path and its rights", 1
+    else:
+        raise error
+    click.echo(f"fastw2v: {line}", err=True)
+    return exit_code
 
 
 @click.group(

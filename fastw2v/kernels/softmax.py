@@ -319,15 +319,19 @@ def softmax_batch_update(weights, stream, first, count, settings, skip_gram, alp
     return loss, centres
 
 
+def slab_shape(vocabulary_size):
+    """(rows a slab, slabs): at least 1,024 rows each, at most 64 of them."""
+    rows = min(vocabulary_size, max(1024, -(-vocabulary_size // 64)))
+    return rows, -(-vocabulary_size // rows)
+
+
 def new_room(vocabulary_size, dim, batch_size, half_window, logit_bytes):
     """`(Examples, Slabs)` for batches up to `batch_size` centres.
 
     Logits are kept between the passes when V · batch fits in `logit_bytes`; else there is room for
-    one slab's a thread. The slabs depend on the vocabulary alone, not on the threads: at least
-    1,024 rows each, at most 64 of them.
+    one slab's a thread. The slabs depend on the vocabulary alone, not on the threads.
     """
-    rows = min(vocabulary_size, max(1024, -(-vocabulary_size // 64)))
-    slabs = -(-vocabulary_size // rows)
+    rows, slabs = slab_shape(vocabulary_size)
     keep = 4 * vocabulary_size * batch_size <= logit_bytes
     rooms = slabs if keep else min(slabs, numba.get_num_threads())
     target_room = batch_size * max(1, 2 * half_window)

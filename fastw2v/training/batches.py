@@ -87,7 +87,7 @@ class BatchSource:
         before = int(self._store.row_group_tokens[order[:row_group]].sum())
         key = np.uint64(derive_key(self._epoch_key(epoch), np.uint64(index)))
         ids, offsets = self._store.read_row_group(index)
-        stream = self._stream(ids, offsets, key)
+        stream = make_stream(ids, offsets, key, self._keep_thresholds, self._config)
         return Batch(epoch, row_group, key, stream, epoch * self._store.num_tokens + before)
 
     def batches(self, start: Position, epochs: int) -> Iterator[Batch]:
@@ -102,27 +102,39 @@ class BatchSource:
         seed_key = derive_key(np.uint64(self._config.seed), np.uint64(0))
         return np.uint64(derive_key(np.uint64(seed_key), np.uint64(epoch)))
 
-    def _stream(self, ids: np.ndarray, offsets: np.ndarray, key: np.uint64) -> Stream:
-        room = Stream(
-            np.empty(len(ids), np.int32),
-            np.empty(len(ids), np.int32),
-            np.empty(len(ids), np.int32),
-            np.empty(len(ids) + 1, np.int64),
-            np.empty(0, np.int32),
-        )
-        order = _random_order(key, len(offsets) - 1)
-        kept = fill_stream(ids, offsets, order, self._keep_thresholds, key, room)
-        half_window = self._config.half_window
-        reaches = np.full(kept, half_window, np.int32)
-        if self._config.window_sampling == "dynamic":
-            draw_reaches(reaches, half_window, key)
-        return Stream(
-            room.token_ids[:kept],
-            room.sentence_starts[:kept],
-            room.sentence_ends[:kept],
-            room.word_positions[: kept + 1],
-            reaches,
-        )
+
+def make_stream(
+    ids: np.ndarray,
+    offsets: np.ndarray,
+    key: np.uint64,
+    keep_thresholds: np.ndarray,
+    config: TrainConfig,
+) -> Stream:
+    """The stream of one row group: sentences shuffled, tokens subsampled, reaches drawn.
+
+    Args:
+        ids: int32 (n,); offsets: int64 (m + 1,), the sentences.
+        key: the row group's; keep_thresholds: see `sampling.keep_thresholds`.
+    """
+    room = Stream(
+        np.empty(len(ids), np.int32),
+        np.empty(len(ids), np.int32),
+        np.empty(len(ids), np.int32),
+        np.empty(len(ids) + 1, np.int64),
+        np.empty(0, np.int32),
+    )
+    order = _random_order(key, len(offsets) - 1)
+    kept = fill_stream(ids, offsets, order, keep_thresholds, key, room)
+    reaches = np.full(kept, config.half_window, np.int32)
+    if config.window_sampling == "dynamic":
+        draw_reaches(reaches, config.half_window, key)
+    return Stream(
+        room.token_ids[:kept],
+        room.sentence_starts[:kept],
+        room.sentence_ends[:kept],
+        room.word_positions[: kept + 1],
+        reaches,
+    )
 
 
 def _random_order(key: np.uint64, count: int) -> np.ndarray:

@@ -44,6 +44,11 @@ def check_place(path: Path) -> None:
         )
     if not path.exists():
         return
+    if layout.is_generation(path):
+        raise UsageError(
+            f"{path}: a checkpoint, which is never changed; give the model itself, or copy the "
+            "checkpoint's vectors with: fastw2v export"
+        )
     names = {entry.name for entry in path.iterdir()} - {layout.LOCK}
     if names and not layout.is_model_directory(path) and not _only_generations(names):
         raise UsageError(
@@ -54,27 +59,30 @@ def check_place(path: Path) -> None:
 
 def _only_generations(names: set[str]) -> bool:
     """Whether these are the leftovers of a first save that never came to CURRENT."""
-    return all(name.startswith(("gen-", ".gen-")) for name in names)
+    return all(name.startswith(("gen-", ".gen-", f".{layout.CURRENT}.")) for name in names)
 
 
 def save(model: Path, snapshot: Snapshot, *, replace_model: bool = False) -> Path:
     """Write a new generation, point CURRENT to it, remove the older ones; returns its path.
 
-    With `replace_model`, what is there belongs to another model: its checkpoints go too.
+    With `replace_model`, what is there belongs to another model: its checkpoints and its loss curve
+    go too.
 
     Raises:
         ResourceError: the disk is full or may not be written; the last save stays as it was.
     """
-    older = sorted(model.glob("gen-*"))
-    number = int(older[-1].name[4:]) + 1 if older else 1
+    older = layout.generations(model)
+    number = layout.number_of(older[-1]) + 1 if older else 1
     generation = model / f"gen-{number:06d}"
     with storage.atomic_directory(generation) as directory:
         _write_files(directory, snapshot)
     storage.write_text(model / layout.CURRENT, generation.name + "\n")
     for old in older:
         storage.remove_directory(old)
-    if replace_model and (model / layout.CHECKPOINTS).is_dir():
-        storage.remove_directory(model / layout.CHECKPOINTS)
+    if replace_model:
+        storage.remove_file(model / layout.LOSS_PLOT)
+        if (model / layout.CHECKPOINTS).is_dir():
+            storage.remove_directory(model / layout.CHECKPOINTS)
     return generation
 
 
@@ -113,13 +121,15 @@ def _npy_chunks(matrix: np.ndarray, dim: int) -> Iterator[bytes | memoryview]:
 
 def keep_checkpoint(model: Path, generation: Path, epoch: int, keep: int) -> None:
     """Keep `generation` as the checkpoint of `epoch` (from 1); the last `keep` stay (0: all)."""
-    checkpoints = model / layout.CHECKPOINTS
-    target = checkpoints / f"epoch-{epoch:04d}"
+    target = model / layout.CHECKPOINTS / f"epoch-{epoch:04d}"
     if target.exists():  # this epoch was trained before, from an older save
         storage.remove_directory(target)
     storage.link_or_copy_directory(generation, target)
-    if keep:
-        # By number, not by name: epoch-10000 comes after epoch-9999.
-        old = sorted(checkpoints.glob("epoch-*"), key=lambda path: int(path.name[6:]))[:-keep]
-        for path in old:
-            storage.remove_directory(path)
+    for path in layout.checkpoints(model)[:-keep] if keep else []:
+        storage.remove_directory(path)
+
+
+def remove_leftovers(model: Path) -> None:
+    """Remove what a killed save left half-written in a model directory."""
+    for directory in (model, model / layout.CHECKPOINTS):
+        storage.remove_leftovers(directory)

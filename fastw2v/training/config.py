@@ -187,7 +187,7 @@ class TrainConfig:
     )
     seed: int = option(
         1,
-        "Seed of all random draws. With --threads 1 it fixes every byte of the model; with more, "
+        "Seed of all random draws. With --threads 1 it fixes every bit of the vectors; with more, "
         "the _neg types race (Hogwild) and runs differ slightly.",
         kind=int,
         minimum=0,
@@ -239,8 +239,6 @@ class TrainConfig:
         given = {name: value for name, value in given.items() if value is not None}
         model_type = given.get("type", "sgram_neg")
         preset = given.get("preset")
-        if preset is not None and preset not in PRESETS:
-            raise UsageError(f"--preset: {preset!r} is not one of {', '.join(PRESETS)}")
         values = {**_preset_values(preset, model_type), **given}
         if values.get("min_alpha") == "alpha":  # constant
             values["min_alpha"] = values.get("alpha", DEFAULT_ALPHAS.get(model_type))
@@ -262,6 +260,8 @@ class TrainConfig:
         values: dict[str, Any] = {"alpha": alpha}
         if self.min_alpha is None:
             values["min_alpha"] = alpha * MIN_ALPHA_RATIO
+        if self.block_size is not None:
+            values["block_size"] = min(self.block_size, self.batch_size)
         if self.subsample is None:
             values["subsample"] = 1e-4 if self.negative_sampling else 0.0
         return dataclasses.replace(self, **values)
@@ -348,6 +348,8 @@ _NEGATIVE_SAMPLING_ONLY = (
 
 
 def _preset_values(preset: str | None, model_type: str) -> dict[str, Any]:
+    if preset is not None and preset not in PRESETS:
+        raise UsageError(f"--preset: {preset!r} is not one of {', '.join(PRESETS)}")
     values = dict(PRESETS[preset]) if preset else {}
     if isinstance(values.get("alpha"), Mapping):
         negative = "sgram_neg" if model_type in SGRAM_TYPES else "cbow_neg"
@@ -359,12 +361,15 @@ def _preset_values(preset: str | None, model_type: str) -> dict[str, Any]:
 
 def without_effect(config: TrainConfig, given: Mapping[str, Any]) -> list[str]:
     """The flags that were given but mean nothing for the config's type."""
+    return [flag_of(name) for name in _idle_options(config) if given.get(name) is not None]
+
+
+def _idle_options(config: TrainConfig) -> list[str]:
+    """The options that mean nothing for the config's type."""
     idle = list(_NEGATIVE_SAMPLING_ONLY) if not config.negative_sampling else []
-    if config.skip_gram:
-        idle.append("cbow_gradient")
-    else:
-        idle.append("negatives_per")  # one positive a centre: pair and window are the same
-    return [flag_of(name) for name in dict.fromkeys(idle) if given.get(name) is not None]
+    # CBOW has one positive a centre, so that a pair and a window are the same.
+    idle.append("cbow_gradient" if config.skip_gram else "negatives_per")
+    return list(dict.fromkeys(idle))
 
 
 def resumed_config(stored: Mapping[str, Any], given: Mapping[str, Any]) -> TrainConfig:
@@ -384,7 +389,7 @@ def resumed_config(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Train
     differing = [
         f"{flag_of(name)} {getattr(requested, name)} (the model has {kept[name]})"
         for name in FIXED_ON_RESUME
-        if getattr(requested, name) != kept[name]
+        if name not in _idle_options(requested) and getattr(requested, name) != kept[name]
     ]
     if differing:
         raise UsageError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastw2v.corpus.vocabulary import Vocabulary
-from fastw2v.model_directory import open_model
+from fastw2v.model_directory import Generation, read_model
 
 if TYPE_CHECKING:
     from fastw2v.vectors.keyed_vectors import KeyedVectors
@@ -49,17 +49,20 @@ class Model:
         Raises:
             UsageError: no model there. DataError: damaged, and no good checkpoint is left.
         """
-        generation = open_model(path, on_damage=on_damage)
-        return cls(
-            path=Path(path),
-            config=generation.config,
-            vocabulary=generation.vocabulary(),
-            input_vectors=generation.matrix("input_vectors"),
-            output_vectors=generation.matrix("output_vectors"),
-            history=generation.history(),
-            words_done=int(generation.state["words_done"]),
-            training_seconds=float(generation.state["training_seconds"]),
-        )
+
+        def read(generation: Generation) -> Model:
+            return cls(
+                path=Path(path),
+                config=generation.config,
+                vocabulary=generation.vocabulary(),
+                input_vectors=generation.matrix("input_vectors"),
+                output_vectors=generation.matrix("output_vectors"),
+                history=generation.history(),
+                words_done=int(generation.state["words_done"]),
+                training_seconds=float(generation.state["training_seconds"]),
+            )
+
+        return read_model(path, read, on_damage=on_damage)
 
     @cached_property
     def wv(self) -> KeyedVectors:

@@ -68,14 +68,14 @@ class Monitor:
         """Whether the next row of the history is due."""
         return time.monotonic() - self._row_time >= HISTORY_INTERVAL
 
-    def close_interval(self, epoch: int, words: int, alpha: float) -> None:
-        """Append a row for what came since the last one, if anything did.
+    def close_interval(self, epoch: int, words: int, alpha: float) -> bool:
+        """Append a row for what came since the last one; False if nothing did.
 
         Raises:
             DivergenceError: the loss is not finite.
         """
         if words == self._words_at_row:
-            return
+            return False
         seconds = self.seconds - self._seconds_at_row
         loss = self._loss_sum / self._targets if self._targets else None
         if loss is not None and not math.isfinite(loss):
@@ -96,6 +96,7 @@ class Monitor:
         self._loss_sum, self._targets = 0.0, 0.0
         self._words_at_row, self._seconds_at_row = words, self.seconds
         self._row_time = time.monotonic()
+        return True
 
 
 def diverged(what: str, epoch: int, alpha: float) -> DivergenceError:

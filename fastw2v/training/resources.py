@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from fastw2v.errors import UsageError
+from fastw2v.kernels.softmax import slab_shape
 from fastw2v.machine import available_memory, free_disk, readable_bytes
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.steps import LOGIT_BYTES, padded_dim
@@ -44,9 +45,11 @@ def estimate(
         buffers += threads * (rows * row + 2 * config.block_size * columns * 4)
     else:
         batch = config.batch_size
-        slabs = min(64, -(-vocabulary_size // 1024))
-        buffers += min(LOGIT_BYTES, 4 * vocabulary_size * batch)
-        buffers += (slabs + 2) * batch * row + threads * (vocabulary_size // slabs + 1) * row
+        slab_rows, slabs = slab_shape(vocabulary_size)
+        logits = 4 * vocabulary_size * batch
+        if logits > LOGIT_BYTES:
+            logits = 4 * min(slabs, threads) * slab_rows * batch
+        buffers += logits + (slabs + 2) * batch * row + threads * slab_rows * row
     saved = 2 * vocabulary_size * config.vector_dim * 4 + vocabulary_size * 16
     checkpoints = 0
     if config.checkpoint_epochs:
@@ -62,22 +65,36 @@ def check_resources(need: Estimate, model: Path) -> str:
     Raises:
         UsageError: it cannot fit; names the option that would help.
     """
-    memory, disk = available_memory(), free_disk(model)
+    memory, disk = available_memory(), free_disk(model) + _bytes_in(model)
     wanted = need.matrices + need.buffers
     if memory is not None and wanted > memory:
         raise UsageError(
             f"the run needs {readable_bytes(wanted)} of memory ({readable_bytes(need.matrices)} "
             f"for the two matrices) and {readable_bytes(memory)} are available; a smaller "
-            "--vector-dim, or fewer words (--max-vocab or a larger --min-count), would help"
+            + (
+                "--vector-dim, or fewer words (--max-vocab or a larger --min-count), would help"
+                if need.matrices > need.buffers
+                else "--batch-size, fewer --threads or a smaller --block-size would help"
+            )
         )
     if need.disk > disk:
         raise UsageError(
             f"{model}: saves and checkpoints need up to {readable_bytes(need.disk)} of disk and "
-            f"{readable_bytes(disk)} are free; fewer --keep-checkpoints (0 keeps all) or a smaller "
-            "--vector-dim would help"
+            f"{readable_bytes(disk)} are free or the model's already; fewer --keep-checkpoints (0 "
+            "keeps all) or a smaller --vector-dim would help"
         )
     has = "" if memory is None else f" of {readable_bytes(memory)} available"
     return (
         f"memory {readable_bytes(wanted)}{has} (matrices {readable_bytes(need.matrices)}), disk up "
         f"to {readable_bytes(need.disk)} of {readable_bytes(disk)} free"
     )
+
+
+def _bytes_in(directory: Path) -> int:
+    """Bytes of the files below `directory`, hard links counted once: what a save will replace."""
+    sizes = {}
+    for path in directory.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            status = path.stat()
+            sizes[status.st_dev, status.st_ino] = status.st_size
+    return sum(sizes.values())

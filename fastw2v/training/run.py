@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -71,6 +73,8 @@ class TrainingRun:
         self._lap_began = time.perf_counter()
         self._last_plot = -_PLOT_PAUSE
         self._centres_since_save = 0
+        self._words_saved = -1
+        self._stopped = False
         self.compile_seconds = 0.0
 
     def run(self) -> Model:
@@ -92,9 +96,11 @@ class TrainingRun:
             self._tell("start")
             self._train(request)
             self._close_interval()
-            self._save(plot_now=True)
+            if self.words_done != self._words_saved:
+                self._save()
+            self._draw_loss(now=True)
             self._tell("end")
-        if request.signal_number is not None:
+        if request.signal_number is not None and self.words_done < self.total_words:
             raise self._interrupted(request)
         return self.model()
 
@@ -121,7 +127,7 @@ class TrainingRun:
                 if not self._train_batch(batch, stepper, request):
                     return
                 self._end_batch(batch)
-                if self.words_done >= self.total_words:
+                if self._stopped or self.words_done >= self.total_words:
                     return
 
     def _train_batch(self, batch: Batch, stepper: steps.Stepper, request: StopRequest) -> bool:
@@ -136,9 +142,9 @@ class TrainingRun:
             self.position = dataclasses.replace(self.position, centre=last)
             self._centres_since_save += last - first
             first = last
-            if self.monitor.due and self._close_interval() is False:
-                return False
-            if request.signal_number is not None:
+            if self.monitor.due:
+                self._close_interval()
+            if self._stopped or request.signal_number is not None:
                 return False
             if self._save_due():
                 self._close_interval()
@@ -186,7 +192,7 @@ class TrainingRun:
         seconds = time.monotonic() - self._last_save
         return batches >= self.config.save_every and seconds >= self.config.save_interval
 
-    def _save(self, *, plot_now: bool = False) -> Path:
+    def _save(self) -> Path:
         """Check the weights and save them; draw the loss curve."""
         alpha = steps.alpha_at(self.config, self.words_done, self.total_words)
         check_weights(self.weights, self._epoch, alpha, all_rows=True)
@@ -197,6 +203,7 @@ class TrainingRun:
             self.config.to_json(),
             {
                 "vocabulary_hash": self.store.vocabulary.hash,
+                "corpus_hash": corpus_hash(self.store),
                 "position": dataclasses.asdict(self.position),
                 "words_done": self.words_done,
                 "total_words": self.total_words,
@@ -207,13 +214,15 @@ class TrainingRun:
         )
         generation = checkpoint.save(self.path, snapshot, replace_model=self._fresh)
         self._fresh = False
-        self._draw_loss(now=plot_now)
+        self._words_saved = self.words_done
+        self._draw_loss(now=False)
         self._last_save, self._centres_since_save = time.monotonic(), 0
         self._lap_began = time.perf_counter()
         self._tell("save")
         return generation
 
     def _draw_loss(self, *, now: bool) -> None:
+        """Draw the loss curve; unless `now`, at most once in `_PLOT_PAUSE`."""
         if not self.monitor.history:
             return
         if not now and time.monotonic() - self._last_plot < _PLOT_PAUSE:
@@ -224,15 +233,15 @@ class TrainingRun:
         plot_loss(self.monitor.history, self.path / layout.LOSS_PLOT, title)
         self._last_plot = time.monotonic()
 
-    def _close_interval(self) -> object:
-        """End the running interval of the history; returns what the callback says."""
+    def _close_interval(self) -> None:
+        """End the running interval of the history, if it has anything; ask the callback."""
         alpha = steps.alpha_at(self.config, self.words_done, self.total_words)
         # The row of a position at an epoch's start belongs to the epoch that just ended.
         at_start = self.position.row_group == self.position.centre == 0
         epoch = max(1, self.position.epoch if at_start else self.position.epoch + 1)
-        self.monitor.close_interval(epoch, self.words_done, alpha)
-        check_weights(self.weights, epoch, alpha, all_rows=False)
-        return self._tell("interval")
+        if self.monitor.close_interval(epoch, self.words_done, alpha):
+            check_weights(self.weights, epoch, alpha, all_rows=False)
+            self._stopped |= self._tell("interval") is False
 
     @property
     def _epoch(self) -> int:
@@ -255,7 +264,7 @@ class TrainingRun:
                 loss=float("nan") if loss is None else loss,
                 alpha=steps.alpha_at(self.config, self.words_done, self.total_words),
                 seconds=self.monitor.seconds,
-                seconds_left=max(0, self.total_words - self.words_done) / speed,
+                seconds_left=max(0, self.total_words - self.words_done) / (speed or math.nan),
             )
         )
 
@@ -266,6 +275,12 @@ class TrainingRun:
         )
         error.exit_code = request.exit_code
         return error
+
+
+def corpus_hash(store: TokenStore) -> str:
+    """What a position refers to: SHA-256 over the checksums of the store's parts."""
+    checksums = [part["sha256"] for part in store.manifest["parts"]]
+    return hashlib.sha256("\n".join(checksums).encode()).hexdigest()
 
 
 def planned_words(config: TrainConfig, corpus_words: int) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 from fastw2v.kernels import softmax
 from fastw2v.kernels.hogwild import BlockPlan, Schedule, learning_rate, train_negative_sampling
 from fastw2v.kernels.negative_sampling import Settings, Weights
-from fastw2v.kernels.streams import Noise, Stream
-from fastw2v.training.batches import Batch
+from fastw2v.kernels.streams import Noise
+from fastw2v.training.batches import Batch, make_stream
 from fastw2v.training.config import TrainConfig
 
 ROW_FLOATS = 16  # rows are padded to whole cache lines of 64 bytes
@@ -178,12 +178,8 @@ def warm_up(config: TrainConfig, threads: int) -> None:
     rows = 4
     weights = Weights(new_matrix(rows, 16), new_matrix(rows, 16))
     noise = Noise(np.zeros(rows, np.uint32), np.zeros(rows, np.int32))
-    stream = Stream(
-        np.zeros(2, np.int32),
-        np.zeros(2, np.int32),
-        np.full(2, 2, np.int32),
-        np.arange(3),
-        np.ones(2, np.int32),
-    )
-    batch = Batch(0, 0, np.uint64(0), stream, 0)
+    everything = np.full(rows, 1 << 32, np.uint64)
+    ids, offsets, key = np.zeros(2, np.int32), np.array([0, 2]), np.uint64(1)
+    stream = make_stream(ids, offsets, key, everything, config)
+    batch = Batch(0, 0, key, stream, 0)
     new_stepper(weights, noise, config, threads).train(batch, 0, 2, 2)

@@ -11,22 +11,19 @@ from typing import Any
 from fastw2v import model_directory as layout
 from fastw2v import storage
 from fastw2v.corpus.config import PreprocessConfig
-from fastw2v.corpus.preprocess import inputs_unchanged, preprocess
-from fastw2v.corpus.settings import settings_unchanged
-from fastw2v.corpus.token_store import TokenStore, is_store
+from fastw2v.corpus.token_store import TokenStore
 from fastw2v.errors import UsageError
 from fastw2v.machine import usable_cores
-from fastw2v.options import flag_of, option_fields, reject_unknown_options
+from fastw2v.options import option_fields, reject_unknown_options
 from fastw2v.training import checkpoint
 from fastw2v.training.config import TrainConfig, resumed_config, without_effect
 from fastw2v.training.model import Model
 from fastw2v.training.resources import check_resources, estimate
-from fastw2v.training.run import Callback, TrainingRun, planned_words
+from fastw2v.training.run import Callback, TrainingRun, corpus_hash, planned_words
 from fastw2v.training.sampling import keep_thresholds, repeat_rate
+from fastw2v.training.text_store import open_store
 
 _logger = logging.getLogger("fastw2v")
-
-STORE_SUFFIX = ".store"
 
 
 def train(
@@ -67,20 +64,23 @@ def train(
     say = notify or _log
     model = Path(model_file)
     text_options, train_options = _split_options(options)
-    if not (resuming := model.exists() and not overwrite_model):
-        TrainConfig.create(**train_options)  # a wrong option is told before any work
     checkpoint.check_place(model)
     inputs = [data_file] if isinstance(data_file, str | Path) else list(data_file)
-    store = _open_store(inputs, model, text_options, preprocess_progress, say)
     with storage.exclusive_lock(model / layout.LOCK, remove_empty=True):
-        storage.remove_leftovers(model)
+        checkpoint.remove_leftovers(model)
         generation = None
-        if resuming and layout.is_model_directory(model):
+        if layout.is_model_directory(model) and not overwrite_model:
             generation = layout.open_model(model, on_damage=lambda line: say(f"warning: {line}"))
             config = resumed_config(generation.config, train_options)
-            _check_vocabulary(generation, store)
         else:
-            config = _with_blocks(TrainConfig.create(**train_options), store)
+            config = TrainConfig.create(**train_options)
+        store = open_store(
+            inputs, model, text_options, generation is not None, preprocess_progress, say
+        )
+        if generation is None:
+            config = _with_blocks(config, store)
+        else:
+            _check_same_data(generation, store)
         idle = without_effect(config, train_options)
         if idle:
             say(f"no effect with --type {config.type}: {', '.join(idle)}")
@@ -109,47 +109,20 @@ def _split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
     return text, training
 
 
-def _open_store(
-    inputs: list[str | Path],
-    model: Path,
-    text_options: dict[str, Any],
-    progress: Callable[[str, int, int], None] | None,
-    say: Callable[[str], None],
-) -> TokenStore:
-    """The token store that was given, or the one beside the model, made or renewed from text."""
-    if not inputs:
-        raise UsageError("no data: give text files or a token store with --data-file")
-    stores = [path for path in inputs if (Path(path) / "manifest.json").is_file()]
-    if stores:
-        if len(inputs) > 1:
-            raise UsageError(f"{stores[0]}: a token store stands alone; give one store or text")
-        if text_options:
-            raise UsageError(
-                f"{', '.join(map(flag_of, text_options))}: only for text; {stores[0]} is a token "
-                "store, made with its own settings"
-            )
-        return TokenStore.open(stores[0])
-    place = model.with_name(model.name + STORE_SUFFIX)
-    if is_store(place):
-        store = TokenStore.open(place)
-        if settings_unchanged(store, text_options) and inputs_unchanged(store, inputs):
-            return store
-        say(f"{place}: the text or its options have changed; preprocessing it anew")
-        text_options = {**store.manifest["settings"], **text_options}
-    else:
-        say(f"preprocessing the text into {place}")
-    # The place is ours: what lies there is an older store of this model, or an unfinished one.
-    preprocess(inputs, place, force=True, progress=progress, **text_options)
-    return TokenStore.open(place)
-
-
-def _check_vocabulary(generation: layout.Generation, store: TokenStore) -> None:
-    if generation.state.get("vocabulary_hash") != store.vocabulary.hash:
+def _check_same_data(generation: layout.Generation, store: TokenStore) -> None:
+    """A position counts row groups and tokens of one corpus; going on needs the same."""
+    state = generation.state
+    if state.get("vocabulary_hash") != store.vocabulary.hash:
         raise UsageError(
             f"{generation.path.parent}: trained on another vocabulary "
-            f"({generation.state.get('vocabulary_size'):,} words) than {store.path} has "
+            f"({state.get('vocabulary_size'):,} words) than {store.path} has "
             f"({len(store.vocabulary):,} words); give the same data, or start a new model with "
             "--overwrite-model"
+        )
+    if state.get("corpus_hash") != corpus_hash(store):
+        raise UsageError(
+            f"{generation.path.parent}: trained on other text than {store.path} holds; give the "
+            "same data, or start a new model with --overwrite-model"
         )
 
 
@@ -168,11 +141,14 @@ def _how_to_train_more(
 ) -> str:
     words = int(generation.state["words_done"])
     epochs = words / store.num_tokens
+    more = (
+        "a larger --max-words, or none"
+        if words < config.epochs * store.num_tokens
+        else f"--epochs {config.epochs + 5} (the total)"
+    )
     return (
         f"{model}: finished before ({words:,} words, {epochs:.3g} epochs); nothing to do. To train "
-        f"more: --epochs {int(epochs) + config.epochs} (the total)"
-        + (" or a larger --max-words" if config.max_words is not None else "")
-        + "; to start anew: --overwrite-model"
+        f"more: {more}; to start anew: --overwrite-model"
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastw2v.errors import DataError, UsageError
-from fastw2v.model_directory import open_model
+from fastw2v.model_directory import Generation, read_model
 from fastw2v.vectors import formats
 from fastw2v.vectors.geometry import best_rows, mean_of, row_norms, unit
 from fastw2v.vectors.unknown_word import UnknownWordError
@@ -79,16 +79,15 @@ class KeyedVectors:
             raise UsageError(f"vectors: {vectors!r} is not one of {', '.join(VECTOR_CHOICES)}")
         path = Path(path)
         if path.is_dir() or not (path.exists() or path.suffix.lower() in formats.SUFFIXES):
-            return cls._load_model(path, vectors, on_damage)
+            return read_model(
+                path, lambda saved: cls._of_model(saved, vectors), on_damage=on_damage
+            )
         if vectors != "input":
             raise UsageError(f"{path}: a file holds one matrix; {vectors} needs a model directory")
         return cls(*formats.read_vectors(path))
 
     @classmethod
-    def _load_model(
-        cls, path: Path, vectors: str, on_damage: Callable[[str], None] | None
-    ) -> KeyedVectors:
-        generation = open_model(path, on_damage=on_damage)
+    def _of_model(cls, generation: Generation, vectors: str) -> KeyedVectors:
         vocabulary = generation.vocabulary()
         names = ("input", "output") if vectors == "mean" else (vectors,)
         matrices = [generation.matrix(f"{name}_vectors", memory_map=True) for name in names]
