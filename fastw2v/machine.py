@@ -59,17 +59,34 @@ def usable_cores(root: Path = _CGROUP_ROOT, proc: Path = _PROC) -> int:
 
 
 def _memory_limits(root: Path, proc: Path) -> list[tuple[float, float]]:
-    """(limit, used) in bytes of every cgroup that binds this process and sets a limit."""
+    """(limit, used) in bytes of every cgroup that binds this process and sets a limit.
+
+    The page cache counts as used, but what of it is inactive is given up before an allocation
+    fails, so it is taken off (as the kubelet does for its working set).
+    """
     limits = []
     for group in _own_cgroups(root, proc):
-        for limit_name, used_name in (
-            ("memory.max", "memory.current"),
-            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        for limit_name, used_name, cache_name in (
+            ("memory.max", "memory.current", "inactive_file"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
         ):
             limit = _number(group / limit_name)
             if limit is not None and limit < 1 << 60:
-                limits.append((limit, _number(group / used_name) or 0.0))
+                used = _number(group / used_name) or 0.0
+                limits.append((limit, max(0.0, used - _memory_stat(group, cache_name))))
     return limits
+
+
+def _memory_stat(group: Path, name: str) -> float:
+    """One number of a cgroup's memory.stat, 0 where it has none."""
+    try:
+        for line in (group / "memory.stat").read_text().splitlines():
+            key, _, value = line.partition(" ")
+            if key == name:
+                return float(value)
+    except (OSError, ValueError):
+        pass
+    return 0.0
 
 
 def available_memory(root: Path = _CGROUP_ROOT, proc: Path = _PROC) -> int | None:

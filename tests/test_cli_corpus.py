@@ -105,12 +105,18 @@ def test_help_names_every_option():
         (["text.txt", "--workers", "0"], "--workers"),
         (["text.txt", "--min-count", "100"], "--min-count 15 or less"),
         ([], "INPUT"),
+        (["x" * 300], "x: cannot be read (File name too long)"),
+        (["text.txt", "--stopwords", "x" * 300], "--stopwords: xx"),
+        (["text.txt", "--stopwords", "."], "--stopwords: .: not a regular file"),
+        (["text.txt", "--vocabulary", "x" * 300], "--vocabulary: xx"),
+        (["text.txt", "--vocabulary", "."], "neither a finished token store nor a model"),
     ],
 )
 def test_misuse_is_one_line_and_exit_code_2(text, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     result = run("preprocess", *arguments, "--output", "s", exit_code=2)
     assert message in result.stderr
+    assert result.stderr.count("\n") == 1
     assert "Traceback" not in result.output
     assert not (tmp_path / "s").exists()
 
@@ -132,6 +138,42 @@ def test_info_shows_what_is_in_a_store(text, tmp_path):
     assert shown["vocabulary", "most frequent"].startswith("cat 15, the 15, sat 10")
     assert shown["settings", "min-count"] == "5"
     assert shown["report", "tokens kept"] == "55"
+
+
+def test_verify_reads_every_file(text, tmp_path):
+    run("preprocess", text, "--output", tmp_path / "s", "--quiet")
+    assert "verified" not in run("info", tmp_path / "s").stdout
+    last = run("info", tmp_path / "s", "--verify").stdout.splitlines()[-1]
+    assert last == f"{tmp_path / 's'}: verified; all 2 files match their SHA-256"
+    part = tmp_path / "s" / "tokens" / "part-00000.parquet"
+    content = bytearray(part.read_bytes())
+    content[content.rindex(b"parquet-cpp")] ^= 1  # the name of the writer: no reader minds it
+    part.write_bytes(content)
+    run("info", tmp_path / "s")
+    result = run("info", tmp_path / "s", "--verify", exit_code=1)
+    assert result.stderr == f"fastw2v: {part}: does not match its SHA-256\n"
+    model = write_model(tmp_path / "model")
+    assert "for token stores" in run("info", model, "--verify", exit_code=2).stderr
+
+
+def test_names_that_are_not_utf_8_can_be_printed(text, tmp_path):
+    strange = os.fsdecode(b"caf\xe9")
+    try:
+        stop = tmp_path / f"{strange}.stop"
+        stop.write_text("sat")
+    except OSError:
+        pytest.skip("this file system takes only names of UTF-8")
+    call = ("preprocess", text, "--stopwords", stop, "--output")
+    run(*call, tmp_path / "s")
+    assert "settings\tstopwords\tcaf\ufffd.stop" in run("info", tmp_path / "s").stdout
+    for output in (tmp_path / f"{strange}.store", tmp_path / strange / "store"):
+        assert "must be UTF-8" in run(*call, output, exit_code=2).stderr
+        assert not output.exists()
+    (tmp_path / strange).mkdir()
+    (tmp_path / "s").rename(tmp_path / strange / "s")
+    run("info", tmp_path / strange / "s", exit_code=1)
+    write_model(tmp_path / "m").rename(tmp_path / f"{strange}.model")
+    assert "caf\ufffd.model" in run("info", tmp_path / f"{strange}.model").stdout
 
 
 def test_info_shows_what_is_in_a_model(tmp_path):

@@ -225,7 +225,7 @@ def test_foreign_and_damaged_files_are_told(tmp_path, name, content, message):
         ({"token": ["a", None], "vector": pa.array([[1], [2]], pa.list_(pa.float32()))},
          "a missing word"),
         ({"token": ["a", "b"], "vector": pa.array([[1], None], pa.list_(pa.float32(), 1))},
-         "a missing word"),
+         "a missing word|not a readable"),  # pyarrow 15 cannot even read it
     ],
 )  # fmt: skip
 def test_foreign_parquet_is_told(tmp_path, columns, message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import gzip
+import io
 import itertools
 import json
 import os
@@ -281,6 +282,77 @@ def test_bad_vocabularies_are_refused(tmp_path, corpus):
     assert not (tmp_path / "s").exists()
 
 
+def test_files_of_options_that_cannot_be_read_are_one_line(tmp_path, corpus, forbid):
+    for name, content in [("plain", "a 3\nb 2\n"), ("parquet", "PAR1")]:
+        path = tmp_path / name
+        path.write_text(content)
+        forbid(path)
+        for option in ("stopwords", "vocabulary"):
+            with pytest.raises(FastW2VError, match=rf"{name}: cannot be read \(Perm") as caught:
+                preprocess(corpus, tmp_path / "s", **{option: path})
+            assert "\n" not in str(caught.value)
+
+
+def test_text_that_cannot_be_read_is_one_line(tmp_path, corpus, forbid, monkeypatch):
+    forbid(corpus[2])
+    for inputs in (corpus, corpus[0].parent, str(corpus[0].parent / "*.txt")):
+        with pytest.raises(UsageError, match=r"c\.txt: cannot be read \(Permission"):
+            preprocess(inputs, tmp_path / "s")
+    monkeypatch.undo()
+    (corpus[0].parent / "more").mkdir()
+    (corpus[0].parent / "more" / "text").write_text("more text")
+    real = os.scandir
+
+    def scan(place="."):
+        if "more" in str(place):
+            raise PermissionError(13, "Permission denied", str(place))
+        return real(place)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(UsageError, match=r"corpus/more: cannot be read"):
+        preprocess(corpus[0].parent, tmp_path / "s")
+    monkeypatch.undo()
+    with pytest.raises(ResourceError, match="cannot write"):
+        preprocess(corpus, tmp_path / ("s" * 300))
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.fixture
+def forbid(monkeypatch):
+    """Makes a file unreadable, for an administrator too."""
+    forbidden, real = set(), io.open
+
+    def open_unless_forbidden(file, *arguments, **options):
+        if str(file) in forbidden:
+            raise PermissionError(13, "Permission denied", str(file))
+        return real(file, *arguments, **options)
+
+    monkeypatch.setattr(io, "open", open_unless_forbidden)
+    monkeypatch.setattr("builtins.open", open_unless_forbidden)
+    return lambda path: forbidden.add(str(path))
+
+
+def test_names_that_are_not_utf_8(tmp_path, corpus):
+    strange = os.fsdecode(b"caf\xe9.txt")
+    try:
+        path = corpus[2].rename(corpus[2].with_name(strange))
+    except OSError:
+        pytest.skip("this file system takes only names of UTF-8")
+    inputs = [*corpus[:2], path]
+    for workers in (1, 2):
+        place = tmp_path / f"s{workers}"
+        interrupt(inputs, place)
+        preprocess(inputs, place, workers=workers, layout=SMALL)
+        store = TokenStore.open(place)
+        assert strange in [entry["name"] for entry in store.manifest["inputs"]]
+        assert inputs_unchanged(store, inputs)
+    path.write_bytes(path.read_bytes() + b"\xff")
+    assert not inputs_unchanged(store, inputs)
+    for workers in (1, 2):
+        with pytest.raises(DataError, match="at byte"):
+            preprocess(inputs[2:], tmp_path / "t", workers=workers, layout=SMALL, errors="strict")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -355,7 +427,7 @@ def test_the_old_store_stays_until_the_new_one_is_complete(tmp_path, corpus):
         if stop and phase == "writing" and done > total / 2:
             raise StopError
 
-    call = dict(force=True, layout=SMALL, workers=1, min_count=2, progress=progress)
+    call = {"force": True, "layout": SMALL, "workers": 1, "min_count": 2, "progress": progress}
     stop = True
     with pytest.raises(StopError):
         preprocess(corpus, place, **call)
@@ -377,10 +449,43 @@ def test_an_unfinished_replacement_of_other_options_or_of_nothing_is_dropped(tmp
         interrupt(corpus, place, force=True)
         if gone:
             shutil.rmtree(place)
-        preprocess(corpus, place, layout=SMALL, workers=1, min_count=2, force=not gone)
-        preprocess(corpus, tmp_path / "clean", layout=SMALL, workers=1, min_count=2, force=gone)
+        call = {"layout": SMALL, "workers": 1, "min_sequence_length": 6}
+        preprocess(corpus, place, force=not gone, **call)
+        preprocess(corpus, tmp_path / "clean", force=gone, **call)
         assert content_of(place) == content_of(tmp_path / "clean")
         assert not list(tmp_path.glob(".s*"))
+
+
+def test_a_replacement_that_could_not_be_put_in_place_goes_on(tmp_path, corpus, monkeypatch):
+    place, new = tmp_path / "s", tmp_path / ".s.new"
+    preprocess(corpus[:1], place, layout=SMALL, workers=1)
+    old = content_of(place)
+
+    def fail(path):
+        raise ResourceError("no")
+
+    monkeypatch.setattr(storage, "remove_directory", fail)
+    with pytest.raises(ResourceError):
+        preprocess(corpus, place, layout=SMALL, workers=1, force=True)
+    monkeypatch.undo()
+    assert content_of(place) == old
+    assert (new / "manifest.json").exists()
+    with (
+        storage.exclusive_lock(new / "unfinished" / "lock"),
+        pytest.raises(UsageError, match="in use by another process"),
+    ):
+        preprocess(corpus, place, layout=SMALL, workers=1, force=True)
+    seen = []
+
+    def progress(phase, done, total):
+        assert not (new / "manifest.json").exists()  # what is being built is not finished
+        seen.append(done == total)
+
+    preprocess(corpus, place, layout=SMALL, workers=1, force=True, progress=progress)
+    assert seen == [True, True]  # nothing was left to do
+    preprocess(corpus, tmp_path / "clean", layout=SMALL, workers=1)
+    assert content_of(place) == content_of(tmp_path / "clean")
+    assert not new.exists()
 
 
 def test_a_store_behind_a_link_is_replaced_where_it_is(tmp_path, corpus, monkeypatch):

@@ -38,7 +38,11 @@ Progress = Callable[[str, int, int], None]
 @click.option(
     "--workers", type=click.INT, show_default="usable cores", help="Processes that read text."
 )
-@click.option("--force", is_flag=True, help="Replace a token store that is there already.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace a token store that is there already, once the new one is complete.",
+)
 @click.option("--quiet", is_flag=True, help="No progress and no report.")
 @click.pass_context
 def preprocess(
@@ -73,7 +77,7 @@ def preprocess(
         return
     rows = [(about, label, f"{value:,}", share) for about, label, value, share in report.rows()]
     print_rows(("about", "what", "number", "share"), rows)
-    click.echo(f"{output}: {report.tokens_kept:,} tokens in {report.seconds:.1f} s")
+    click.echo(f"{_shown(output)}: {report.tokens_kept:,} tokens in {report.seconds:.1f} s")
 
 
 @contextmanager
@@ -125,12 +129,21 @@ def _lines() -> Progress:
     return show
 
 
-@click.command(epilog="\b\nExample:\n  fastw2v info corpus.store")
+@click.command(
+    epilog="\b\nExamples:\n  fastw2v info corpus.store\n  fastw2v info corpus.store --verify"
+)
 @click.argument("path", metavar="STORE|MODEL")
-def info(path: str) -> None:
+@click.option(
+    "--verify", is_flag=True, help="Read all of a token store and compare it with its checksums."
+)
+def info(path: str, verify: bool) -> None:
     """Show what is in a token store or a model."""
     place = Path(path)
     if is_model_directory(place):
+        if verify:
+            raise UsageError(
+                f"{path}: --verify is for token stores; a model is verified whenever it is opened"
+            )
         warn = lambda line: click.echo(f"warning: {line}", err=True)  # noqa: E731
         print_rows(
             ("about", "what", "value"), _model_rows(place, open_model(place, on_damage=warn))
@@ -140,7 +153,13 @@ def info(path: str) -> None:
 
     if not place.exists():
         raise UsageError(f"{path}: no such token store or model")
-    print_rows(("about", "what", "value"), _store_rows(TokenStore.open(place)))
+    store = TokenStore.open(place)
+    if verify:
+        store.verify()
+    print_rows(("about", "what", "value"), _store_rows(store))
+    if verify:
+        files = 1 + len(store.manifest["parts"])
+        click.echo(f"{_shown(path)}: verified; all {files:,} files match their SHA-256")
 
 
 def _store_rows(store: TokenStore) -> list[tuple[str, str, str]]:
@@ -152,7 +171,7 @@ def _store_rows(store: TokenStore) -> list[tuple[str, str, str]]:
     top = zip(vocabulary.tokens[:_TOP_WORDS], vocabulary.counts[:_TOP_WORDS].tolist(), strict=True)
     mean = f"{groups.mean():,.0f} tokens each on average" if len(groups) else ""
     rows = [
-        ("store", "path", str(store.path)),
+        ("store", "path", _shown(store.path)),
         ("store", "tokens", f"{store.num_tokens:,}"),
         ("store", "sentences", f"{store.num_sentences:,}"),
         ("store", "parts", f"{len(manifest['parts']):,} ({readable_bytes(size)} on disk)"),
@@ -174,7 +193,7 @@ def _model_rows(model: Path, generation: Generation) -> list[tuple[str, str, str
     last = history[-1] if history else {}
     losses = [row["loss"] for row in history if row.get("loss") is not None]
     rows = [
-        ("model", "path", str(model)),
+        ("model", "path", _shown(model)),
         ("model", "type", _shown(config.get("type"))),
         ("model", "dimensions", _shown(config.get("vector_dim"))),
         ("model", "vocabulary", _shown(state.get("vocabulary_size"))),
@@ -187,11 +206,11 @@ def _model_rows(model: Path, generation: Generation) -> list[tuple[str, str, str
     ]
     shown = ("type", "vector_dim", "epochs")
     rows += [("settings", _dashed(n), _shown(v)) for n, v in config.items() if n not in shown]
-    rows.append(("files", "vectors and history", str(generation.path)))
+    rows.append(("files", "vectors and history", _shown(generation.path)))
     checkpoints = sorted(model.glob("checkpoints/epoch-*"), key=lambda p: (len(p.name), p.name))
-    rows += [("files", "checkpoint", str(path)) for path in checkpoints]
+    rows += [("files", "checkpoint", _shown(path)) for path in checkpoints]
     if (model / LOSS_PLOT).is_file():
-        rows.append(("files", "loss curve", str(model / LOSS_PLOT)))
+        rows.append(("files", "loss curve", _shown(model / LOSS_PLOT)))
     return rows
 
 
@@ -204,7 +223,7 @@ def _spaced(name: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value of a settings file for people."""
+    """A value of a settings file, or a path, for people."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -213,7 +232,7 @@ def _shown(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.6g}"
-    return str(value)
+    return click.format_filename(str(value))  # bytes of a name that are no UTF-8 become U+FFFD
 
 
 COMMANDS: list[click.Command] = [preprocess, info]

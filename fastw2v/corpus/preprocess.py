@@ -19,7 +19,8 @@ from fastw2v.corpus.config import TEXT_OPTIONS, Layout, PreprocessConfig
 from fastw2v.corpus.report import PreprocessReport
 from fastw2v.corpus.settings import Settings
 from fastw2v.corpus.shards import Segment, find_files, plan_units
-from fastw2v.corpus.store_build import StoreBuild, claim_output, discard_on_failure
+from fastw2v.corpus.store_build import StoreBuild
+from fastw2v.corpus.store_place import claim_output, discard_on_failure
 from fastw2v.corpus.token_source import TokenArrays, TokenLists, spool_tokens
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.corpus.units import UnitSettings
@@ -53,6 +54,7 @@ def preprocess(
     progress: Progress | None = None,
     tokens: Sequence[str] | None = None,
     layout: Layout | None = None,
+    made_for: str | None = None,
     **options: Any,
 ) -> PreprocessReport:
     """Make the token store `output`.
@@ -63,10 +65,13 @@ def preprocess(
             (ids, offsets) of integer arrays with `tokens`: sentence k is
             ids[offsets[k]:offsets[k + 1]], each id a row of `tokens`.
         workers: processes for text (default: the usable cores); the result is the same for any.
-        force: replace a token store at `output`. Nothing else is ever replaced.
+        force: replace a token store at `output`, which stays until the new one is complete. Nothing
+            else is ever replaced.
         progress: called as progress(phase, done_bytes, total_bytes), total 0 where not known.
         tokens: the names of the ids of an (ids, offsets) input.
         layout: how work and files are cut.
+        made_for: a note of the caller for the manifest (see `token_store.made_for_of`): what the
+            store belongs to. It changes nothing else.
         options: those of `PreprocessConfig`.
 
     Raises:
@@ -85,18 +90,21 @@ def preprocess(
     if not text and (useless := [name for name in TEXT_OPTIONS if name in options]):
         raise UsageError(f"{', '.join(useless)}: only for text; tokens are taken as they are")
     settings = Settings.of(config, text=text)
-    output = Path(output)
-    plan = _plan(source, settings, layout)
-    resumed = claim_output(output, plan, force=force)
-    build = StoreBuild(output, settings, plan)
+    plan = {**_plan(source, settings, layout), "made_for": made_for}
+    with storage.reporting_os_errors(Path(output)):
+        claim = claim_output(Path(output), plan, force=force)
+    place = claim.build_at
+    build = StoreBuild(place, settings, plan)
     with build.locked():
-        if resumed:
+        if claim.resumed:
             build.take_over_units(source.units if isinstance(source, _Text) else [], force=force)
-        with discard_on_failure(output, keep_unfinished=text):
+        with discard_on_failure(place, keep_unfinished=text):
             build.begin()
-            report = _run(build, source, _unit_settings(output, settings, layout), count, progress)
+            report = _run(build, source, _unit_settings(place, settings, layout), count, progress)
             build.finish(report)
-    build.clean_up()
+        claim.settle()
+    if place == claim.output:
+        build.clean_up()
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastw2v.corpus.config import TEXT_OPTIONS, PreprocessConfig
+from fastw2v.corpus.os_errors import reporting_unreadable
 from fastw2v.corpus.stopwords import load_stopwords
 from fastw2v.corpus.token_store import VOCABULARY, TokenStore, is_store
 from fastw2v.corpus.tokenizer import Tokenizer
@@ -63,25 +64,28 @@ def load_vocabulary(path: str | Path) -> Vocabulary:
     """The vocabulary of a token store, a model, a vocabulary.parquet or a text file of counts.
 
     Raises:
-        UsageError: nothing there, or a directory that is neither; fewer than two words.
+        UsageError: nothing there, unreadable, or a directory that is neither; fewer than two words.
         DataError: damaged.
     """
-    place = Path(path)
-    if not place.exists():
-        raise UsageError(f"--vocabulary: {path}: no such file or store")
-    if is_store(place):
-        vocabulary = Vocabulary.load(place / VOCABULARY)
-    elif is_model_directory(place):
-        vocabulary = open_model(place).vocabulary()
-    elif place.is_dir():
-        raise UsageError(f"--vocabulary: {path}: neither a finished token store nor a model")
-    else:
-        with open(place, "rb") as file:
-            parquet = file.read(4) == b"PAR1"
-        vocabulary = Vocabulary.load(place) if parquet else load_text_vocabulary(place)
+    with reporting_unreadable(f"--vocabulary: {path}"):
+        vocabulary = _load_vocabulary(Path(path))
     if len(vocabulary) < 2:
         raise UsageError(f"--vocabulary: {path}: fewer than two words in it")
     return vocabulary
+
+
+def _load_vocabulary(path: Path) -> Vocabulary:
+    if not path.exists():
+        raise UsageError(f"--vocabulary: {path}: no such file or store")
+    if is_store(path):
+        return Vocabulary.load(path / VOCABULARY)
+    if is_model_directory(path):
+        return open_model(path).vocabulary()
+    if path.is_dir():
+        raise UsageError(f"--vocabulary: {path}: neither a finished token store nor a model")
+    with open(path, "rb") as file:
+        parquet = file.read(4) == b"PAR1"
+    return Vocabulary.load(path) if parquet else load_text_vocabulary(path)
 
 
 def settings_unchanged(store: TokenStore, options: Mapping[str, Any]) -> bool:
@@ -92,7 +96,8 @@ def settings_unchanged(store: TokenStore, options: Mapping[str, Any]) -> bool:
     Raises:
         UsageError, DataError: a wrong option, a file that is missing or not what it should be.
     """
-    settings = Settings.of(make_config(PreprocessConfig, options))
+    text = store.manifest["source"] == "text"
+    settings = Settings.of(make_config(PreprocessConfig, options), text=text)
     recorded, files = store.manifest["settings"], store.manifest["setting_files"]
     return all(
         settings.files.get(name) == files.get(name)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastw2v.corpus.config import Layout
+from fastw2v.corpus.os_errors import reporting_unreadable
 from fastw2v.corpus.token_store import is_store, is_unfinished_store
 from fastw2v.errors import DataError, FastW2VError, ResourceError, UsageError
 from fastw2v.model_directory import is_model_directory
@@ -70,30 +71,36 @@ def find_files(inputs: Iterable[str | Path]) -> tuple[list[TextFile], int]:
     order, hidden, empty and binary files and what fastw2v itself wrote are passed over.
 
     Raises:
-        UsageError: nothing there, an empty file, a file twice, a directory without text.
+        UsageError: nothing there, an empty file, a file twice, a directory without text, one of
+            fastw2v's own, or what cannot be read.
         DataError: a file that is named is not text.
     """
     files: list[TextFile] = []
     passed_over = 0
     for item in inputs:
-        path = Path(item)
-        if path.is_dir():
-            found, skipped = _files_in(path)
-            passed_over += skipped
-        elif path.exists():
-            found = [_text_file(path, path.name)]
-        elif glob.has_magic(str(item)):
-            matches = sorted(glob.glob(str(item), recursive=True))
-            found = [_text_file(Path(m), Path(m).name) for m in matches if not os.path.isdir(m)]
-            if not found:
-                raise UsageError(f"{item}: no file matches this pattern")
-        else:
-            raise UsageError(f"{item}: no such file or directory")
+        with reporting_unreadable(item):
+            found, skipped = _files_of(item)
         files += found
+        passed_over += skipped
     if not files:
         raise UsageError("no input: name text files, directories or glob patterns")
     _refuse_repeats(files)
     return files, passed_over
+
+
+def _files_of(item: str | Path) -> tuple[list[TextFile], int]:
+    path = Path(item)
+    if path.is_dir():
+        return _files_in(path)
+    if path.exists():
+        return [_text_file(path, path.name)], 0
+    if not glob.has_magic(str(item)):
+        raise UsageError(f"{item}: no such file or directory")
+    matches = [Path(match) for match in sorted(glob.glob(str(item), recursive=True))]
+    found = [_text_file(match, match.name) for match in matches if not match.is_dir()]
+    if not found:
+        raise UsageError(f"{item}: no file matches this pattern")
+    return found, 0
 
 
 def _refuse_repeats(files: list[TextFile]) -> None:
@@ -106,10 +113,9 @@ def _refuse_repeats(files: list[TextFile]) -> None:
 
 
 def _files_in(directory: Path) -> tuple[list[TextFile], int]:
-    if is_store(directory):
-        raise UsageError(f"{directory}: a token store already, not text")
+    _refuse_ours(directory)
     files, passed_over = [], 0
-    for folder, folders, names in os.walk(directory):
+    for folder, folders, names in os.walk(directory, onerror=_refuse_folder):
         here = Path(folder)
         folders[:] = sorted(f for f in folders if f[0] != "." and not _is_ours(here / f))
         for name in sorted(names):
@@ -125,16 +131,39 @@ def _files_in(directory: Path) -> tuple[list[TextFile], int]:
     return sorted(files, key=lambda file: file.name), passed_over
 
 
+def _refuse_folder(error: OSError) -> None:
+    """Without this, the text of a folder that cannot be read would be missing silently."""
+    with reporting_unreadable(error.filename):
+        raise error
+
+
+def _refuse_ours(directory: Path) -> None:
+    """Say of a directory that is named and is no text what it is instead.
+
+    Raises:
+        UsageError: a token store, a model or a checkpoint.
+    """
+    if is_store(directory):
+        raise UsageError(
+            f"{directory}: is a token store; give it to train: fastw2v train --data-file "
+            f"{directory}"
+        )
+    if is_unfinished_store(directory):
+        raise UsageError(
+            f"{directory}: is an unfinished token store; run the same fastw2v preprocess command "
+            "again to finish it"
+        )
+    if is_model_directory(directory.resolve()):  # which does not look behind a link
+        raise UsageError(f"{directory}: is a model, not text; name the text it was trained on")
+
+
 def _is_ours(directory: Path) -> bool:
     return is_store(directory) or is_unfinished_store(directory) or is_model_directory(directory)
 
 
 def _head(path: Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(_HEAD_BYTES)
-    except OSError as error:
-        raise ResourceError(f"{path}: cannot be read ({error.strerror or error})") from error
+    with reporting_unreadable(path), open(path, "rb") as file:
+        return file.read(_HEAD_BYTES)
 
 
 def _looks_binary(path: Path) -> bool:
@@ -187,7 +216,7 @@ def plan_units(files: Iterable[TextFile], layout: Layout) -> list[list[Segment]]
 def _split(whole: Segment, unit_bytes: int) -> Iterator[Segment]:
     """Ranges of about `unit_bytes` that end behind a line feed."""
     start = 0
-    with open(whole.path, "rb") as file:
+    with reporting_unreadable(whole.path), open(whole.path, "rb") as file:
         while whole.end - start > unit_bytes:
             file.seek(start + unit_bytes)
             end = start + unit_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from fastw2v.corpus.os_errors import reporting_unreadable
 from fastw2v.errors import DataError, UsageError
 
 _WORDS = """
@@ -46,7 +47,7 @@ def load_stopwords(name: str | None, words_of: Callable[[str], list[str]]) -> li
     """The stop words that `--stopwords` names, tokenised by `words_of`, sorted, each once.
 
     Raises:
-        UsageError: no such file, or no word in it.
+        UsageError: no such file, it cannot be read, or there is no word in it.
         DataError: the file is not UTF-8.
     """
     if name is None:
@@ -54,10 +55,15 @@ def load_stopwords(name: str | None, words_of: Callable[[str], list[str]]) -> li
     if name == "english":  # with capitals too, for text that keeps its case
         return sorted({w for word in ENGLISH for w in words_of(f"{word} {word.capitalize()}")})
     path = Path(name)
-    if not path.is_file():
-        raise UsageError(f"--stopwords: {name}: no such file (the built-in list is 'english')")
     try:
-        words = set(words_of(path.read_text(encoding="utf-8-sig")))
+        with reporting_unreadable(f"--stopwords: {name}"):
+            if not path.exists():
+                raise UsageError(
+                    f"--stopwords: {name}: no such file (the built-in list is 'english')"
+                )
+            if not path.is_file():
+                raise UsageError(f"--stopwords: {name}: not a regular file")
+            words = set(words_of(path.read_text(encoding="utf-8-sig")))
     except UnicodeDecodeError as error:
         raise DataError(f"{name}: a stop list must be UTF-8 text ({error.reason})") from error
     if not words:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from fastw2v import storage
 from fastw2v.corpus.report import PreprocessReport
 from fastw2v.corpus.settings import Settings
 from fastw2v.corpus.shards import Segment
+from fastw2v.corpus.store_place import lock_of
 from fastw2v.corpus.token_store import (
     FORMAT,
     FORMAT_VERSION,
@@ -22,87 +22,11 @@ from fastw2v.corpus.token_store import (
     TOKENS,
     UNFINISHED,
     VOCABULARY,
-    is_store,
-    is_unfinished_store,
+    made_for_of,
 )
 from fastw2v.corpus.units import encode_result_path, spool_result_path, table_paths
 from fastw2v.corpus.vocabulary import Vocabulary, merge_counts
-from fastw2v.errors import DataError, FastW2VError, ResourceError, UsageError
-
-_LOCK = "lock"
-
-
-def claim_output(output: Path, plan: dict[str, Any], *, force: bool) -> bool:
-    """Make sure that a store may be built at `output`; whether an unfinished one is continued.
-
-    Raises:
-        UsageError: something is there that may not be replaced.
-    """
-    if is_store(output):
-        if not force:
-            if (output / UNFINISHED).exists():  # killed between the manifest and the cleaning up
-                storage.remove_directory(output / UNFINISHED)
-            raise UsageError(
-                f"{output}: a token store is there already; use it, choose another --output, "
-                "or replace it with --force"
-            )
-        storage.remove_directory(output)
-    elif is_unfinished_store(output):
-        with storage.exclusive_lock(output / UNFINISHED / _LOCK):
-            found = storage.read_json(output / UNFINISHED / PLAN)
-        different = _difference(found, plan)
-        if not different and plan["source"] == "text":
-            return True
-        if not force:
-            raise UsageError(
-                f"{output}: an unfinished token store of {different or 'tokens'}; run the same "
-                "command to go on, or start anew with --force"
-            )
-        storage.remove_directory(output)
-    elif output.is_symlink() or (output.exists() and not _only_begun(output)):
-        raise UsageError(
-            f"{output}: exists and is not a token store, so it is not replaced; "
-            "choose another --output"
-        )
-    return False
-
-
-def _only_begun(output: Path) -> bool:
-    """An empty directory, or one whose plan was never written."""
-    if not output.is_dir():
-        return False
-    names = {path.name for path in output.iterdir()}
-    if names == {UNFINISHED} and (output / UNFINISHED).is_dir():
-        inside = {path.name for path in (output / UNFINISHED).iterdir()}
-        return all(name == _LOCK or name.startswith(f".{PLAN}.") for name in inside)
-    return not names
-
-
-def _difference(found: dict[str, Any], plan: dict[str, Any]) -> str:
-    """What is not the same in two plans, "" where they are equal."""
-    names = [
-        name
-        for kind in ("settings", "setting_files")
-        for name in {**found.get(kind, {}), **plan[kind]}
-        if found.get(kind, {}).get(name) != plan[kind].get(name)
-    ]
-    if names:
-        return "other options (" + ", ".join(dict.fromkeys(names)) + ")"
-    same = all(found.get(key) == plan[key] for key in plan)
-    return "" if same else "other input"
-
-
-@contextlib.contextmanager
-def discard_on_failure(output: Path, *, keep_unfinished: bool) -> Iterator[None]:
-    """Remove the unfinished store when the run fails for a reason that the same call would meet
-    again; with `keep_unfinished`, leave it there when the run can go on (full disk, Ctrl-C)."""
-    try:
-        yield
-    except BaseException as error:
-        hopeless = isinstance(error, FastW2VError) and not isinstance(error, ResourceError)
-        if hopeless or not keep_unfinished:
-            storage.remove_directory(output)
-        raise
+from fastw2v.errors import DataError, UsageError
 
 
 class StoreBuild:
@@ -127,15 +51,21 @@ class StoreBuild:
         Raises:
             UsageError: another process builds this store.
         """
-        return storage.exclusive_lock(self._work / _LOCK)
+        return lock_of(self._output)
 
     def begin(self) -> None:
         """Write the plan, and remove what a killed run left half-written."""
         for directory in (self._output, self._work, self._output / TOKENS):
             storage.remove_leftovers(directory)
-        if not (self._work / PLAN).exists():
+        if (self._output / MANIFEST).exists():  # a finished one, killed before it was in its place
+            storage.remove_file(self._output / MANIFEST)
+        path = self._work / PLAN
+        if path.exists() and made_for_of(self._output) != self._plan["made_for"]:
+            self._plan["made_for"] = None  # begun for one, finished for another: for neither
+            storage.write_json(path, {**storage.read_json(path), "made_for": None})
+        elif not path.exists():
             header = {"format": FORMAT, "version": FORMAT_VERSION}
-            storage.write_json(self._work / PLAN, {**header, **self._plan})
+            storage.write_json(path, {**header, **self._plan})
 
     def take_over_units(self, units: list[list[Segment]], *, force: bool) -> None:
         """Take over the finished units of an earlier run; with `force`, not those that changed.
@@ -269,6 +199,7 @@ class StoreBuild:
             "format": FORMAT,
             "version": FORMAT_VERSION,
             "source": self._plan["source"],
+            "made_for": self._plan["made_for"],
             "settings": self._plan["settings"],
             "setting_files": self._plan["setting_files"],
             "layout": self._plan["layout"],

@@ -46,14 +46,35 @@ def is_store(path: Path) -> bool:
 
 def is_unfinished_store(path: Path) -> bool:
     """Whether `path` is a token store that `preprocess` has begun and not finished."""
-    return not is_store(path) and _has_format(path / UNFINISHED / PLAN)
+    return not is_store(path) and has_plan(path)
+
+
+def has_plan(path: Path) -> bool:
+    """Whether `path` carries the plan of a store in the making."""
+    return _has_format(path / UNFINISHED / PLAN)
+
+
+def made_for_of(path: Path) -> str | None:
+    """The `made_for` that `preprocess` was given for the store `path`, finished or not.
+
+    None where it was given none, and where there is no readable store of either kind.
+    """
+    header = _header(path / MANIFEST) or _header(path / UNFINISHED / PLAN)
+    made_for = header.get("made_for")
+    return made_for if isinstance(made_for, str) else None
 
 
 def _has_format(path: Path) -> bool:
+    return bool(_header(path))
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """The content of a manifest or plan; empty where it is missing, unreadable or not one."""
     try:
-        return path.is_file() and storage.read_json(path).get("format") == FORMAT
+        content = storage.read_json(path) if path.is_file() else {}
     except (DataError, OSError):
-        return False
+        return {}
+    return content if content.get("format") == FORMAT else {}
 
 
 class TokenPartWriter:

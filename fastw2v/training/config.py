@@ -20,7 +20,7 @@ SGRAM_TYPES = ("sgram", "sgram_neg")
 NEGATIVE_TYPES = ("cbow_neg", "sgram_neg")
 
 # Measured on the reviews corpus: see bench/LOG.md, "Learning rates".
-DEFAULT_ALPHAS = {"cbow": 0.005, "cbow_neg": 0.15, "sgram": 0.02, "sgram_neg": 0.025}
+DEFAULT_ALPHAS = {"cbow": 0.03, "cbow_neg": 0.15, "sgram": 0.03, "sgram_neg": 0.025}
 # Centres and draws of a block, by type: see bench/LOG.md, "Block and pool sizes".
 DEFAULT_BLOCKS = {"sgram_neg": (32, 16), "cbow_neg": (32, 16)}
 # What keeps the summed gradients of a block from overshooting: see `TrainConfig.with_blocks`.

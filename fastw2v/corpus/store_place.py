@@ -1,0 +1,177 @@
+"""The place of a token store: whether one may be built there, and how a new one replaces an old.
+
+A first store is built at its place, where the manifest that is written last makes it whole. One
+that replaces a finished store is built beside it, in `.STORE.new`, so that the old one serves until
+the new one is complete.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fastw2v import storage
+from fastw2v.corpus.token_store import (
+    MANIFEST,
+    PLAN,
+    TOKENS,
+    UNFINISHED,
+    VOCABULARY,
+    has_plan,
+    is_store,
+)
+from fastw2v.errors import FastW2VError, ResourceError, UsageError
+
+LOCK = "lock"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """The right to build the store `output`.
+
+    Attributes:
+        output: where the store is to be.
+        build_at: where to build it: `output`, or beside it when a finished store is replaced.
+        resumed: whether there is unfinished work of the same call, to go on with.
+    """
+
+    output: Path
+    build_at: Path
+    resumed: bool
+
+    def settle(self) -> None:
+        """Bring the finished store to its place; hold the lock of `build_at`."""
+        if self.build_at != self.output:
+            _replace(self.output, self.build_at)
+
+
+def lock_of(place: Path) -> contextlib.AbstractContextManager[None]:
+    """Keeps other processes away from a store that is being built at `place`.
+
+    Raises:
+        UsageError: another process builds it.
+    """
+    return storage.exclusive_lock(place / UNFINISHED / LOCK)
+
+
+def claim_output(output: Path, plan: dict[str, Any], *, force: bool) -> Claim:
+    """Make sure that a store may be built at `output`, and find out where to build it.
+
+    Raises:
+        UsageError: something is there that may not be replaced, or another process builds it.
+    """
+    new = output.resolve().parent / f".{output.resolve().name}.new"
+    try:
+        str(new).encode()
+    except UnicodeEncodeError:  # pyarrow takes no other
+        raise UsageError(f"{output}: the names on the way to a token store must be UTF-8") from None
+    _put_right(output, new)
+    if is_store(output):
+        if not force:
+            if (output / UNFINISHED).exists():  # killed between the manifest and the cleaning up
+                storage.remove_directory(output / UNFINISHED)
+            raise UsageError(
+                f"{output}: a token store is there already; use it, choose another --output, "
+                "or replace it with --force"
+            )
+        return Claim(output.resolve(), new, _claim(new, plan, force=True))
+    return Claim(output, output, _claim(output, plan, force=force))
+
+
+def _claim(place: Path, plan: dict[str, Any], *, force: bool) -> bool:
+    """Make sure that `place` is free or has work of this plan; whether it has."""
+    if has_plan(place):
+        with lock_of(place):
+            found = storage.read_json(place / UNFINISHED / PLAN)
+        different = _difference(found, plan)
+        if not different and plan["source"] == "text":
+            return True
+        if not force:
+            raise UsageError(
+                f"{place}: an unfinished token store of {different or 'tokens'}; run the same "
+                "command to go on, or start anew with --force"
+            )
+        storage.remove_directory(place)
+    elif place.is_symlink() or (place.exists() and not _only_begun(place)):
+        raise UsageError(
+            f"{place}: exists and is not a token store, so it is not replaced; "
+            "choose another --output"
+        )
+    return False
+
+
+def _only_begun(place: Path) -> bool:
+    """An empty directory, or one whose plan was never written."""
+    if not place.is_dir():
+        return False
+    names = {path.name for path in place.iterdir()}
+    if names == {UNFINISHED} and (place / UNFINISHED).is_dir():
+        inside = {path.name for path in (place / UNFINISHED).iterdir()}
+        return all(name == LOCK or name.startswith(f".{PLAN}.") for name in inside)
+    return not names
+
+
+def _difference(found: dict[str, Any], plan: dict[str, Any]) -> str:
+    """What is not the same in two plans, "" where they are equal."""
+    names = [
+        name
+        for kind in ("settings", "setting_files")
+        for name in {**found.get(kind, {}), **plan[kind]}
+        if found.get(kind, {}).get(name) != plan[kind].get(name)
+    ]
+    if names:
+        return "other options (" + ", ".join(dict.fromkeys(names)) + ")"
+    same = all(found.get(key) == plan[key] for key in plan if key != "made_for")
+    return "" if same else "other input"
+
+
+@contextlib.contextmanager
+def discard_on_failure(place: Path, *, keep_unfinished: bool) -> Iterator[None]:
+    """Remove the unfinished store when the run fails for a reason that the same call would meet
+    again; with `keep_unfinished`, leave it there when the run can go on (full disk, Ctrl-C)."""
+    try:
+        yield
+    except BaseException as error:
+        hopeless = isinstance(error, FastW2VError) and not isinstance(error, ResourceError)
+        if hopeless or not keep_unfinished:
+            storage.remove_directory(place)
+        raise
+
+
+def _replace(output: Path, new: Path) -> None:
+    """Put the finished store `new` at the place of `output`; a kill on the way is put right by
+    `_put_right`, because `new` goes last."""
+    if output.exists():
+        storage.remove_directory(output)
+    storage.link_or_copy_directory(new / TOKENS, output / TOKENS)
+    with storage.atomic_file(output / VOCABULARY) as temporary:
+        temporary.write_bytes((new / VOCABULARY).read_bytes())
+    storage.write_json(output / MANIFEST, storage.read_json(new / MANIFEST))
+    storage.remove_directory(new)
+
+
+def _put_right(output: Path, new: Path) -> None:
+    """Finish or undo what a killed run left beside `output`."""
+    for name in (output.resolve().name, new.name):
+        for doomed in new.parent.glob(f".{glob.escape(name)}.*.removed"):
+            if doomed.is_dir() and doomed.name.split(".")[-2].isdigit():
+                with contextlib.suppress(ResourceError):  # its process may be at it
+                    storage.remove_directory(doomed)
+    if is_store(output) or not has_plan(new):
+        return
+    with lock_of(new):
+        if is_store(new) and (not output.exists() or _half_replaced(output)):
+            _replace(output.resolve(), new)
+        else:  # the store that it was to replace is gone
+            storage.remove_directory(new)
+
+
+def _half_replaced(output: Path) -> bool:
+    """Whether there is nothing but what `_replace` writes before the manifest."""
+    names = {path.name for path in output.iterdir()} if output.is_dir() else {""}
+    known = {TOKENS, VOCABULARY}
+    return all(name in known or storage.TEMPORARY_SUFFIX in name for name in names)
