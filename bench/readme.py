@@ -69,7 +69,8 @@ def quality_section(result: dict[str, Any]) -> list[str]:
         f"({100 * row['low']:+.1f} to {100 * row['high']:+.1f}) against {_NAMES[row['peer']]}"
         for row in result["comparisons"]
     ]
-    lines += ["", f"`python -m bench.quality`, {_where(result)}."]
+    types = " ".join(dict.fromkeys(run["settings"]["type"] for run in result["runs"]))
+    lines += ["", f"`python -m bench.quality --types {types}`, {_where(result)}."]
     return lines
 
 
@@ -79,8 +80,8 @@ def results_section() -> str:
     for name, section in (("throughput", throughput_section), ("quality", quality_section)):
         path = common.RESULTS / f"{name}.json"
         if path.exists():
-            lines += ["", *section(storage.read_json(path)), ""]
-    return "\n".join([*lines, END])
+            lines += ["", *section(storage.read_json(path))]
+    return "\n".join([*lines, "", END])
 
 
 def rewrite() -> None:
