@@ -14,10 +14,15 @@ make_venv() {
     fail "no $base on the PATH; install Python 3.10 or newer, or name one: PYTHON=python3.12 $0"
   "$base" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
     fail "$base is $("$base" --version 2>&1); fastw2v needs 3.10 or newer: PYTHON=python3.12 $0"
-  "$base" -c 'import venv, ensurepip' 2>/dev/null ||
-    fail "$base has no venv and ensurepip; install them (Debian and Ubuntu: apt install python3-venv)"
+  "$base" -c 'import venv' 2>/dev/null || fail "$base has no venv module; install it"
   echo "making .venv with $("$base" --version 2>&1)"
-  "$base" -m venv "$root/.venv" || fail "cannot make $root/.venv"
+  if "$base" -c 'import ensurepip' 2>/dev/null; then
+    "$base" -m venv "$root/.venv" || fail "cannot make $root/.venv"
+  else # Debian and Ubuntu without python3-venv: the pip that is there can fill the environment
+    "$base" -m venv --without-pip "$root/.venv" &&
+      "$base" -m pip -q --disable-pip-version-check --python "$python" install pip ||
+      fail "cannot make $root/.venv; try: apt install python3-venv"
+  fi
 }
 
 # installed STAMP: whether STAMP says that this pyproject.toml was installed, here.
