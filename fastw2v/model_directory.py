@@ -101,7 +101,7 @@ def is_model_directory(path: Path) -> bool:
     path = Path(path)
     if path.is_symlink() or not path.is_dir():
         return False
-    return (path / CURRENT).is_file() or is_generation(path)
+    return (path / CURRENT).is_file() or any(is_generation(save) for save in _candidates(path))
 
 
 def is_generation(path: Path) -> bool:
@@ -184,9 +184,11 @@ def open_model(path: str | Path, *, on_damage: Callable[[str], None] | None = No
         raise UsageError(
             f"{path}: no such model; train one with: fastw2v train --model-file {path}"
         )
-    if not path.is_dir() or not ((path / CURRENT).is_file() or is_generation(path)):
+    if not is_model_directory(path.resolve()):
         raise UsageError(f"{path}: not a fastw2v model directory (it has no {CURRENT} file)")
     problems: list[str] = []
+    if not is_generation(path) and not (path / f"{_current(path)}/{STATE}").is_file():
+        problems.append(f"{path / CURRENT}: names no save that is there")
     for candidate in _candidates(path):
         try:
             generation = read_generation(candidate)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -152,15 +153,20 @@ def test_divergence_stops_and_keeps_the_last_good_save(store: Path, tmp_path: Pa
     assert np.abs(kept.input_vectors).max() < 1
 
 
+def test_divergence_suggests_a_rate_that_trains(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(DivergenceError, match=r"at learning rate 5: .*--alpha \(0.025, say\)"):
+        train(store, tmp_path / "m", "sgram_neg", alpha=5.0, epochs=1)
+
+
 def test_nan_weights_are_noticed() -> None:
     from fastw2v.kernels.negative_sampling import Weights
 
     good = np.ones((3000, 4), np.float32)
     bad = good.copy()
     bad[2999, 1] = np.nan
-    monitor.check_weights(Weights(good, good), 1, 0.1, all_rows=True)
+    monitor.check_weights(Weights(good, good), all_rows=True)
     with pytest.raises(DivergenceError, match="output vectors"):
-        monitor.check_weights(Weights(good, bad), 1, 0.1, all_rows=True)
+        monitor.check_weights(Weights(good, bad), all_rows=True)
 
 
 def test_saves_follow_batches_and_interval(store: Path, tmp_path: Path) -> None:
@@ -275,6 +281,34 @@ def test_text_options_on_a_store_are_refused(store: Path, tmp_path: Path) -> Non
     with pytest.raises(UsageError, match="--min-count"):
         train(store, tmp_path / "m", "sgram_neg", min_count=2)
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("subsample", [1e-15, 1e-300])
+def test_subsampling_that_leaves_nothing_is_refused(
+    store: Path, tmp_path: Path, subsample: float
+) -> None:
+    with pytest.raises(UsageError, match="leaves no words"):
+        train(store, tmp_path / "m", "sgram_neg", subsample=subsample)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("data", [None, [["a", "b"]], 5, ""])
+def test_data_that_is_no_path_is_refused(tmp_path: Path, data: Any) -> None:
+    with pytest.raises(UsageError, match="is not a path"):
+        fastw2v.train(data, tmp_path / "m")
+
+
+@pytest.mark.parametrize("lost", ["CURRENT", "generation"])
+def test_a_lost_newest_save_is_told(store: Path, tmp_path: Path, lost: str) -> None:
+    train(store, tmp_path / "m", "sgram_neg", epochs=2)
+    if lost == "CURRENT":
+        (tmp_path / "m" / "CURRENT").unlink()
+    else:
+        shutil.rmtree(next((tmp_path / "m").glob("gen-*")))
+    lines: list[str] = []
+    model = fastw2v.train(store, tmp_path / "m", epochs=3, notify=lines.append)
+    assert any("CURRENT: names no save that is there" in line for line in lines)
+    assert model.words_done == 3 * 3600
 
 
 def test_wrong_options_leave_nothing_behind(store: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import click
 if TYPE_CHECKING:
     from fastw2v.training.monitor import Progress
 
+_NARROW = 90  # columns below which the bar leaves figures out
 _LINE_EVERY = 5.0  # seconds between progress lines where there is no terminal
 
 
@@ -85,7 +86,7 @@ class _Bar(Display):
             description=f"epoch {progress.epoch}/{progress.epochs}",
             completed=progress.words,
             total=progress.total_words,
-            figures=_figures(progress),
+            figures=_figures(progress, narrow=self._bar.console.width < _NARROW),
         )
 
 
@@ -93,13 +94,16 @@ def _share(progress: Progress) -> float:
     return min(1.0, progress.words / max(progress.total_words, 1))
 
 
-def _figures(progress: Progress) -> str:
+def _figures(progress: Progress, *, narrow: bool = False) -> str:
     if math.isnan(progress.words_per_second):
         return "compiling or loading kernels" if progress.event == "start" else ""
     left = 0 if math.isnan(progress.seconds_left) else int(progress.seconds_left)
+    clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+    if narrow:
+        return clock
     return (
         f"{progress.words_per_second:,.0f} words/s  loss {progress.loss:.4f}  "
-        f"alpha {progress.alpha:.4g}  {left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+        f"alpha {progress.alpha:.4g}  {clock}"
     )
 
 
@@ -115,11 +119,12 @@ def training_display(quiet: bool) -> Iterator[Display]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+    console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=6 if console.width < _NARROW else 24),
         TaskProgressColumn(),
         TextColumn("{task.fields[figures]}"),
-        console=Console(stderr=True),
+        console=console,
     ) as bar:
         yield _Bar(bar)

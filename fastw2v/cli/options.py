@@ -13,6 +13,13 @@ from fastw2v.options import flag_of, option_fields
 _CLICK_TYPES = {str: click.STRING, int: click.INT, float: click.FLOAT}
 
 
+class _Choice(click.Choice):  # type: ignore[type-arg]
+    """A choice whose error shows the values as they are written, underscores and all."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        return f"{value!r} is not one of {', '.join(self.choices)}"
+
+
 def _click_option(field: Any) -> click.Option:
     rules = field.metadata
     flag = flag_of(field.name)
@@ -23,7 +30,7 @@ def _click_option(field: Any) -> click.Option:
     else:
         declaration = [flag, *(f"--{alias}" for alias in rules["aliases"])]
         settings["type"] = (
-            click.Choice(rules["choices"]) if rules["choices"] else _CLICK_TYPES[rules["kind"]]
+            _Choice(rules["choices"]) if rules["choices"] else _CLICK_TYPES[rules["kind"]]
         )
     settings["show_default"] = rules["shown_default"] or (
         field.default is not None and field.default is not False

@@ -38,6 +38,10 @@ def check_place(path: Path) -> None:
     Raises:
         UsageError: something that is not a model of ours is in the way.
     """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{str(path)!a}: not a UTF-8 name; choose another --model-file") from None
     if path.is_symlink() or (path.exists() and not path.is_dir()):
         raise UsageError(
             f"{path}: exists and is not a model directory; choose another --model-file"

@@ -79,7 +79,7 @@ class Monitor:
         seconds = self.seconds - self._seconds_at_row
         loss = self._loss_sum / self._targets if self._targets else None
         if loss is not None and not math.isfinite(loss):
-            raise diverged(f"the loss is {loss}", epoch, alpha)
+            raise DivergenceError(f"the loss is {loss}")
         self.history.append(
             {
                 "epoch": epoch,
@@ -99,16 +99,7 @@ class Monitor:
         return True
 
 
-def diverged(what: str, epoch: int, alpha: float) -> DivergenceError:
-    """The error that names the epoch and the learning rate."""
-    return DivergenceError(
-        f"training diverged in epoch {epoch} at learning rate {alpha:.3g}: {what}; the last good "
-        f"save is kept; start again with a smaller --alpha ({alpha / 4:.2g}, say) and "
-        "--overwrite-model"
-    )
-
-
-def check_weights(weights: Weights, epoch: int, alpha: float, *, all_rows: bool) -> None:
+def check_weights(weights: Weights, *, all_rows: bool) -> None:
     """Look for NaN, infinity and exploding norms in all rows, or in a sample spread over them.
 
     Raises:
@@ -120,4 +111,4 @@ def check_weights(weights: Weights, epoch: int, alpha: float, *, all_rows: bool)
         longest = math.sqrt(float(squares.max())) if np.isfinite(squares).all() else math.nan
         if not longest <= NORM_LIMIT:
             size = "not finite" if math.isnan(longest) else f"up to {longest:.3g} long"
-            raise diverged(f"rows of the {name.replace('_', ' ')} are {size}", epoch, alpha)
+            raise DivergenceError(f"rows of the {name.replace('_', ' ')} are {size}")

@@ -80,8 +80,8 @@ def check_resources(need: Estimate, model: Path) -> str:
     if need.disk > disk:
         raise UsageError(
             f"{model}: saves and checkpoints need up to {readable_bytes(need.disk)} of disk and "
-            f"{readable_bytes(disk)} are free or the model's already; fewer --keep-checkpoints (0 "
-            "keeps all) or a smaller --vector-dim would help"
+            f"{readable_bytes(disk)} are free or the model's already; fewer checkpoints "
+            "(--keep-checkpoints, --checkpoint-epochs 0) or a smaller --vector-dim would help"
         )
     has = "" if memory is None else f" of {readable_bytes(memory)} available"
     return (

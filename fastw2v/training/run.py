@@ -15,11 +15,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fastw2v import model_directory as layout
-from fastw2v.errors import TrainingInterrupted
+from fastw2v.errors import DivergenceError, ResourceError, TrainingInterrupted
 from fastw2v.kernels.negative_sampling import Weights
 from fastw2v.training import checkpoint, sampling, steps
 from fastw2v.training.batches import Batch, BatchSource, Position, ReadAhead
-from fastw2v.training.config import TrainConfig
+from fastw2v.training.config import DEFAULT_ALPHAS, TrainConfig
 from fastw2v.training.model import Model
 from fastw2v.training.monitor import Monitor, Progress, check_weights
 from fastw2v.training.signals import StopRequest, stop_on_signals
@@ -46,8 +46,10 @@ class TrainingRun:
         threads: int,
         generation: layout.Generation | None,
         callback: Callback | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.path, self.store, self.config, self.threads = path, store, config, threads
+        self.say = say
         self.total_words = planned_words(config, store.num_tokens)
         self.callback = callback
         self._fresh = generation is None
@@ -88,16 +90,19 @@ class TrainingRun:
         most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
         numba.set_num_threads(min(self.threads, most))
         # The kernels are parallel themselves: BLAS gets one thread in each of them.
-        with threadpool_limits(1, user_api="blas"), stop_on_signals() as request:
+        with threadpool_limits(1, user_api="blas"), stop_on_signals(self._acknowledge) as request:
             began = time.perf_counter()
             steps.warm_up(self.config, self.threads)
             self.compile_seconds = time.perf_counter() - began
             self._save()
             self._tell("start")
-            self._train(request)
-            self._close_interval()
-            if self.words_done != self._words_saved:
-                self._save()
+            try:
+                self._train(request)
+                self._close_interval()
+                if self.words_done != self._words_saved:
+                    self._save()
+            except DivergenceError as error:
+                raise self._diverged(error) from error
             self._draw_loss(now=True)
             self._tell("end")
         if request.signal_number is not None and self.words_done < self.total_words:
@@ -127,14 +132,16 @@ class TrainingRun:
                 if not self._train_batch(batch, stepper, request):
                     return
                 self._end_batch(batch)
-                if self._stopped or self.words_done >= self.total_words:
+                if self.words_done >= self.total_words:
                     return
 
     def _train_batch(self, batch: Batch, stepper: steps.Stepper, request: StopRequest) -> bool:
-        """Train a batch from the position on; False when the run is to stop."""
+        """Train a batch from the position on; False when the run is to stop before its end."""
         first = self.position.centre
         stop = self._last_centre(batch, stepper.unit)
         while first < stop:
+            if self._stopped or request.signal_number is not None:
+                return False
             last = min(first + self._step_centres(stepper), stop)
             result = stepper.train(batch, first, last, self.total_words)
             self.monitor.add(*result, self._lap())
@@ -144,8 +151,6 @@ class TrainingRun:
             first = last
             if self.monitor.due:
                 self._close_interval()
-            if self._stopped or request.signal_number is not None:
-                return False
             if self._save_due():
                 self._close_interval()
                 self._save()
@@ -195,7 +200,7 @@ class TrainingRun:
     def _save(self) -> Path:
         """Check the weights and save them; draw the loss curve."""
         alpha = steps.alpha_at(self.config, self.words_done, self.total_words)
-        check_weights(self.weights, self._epoch, alpha, all_rows=True)
+        check_weights(self.weights, all_rows=True)
         snapshot = checkpoint.Snapshot(
             self.weights,
             self.config.vector_dim,
@@ -230,7 +235,10 @@ class TrainingRun:
         from fastw2v.plots import plot_loss
 
         title = f"{self.path.name}: training loss of {self.config.type}"
-        plot_loss(self.monitor.history, self.path / layout.LOSS_PLOT, title)
+        try:
+            plot_loss(self.monitor.history, self.path / layout.LOSS_PLOT, title)
+        except ResourceError as error:  # a picture is no reason to stop
+            self.say(f"warning: {error}")
         self._last_plot = time.monotonic()
 
     def _close_interval(self) -> None:
@@ -240,7 +248,7 @@ class TrainingRun:
         at_start = self.position.row_group == self.position.centre == 0
         epoch = max(1, self.position.epoch if at_start else self.position.epoch + 1)
         if self.monitor.close_interval(epoch, self.words_done, alpha):
-            check_weights(self.weights, epoch, alpha, all_rows=False)
+            check_weights(self.weights, all_rows=False)
             self._stopped |= self._tell("interval") is False
 
     @property
@@ -266,6 +274,25 @@ class TrainingRun:
                 seconds=self.monitor.seconds,
                 seconds_left=max(0, self.total_words - self.words_done) / (speed or math.nan),
             )
+        )
+
+    def _acknowledge(self) -> None:
+        self.say("warning: stopping and saving at the next step; once more to stop at once")
+
+    def _diverged(self, error: DivergenceError) -> DivergenceError:
+        assert self.config.alpha is not None
+        # The rate at which the interval began: where in it the loss broke is not known.
+        began = self.monitor.history[-1]["words"] if self.monitor.history else 0
+        alpha = steps.alpha_at(self.config, began, self.total_words)
+        smaller = min(self.config.alpha / 4, DEFAULT_ALPHAS[self.config.type])
+        kept = (
+            f"the save after {self._words_saved:,} words is kept"
+            if self._words_saved > 0
+            else "nothing was learnt before it (the save is the untrained start)"
+        )
+        return DivergenceError(
+            f"training diverged in epoch {self._epoch} at learning rate {alpha:.3g}: {error}; "
+            f"{kept}; start again with --overwrite-model and a smaller --alpha ({smaller:.2g}, say)"
         )
 
     def _interrupted(self, request: StopRequest) -> TrainingInterrupted:

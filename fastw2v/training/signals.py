@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 
@@ -21,9 +21,10 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
+def stop_on_signals(acknowledge: Callable[[], None]) -> Iterator[StopRequest]:
     """Catch the first SIGINT or SIGTERM as a request; a second one acts as usual, at once.
 
+    `acknowledge` is called when the request comes, so that the user sees that it did.
     Outside the main thread signals cannot be caught, and nothing changes.
     """
     request = StopRequest()
@@ -35,6 +36,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
     def remember(number: int, frame: FrameType | None) -> None:
         request.signal_number = number
         restore()
+        acknowledge()
 
     def restore() -> None:
         for number, handler in usual.items():

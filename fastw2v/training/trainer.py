@@ -62,10 +62,14 @@ def train(
         TrainingInterrupted: a signal; the model was saved.
     """
     say = notify or _log
+    inputs = _inputs(data_file)
+    if not isinstance(model_file, str | Path) or not str(model_file):
+        raise UsageError(f"--model-file: {model_file!r} is not a path")
+    if callback is not None and not callable(callback):
+        raise UsageError(f"callback: {callback!r} cannot be called")
     model = Path(model_file)
     text_options, train_options = _split_options(options)
     checkpoint.check_place(model)
-    inputs = [data_file] if isinstance(data_file, str | Path) else list(data_file)
     with storage.exclusive_lock(model / layout.LOCK, remove_empty=True):
         checkpoint.remove_leftovers(model)
         generation = None
@@ -92,7 +96,7 @@ def train(
         say(f"{threads} threads; {check_resources(need, model)}")
         if generation is not None:
             say(_going_on(generation, config, store))
-        return TrainingRun(model, store, config, threads, generation, callback).run()
+        return TrainingRun(model, store, config, threads, generation, callback, say).run()
 
 
 def _log(line: str) -> None:
@@ -126,9 +130,25 @@ def _check_same_data(generation: layout.Generation, store: TokenStore) -> None:
         )
 
 
+def _inputs(data_file: str | Path | Iterable[str | Path]) -> list[str | Path]:
+    inputs = [data_file] if isinstance(data_file, str | Path) else data_file
+    paths = list(inputs) if isinstance(inputs, Iterable) else [inputs]
+    for path in paths:
+        if not isinstance(path, str | Path) or not str(path):
+            raise UsageError(
+                f"--data-file: {path!r} is not a path; make a token store of anything else first, "
+                "with fastw2v.preprocess(data, STORE)"
+            )
+    return paths
+
+
 def _with_blocks(config: TrainConfig, store: TokenStore) -> TrainConfig:
     counts = store.vocabulary.counts
     thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
+    if float((counts * (thresholds / 2.0**32)).sum()) < 2:
+        raise UsageError(
+            f"--subsample: {config.subsample} leaves no words to train on; use a larger one, or 0"
+        )
     return config.with_blocks(repeat_rate(counts, thresholds))
 
 
