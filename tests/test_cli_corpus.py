@@ -55,6 +55,26 @@ def test_the_report_accounts_for_every_token(text, tmp_path):
     assert TokenStore.open(tmp_path / "s").vocabulary.tokens == ["cat", "sat", "dog"]
 
 
+@pytest.mark.parametrize("redirection", [">&-", ">&- 2>&-"])
+def test_closed_output_is_no_error(text, tmp_path, redirection):
+    call = [sys.executable, "-m", "fastw2v"]
+    for arguments in (["preprocess", text, "--output", tmp_path / "s"], ["info", tmp_path / "s"]):
+        shell = ["sh", "-c", f'"$@" {redirection}', "sh", *call, *map(str, arguments)]
+        done = subprocess.run(shell, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert TokenStore.open(tmp_path / "s").num_tokens
+
+
+def test_empty_paths_and_huge_numbers_are_one_line(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for arguments in (["", "--output", "s"], [text, "--output", ""]):
+        assert "empty path" in run("preprocess", *arguments, exit_code=2).stderr
+    assert "empty path" in run("info", "", exit_code=2).stderr
+    result = run("preprocess", text, "--output", "s", "--min-count", 10**22, exit_code=2)
+    assert "--min-count" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == [text.name]
+
+
 def test_quiet_says_nothing(text, tmp_path):
     result = run("preprocess", text, "--output", tmp_path / "s", "--quiet")
     assert result.output == ""

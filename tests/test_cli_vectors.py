@@ -42,6 +42,11 @@ def test_neighbors_prints_tab_separated_lines(model):
     assert [(row[1], row[2]) for row in found[:2]] == [(w, f"{c:.4f}") for w, c in wanted]
 
 
+def test_closed_output_prints_nothing(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    tables.print_rows(("word",), [("king",)])
+
+
 def test_on_a_terminal_it_is_a_table(model, monkeypatch):
     monkeypatch.setattr(tables, "_is_terminal", lambda: True)
     output = run("neighbors", model, "king", "apple").stdout

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vectors_helper import WORDS, royal, royal_vectors
 
+from fastw2v import storage
 from fastw2v.errors import DataError, ResourceError, UsageError
 from fastw2v.vectors import formats, word2vec_format
 from fastw2v.vectors.keyed_vectors import KeyedVectors
@@ -28,6 +34,44 @@ def test_a_round_trip_is_exact(tmp_path, suffix):
     if suffix in (".parquet", ".npy"):
         assert back.counts.tolist() == royal().counts.tolist()
     assert not list(tmp_path.glob(".*"))  # no temporary file stays
+
+
+@pytest.mark.parametrize("shape", [(100, 7), (3, 0), (0, 3)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_npy_is_what_numpy_writes(tmp_path, monkeypatch, shape, order):
+    monkeypatch.setattr(formats, "_NPY_BLOCK_VALUES", 30)
+    rows = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    np.save(tmp_path / "theirs.npy", rows)
+    formats._write_npy(tmp_path / "ours.npy", np.asarray(rows, order=order))
+    assert (tmp_path / "ours.npy").read_bytes() == (tmp_path / "theirs.npy").read_bytes()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("suffix", [".npy", ".bin", ".txt", ".parquet"])
+def test_a_full_disk_is_called_so(tmp_path, monkeypatch, suffix):
+    @contextlib.contextmanager
+    def full(path):
+        with storage.reporting_os_errors(path):
+            yield Path("/dev/full") if path.suffix == suffix else path
+
+    monkeypatch.setattr(storage, "atomic_file", full)
+    vectors = KeyedVectors(list(map(str, range(4000))), np.ones((4000, 8)))
+    with pytest.raises(ResourceError, match="no space left"):
+        vectors.save(tmp_path / f"v{suffix}")
+
+
+def test_a_short_write_of_npy_has_its_reason(tmp_path):
+    """The header fits, the matrix does not: here `np.save` says only how much was written."""
+    resource = pytest.importorskip("resource")
+    vectors = KeyedVectors(list(map(str, range(4000))), np.ones((4000, 8)))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
+    try:
+        with pytest.raises(ResourceError, match=os.strerror(errno.EFBIG)):
+            vectors.save(tmp_path / "v.npy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("suffix", ALL)

@@ -34,6 +34,29 @@ def test_looks_up_rows():
     assert np.linalg.norm(vectors.get_vector("king", norm=True)) == pytest.approx(1, abs=1e-6)
 
 
+def test_is_iterated_by_word():
+    assert list(royal()) == WORDS
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda v: v.doesnt_match("king queen"), "list of words.*'king queen'"),
+        (lambda v: v.n_similarity("king", ["queen"]), "list of words.*'king'"),
+        (lambda v: v.doesnt_match(["king"]), "only 'king' is known"),
+        (lambda v: v.doesnt_match(["king", "unheard"]), "only 'king' is known"),
+        (lambda v: v.doesnt_match([]), "0 words"),
+        (lambda v: v.most_similar("king", topn=2.5), "topn: 2.5 is not a whole number"),
+        (lambda v: v.similar_by_key("king", topn="3"), "topn: '3' is not a whole number"),
+        (lambda v: v.most_similar("king", restrict_vocab=2.5), "restrict_vocab: 2.5 is not"),
+    ],
+)
+def test_misuse_is_one_line(call, message):
+    with pytest.raises(UsageError, match=message):
+        call(royal())
+    assert len(royal().most_similar("king", topn=np.int64(3))) == 3
+
+
 def test_cannot_be_written_to():
     source = royal_vectors()
     vectors = KeyedVectors(WORDS, source)

@@ -362,6 +362,12 @@ def test_names_that_are_not_utf_8(tmp_path, corpus):
         ({"min_counts": 3}, "did you mean min_count"),
         ({"workers": 0}, "--workers"),
         ({"stopwords": "/no/such/list"}, "--stopwords"),
+        ({"min_count": 10**23}, r"--min-count: .* too large"),
+        ({"max_vocab": 10**23}, r"--max-vocab: .* too large"),
+        ({"min_sequence_length": 10**23}, r"--min-sequence-length: .* too large"),
+        ({"max_sequence_length": 10**23}, r"--max-sequence-length: .* too large"),
+        ({"min_count": 1 << 62}, "only 0 of"),
+        ({"min_sequence_length": 1 << 62}, "0 different words"),
         ({"min_count": 10**6}, r"only 0 of \d+ .* --min-count \d+ or less"),
     ],
 )
@@ -401,6 +407,71 @@ def test_only_stores_are_ever_replaced(tmp_path, corpus):
     assert len(TokenStore.open(place).manifest["inputs"]) == 1
     preprocess(corpus, place, force=True)
     assert len(TokenStore.open(place).manifest["inputs"]) == 3
+
+
+def test_empty_paths_are_not_the_working_directory(tmp_path, corpus, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(UsageError, match="--output: empty path"):
+        preprocess(corpus, "")
+    assert not list(Path().iterdir())
+    shutil.copy(corpus[0], "text.txt")
+    for inputs in ("", [*corpus, ""]):
+        with pytest.raises(UsageError, match="input: empty path"):
+            preprocess(inputs, tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"[1]", b"\xff\0"])
+def test_a_store_with_a_damaged_manifest_is_replaced_by_force_only(tmp_path, corpus, content):
+    place = tmp_path / "s"
+    preprocess(corpus[:1], place, layout=SMALL)
+    (place / "manifest.json").write_bytes(content)
+    before = content_of(place)
+    with pytest.raises(UsageError, match=r"manifest\.json is damaged; replace it with --force"):
+        preprocess(corpus, place, layout=SMALL)
+    with pytest.raises(UsageError, match="manifest is damaged"):
+        preprocess(place, tmp_path / "other")
+    assert content_of(place) == before
+    interrupt(corpus, place, force=True)  # what was done so far stands beside it, and serves
+    assert content_of(place) == before
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob(".s.new/unfinished/*.json")}
+    assert len(done) > 2
+    kept = []
+    preprocess(
+        corpus,
+        place,
+        layout=SMALL,
+        workers=1,
+        force=True,
+        progress=lambda *_: kept or kept.append([p.stat().st_mtime_ns for p in done]),
+    )
+    assert kept == [list(done.values())]
+    assert len(TokenStore.open(place).manifest["inputs"]) > 1
+    assert not (tmp_path / ".s.new").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda s: (s / "manifest.json").unlink(),
+        lambda s: (s / "manifest.json").write_text("{}"),  # readable, and not ours
+        lambda s: (s / "vocabulary.parquet").unlink(),
+        lambda s: shutil.rmtree(s / "tokens"),
+        lambda s: [part.unlink() for part in (s / "tokens").iterdir()],
+        lambda s: (s / "tokens" / "mine.txt").write_text("data"),
+        lambda s: (s / "mine.txt").write_text("data"),
+    ],
+)
+def test_what_only_resembles_a_store_is_not_replaced(tmp_path, corpus, change):
+    place = tmp_path / "s"
+    preprocess(corpus[:1], place)
+    (place / "manifest.json").write_text("{")
+    change(place)
+    before = content_of(place)
+    with pytest.raises(UsageError, match="is not a token store"):
+        preprocess(corpus, place, force=True)
+    assert content_of(place) == before
 
 
 def test_the_old_store_stays_until_the_new_one_is_complete(tmp_path, corpus):
@@ -882,6 +953,10 @@ def test_many_different_tokens_of_lists_go_to_several_tables(tmp_path, monkeypat
         (([0, -1], [0, 2]), {"tokens": ["a", "b"]}, "rows of tokens"),
         (([0.5, 1], [0, 2]), {"tokens": ["a", "b"]}, "integers"),
         (([0, 1], []), {"tokens": ["a", "b"]}, "begin with 0"),
+        (([0, 1], np.array([0, 2, 1, 2], np.uint32)), {"tokens": ["a", "b"]}, "not decrease"),
+        ((np.array([0, 2**64 - 1], np.uint64), [0, 2]), {"tokens": ["a", "b"]}, "too large"),
+        (([0, 1], np.array([0, 2**64 - 1], np.uint64)), {"tokens": ["a", "b"]}, "too large"),
+        (([[0], [1, 0]], [0, 2]), {"tokens": ["a", "b"]}, "one-dimensional"),
         ([["a", "b"]], {"tokens": ["a", "b"]}, "tuple"),
         ([], {}, "no input"),
     ],
@@ -890,6 +965,19 @@ def test_wrong_tokens_are_misuse_and_leave_nothing(tmp_path, inputs, options, me
     with pytest.raises(FastW2VError, match=message):
         preprocess(inputs, tmp_path / "s", **options)
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("kind", [np.uint64, np.uint32, np.int16, np.int64])
+def test_arrays_of_any_integer_type(tmp_path, kind):
+    ids, offsets = np.arange(500) % 7, np.arange(0, 501, 5)
+    call = {"tokens": list("abcdefg"), "min_count": 1}
+    preprocess((ids.astype(kind), offsets.astype(kind)), tmp_path / "a", **call)
+    assert "".join(map("".join, sentences_of(tmp_path / "a"))) == ("abcdefg" * 72)[:500]
+
+
+def test_arrays_without_tokens_are_misuse(tmp_path):
+    with pytest.raises(UsageError):
+        preprocess(([], [0, 0]), tmp_path / "a", tokens=["a", "b"], min_count=1)
 
 
 def test_an_iterable_that_fails_leaves_nothing(tmp_path):

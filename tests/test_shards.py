@@ -43,6 +43,14 @@ def test_globs_and_order_of_arguments(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("inputs", [[""], ["text.txt", ""]])
+def test_an_empty_path_is_not_the_working_directory(tmp_path, monkeypatch, inputs):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text("text\n")
+    with pytest.raises(UsageError, match="empty path"):
+        find_files(inputs)
+
+
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [

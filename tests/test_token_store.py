@@ -45,6 +45,23 @@ def edit_manifest(store, change):
     path.write_text(json.dumps(manifest))
 
 
+def entry_of(path, writer):
+    """What the manifest has to say of a part."""
+    sums = {key: sum(g[key] for g in writer.row_groups) for key in ("sentences", "tokens")}
+    return {**sums, "bytes": path.stat().st_size, "row_groups": writer.row_groups}
+
+
+def replace_part(store, number, entry):
+    """Let the manifest tell of another part, its sums kept right."""
+
+    def change(manifest):
+        manifest["parts"][number].update(entry)
+        for key in ("sentences", "tokens"):
+            manifest[key] = sum(part[key] for part in manifest["parts"])
+
+    edit_manifest(store, change)
+
+
 def test_row_groups_are_known_and_right(made):
     store = TokenStore.open(made)
     assert store.num_row_groups == len(store.row_group_tokens) > 6
@@ -117,7 +134,6 @@ def damage_truncated(store):
 def damage_other_part(store):
     edit_manifest(store, lambda m: m["parts"][1].update(bytes=m["parts"][0]["bytes"]))
     shutil.copy(store / "tokens/part-00000.parquet", store / "tokens/part-00001.parquet")
-    edit_manifest(store, lambda m: m["parts"][1]["row_groups"].pop())
 
 
 def damage_foreign(store):
@@ -130,8 +146,7 @@ def damage_vocabulary_hash_of_part(store):
     path = store / "tokens/part-00001.parquet"
     with TokenPartWriter(path, "0" * 64) as writer:
         writer.add(np.array([1, 2, 3]), np.array([2, 1]))
-    entry = {"bytes": path.stat().st_size, "row_groups": writer.row_groups}
-    edit_manifest(store, lambda m: m["parts"][1].update(entry))
+    replace_part(store, 1, entry_of(path, writer))
 
 
 @pytest.mark.parametrize(
@@ -174,8 +189,57 @@ def test_damaged_manifests_are_refused(store, change):
         TokenStore.open(store)
 
 
+def add_to_row_group(manifest, number):
+    """Make a row group lie, with all sums kept right."""
+    for entry in (manifest["parts"][0]["row_groups"][1], manifest["parts"][0], manifest):
+        entry["tokens"] += number
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(parts=[], tokens=0, sentences=0),
+        lambda m: m["parts"][0].update(tokens=m["parts"][0]["tokens"] + 1),
+        lambda m: m["parts"][0].update(sentences=m["parts"][0]["sentences"] - 1),
+        lambda m: m["parts"][0].pop("tokens"),
+        lambda m: m["parts"][1]["row_groups"].pop(),
+        lambda m: m["parts"][1]["row_groups"][0].update(tokens=True),
+        lambda m: m.update(tokens=m["tokens"] * 2),
+        lambda m: m.update(tokens=float(m["tokens"])),
+        lambda m: m.update(sentences="many"),
+        lambda m: m["vocabulary"].update(size=m["vocabulary"]["size"] + 1),
+        lambda m: m["vocabulary"].update(size=float(m["vocabulary"]["size"])),
+        lambda m: add_to_row_group(m, 10**30),
+    ],
+)
+def test_manifests_that_do_not_add_up_are_refused(store, change):
+    edit_manifest(store, change)
+    with pytest.raises(DataError, match=r"manifest\.json: damaged; make the store anew"):
+        TokenStore.open(store)
+
+
+def test_totals_may_be_missing(store):
+    edit_manifest(store, lambda m: (m.pop("tokens"), m.pop("sentences")))
+    TokenStore.open(store)
+
+
 def test_row_groups_that_lie_about_their_tokens_are_refused(store):
-    edit_manifest(store, lambda m: m["parts"][0]["row_groups"][1].update(tokens=5))
+    edit_manifest(store, lambda m: add_to_row_group(m, -5))
+    with pytest.raises(DataError, match=r"part-00000\.parquet: its row groups are not those"):
+        TokenStore.open(store)
+
+
+def test_row_groups_that_are_not_as_the_footer_says_are_refused(store, monkeypatch):
+    edit_manifest(store, lambda m: add_to_row_group(m, -5))
+    right = TokenPart.row_group_sizes
+
+    def lying(part):
+        sizes = right(part)
+        if part.path.name == "part-00000.parquet":
+            sizes[1] = sizes[1][0], sizes[1][1] - 5
+        return sizes
+
+    monkeypatch.setattr(TokenPart, "row_group_sizes", lying)
     with pytest.raises(DataError, match="row group 1 is not as the manifest says"):
         TokenStore.open(store).read_row_group(1)
 
@@ -186,8 +250,7 @@ def test_ids_out_of_range_are_refused(store):
     for bad in (-1, 10_000):
         with TokenPartWriter(path, vocabulary_hash) as writer:
             writer.add(np.array([0, bad, 1]), np.array([3]))
-        entry = {"bytes": path.stat().st_size, "row_groups": writer.row_groups}
-        edit_manifest(store, lambda m, entry=entry: m["parts"][0].update(entry))
+        replace_part(store, 0, entry_of(path, writer))
         with pytest.raises(DataError, match=r"part-00000\.parquet.*outside"):
             TokenStore.open(store).read_row_group(0)
 

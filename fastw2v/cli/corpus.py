@@ -85,7 +85,7 @@ def _display(quiet: bool) -> Iterator[Progress | None]:
     """What the user sees of the work: nothing, a bar on a terminal, or a line now and then."""
     if quiet:
         yield None
-    elif sys.stderr.isatty():
+    elif sys.stderr is not None and sys.stderr.isatty():
         with _bar() as progress:
             yield progress
     else:
@@ -138,6 +138,8 @@ def _lines() -> Progress:
 )
 def info(path: str, verify: bool) -> None:
     """Show what is in a token store or a model."""
+    if not path:  # as a Path it would be the working directory
+        raise UsageError("empty path; name a token store or a model")
     place = Path(path)
     if is_model_directory(place):
         if verify:

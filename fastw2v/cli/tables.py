@@ -19,6 +19,8 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     Words come from files: control characters in them are shown, not obeyed.
     """
+    if sys.stdout is None:  # closed (`>&-`): nobody to print for
+        return
     clean = [[cell.translate(_CONTROL) for cell in row] for row in rows]
     if not _is_terminal():
         for row in (columns, *clean):

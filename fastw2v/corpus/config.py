@@ -7,6 +7,8 @@ import dataclasses
 from fastw2v.errors import UsageError
 from fastw2v.options import check_options, option
 
+_LARGEST = 1 << 62  # counts and lengths are kept as int64
+
 
 @dataclasses.dataclass(frozen=True)
 class PreprocessConfig:
@@ -17,13 +19,14 @@ class PreprocessConfig:
     """
 
     min_count: int = option(
-        5, "Leave out words that occur less often than this.", kind=int, minimum=1
+        5, "Leave out words that occur less often than this.", kind=int, minimum=1, maximum=_LARGEST
     )
     max_vocab: int | None = option(
         None,
         "Keep at most this many words, the most frequent.",
         kind=int,
         minimum=2,
+        maximum=_LARGEST,
         shown_default="no limit",
     )
     lowercase: bool = option(True, "Fold text to lower case.", kind=bool)
@@ -43,12 +46,14 @@ class PreprocessConfig:
         "Drop lines with fewer words (counted after stop words, before the vocabulary).",
         kind=int,
         minimum=1,
+        maximum=_LARGEST,
     )
     max_sequence_length: int = option(
         10000,
         "Split longer lines into sequences of this many words; nothing is cut off. 0 = no limit.",
         kind=int,
         minimum=0,
+        maximum=_LARGEST,
     )
     stopwords: str | None = option(
         None,

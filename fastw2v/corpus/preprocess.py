@@ -82,6 +82,8 @@ def preprocess(
             done is kept; the same call goes on from there (for text).
     """
     started = time.perf_counter()
+    if not os.fspath(output):  # as a Path it would be the working directory
+        raise UsageError("--output: empty path; name the token store to make")
     config = make_config(PreprocessConfig, options)
     layout = layout or Layout()
     count = _workers(workers)

@@ -15,7 +15,7 @@ from typing import Any
 
 from fastw2v.corpus.config import Layout
 from fastw2v.corpus.os_errors import reporting_unreadable
-from fastw2v.corpus.token_store import is_store, is_unfinished_store
+from fastw2v.corpus.token_store import is_damaged_store, is_store, is_unfinished_store
 from fastw2v.errors import DataError, FastW2VError, ResourceError, UsageError
 from fastw2v.model_directory import is_model_directory
 
@@ -89,6 +89,8 @@ def find_files(inputs: Iterable[str | Path]) -> tuple[list[TextFile], int]:
 
 
 def _files_of(item: str | Path) -> tuple[list[TextFile], int]:
+    if not os.fspath(item):  # as a Path it would be the working directory
+        raise UsageError("input: empty path; name text files, directories or glob patterns")
     path = Path(item)
     if path.is_dir():
         return _files_in(path)
@@ -153,12 +155,18 @@ def _refuse_ours(directory: Path) -> None:
             f"{directory}: is an unfinished token store; run the same fastw2v preprocess command "
             "again to finish it"
         )
+    if is_damaged_store(directory):
+        raise UsageError(
+            f"{directory}: is a token store whose manifest is damaged; make it anew from its text "
+            "(fastw2v preprocess --force)"
+        )
     if is_model_directory(directory.resolve()):  # which does not look behind a link
         raise UsageError(f"{directory}: is a model, not text; name the text it was trained on")
 
 
 def _is_ours(directory: Path) -> bool:
-    return is_store(directory) or is_unfinished_store(directory) or is_model_directory(directory)
+    kinds = (is_store, is_unfinished_store, is_damaged_store, is_model_directory)
+    return any(is_kind(directory) for is_kind in kinds)
 
 
 def _head(path: Path) -> bytes:

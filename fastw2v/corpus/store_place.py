@@ -22,6 +22,7 @@ from fastw2v.corpus.token_store import (
     UNFINISHED,
     VOCABULARY,
     has_plan,
+    is_damaged_store,
     is_store,
 )
 from fastw2v.errors import FastW2VError, ResourceError, UsageError
@@ -77,6 +78,13 @@ def claim_output(output: Path, plan: dict[str, Any], *, force: bool) -> Claim:
             raise UsageError(
                 f"{output}: a token store is there already; use it, choose another --output, "
                 "or replace it with --force"
+            )
+        return Claim(output.resolve(), new, _claim(new, plan, force=True))
+    if is_damaged_store(output):
+        if not force:
+            raise UsageError(
+                f"{output}: a token store whose {MANIFEST} is damaged; replace it with --force, "
+                "or choose another --output"
             )
         return Claim(output.resolve(), new, _claim(new, plan, force=True))
     return Claim(output, output, _claim(output, plan, force=force))
@@ -161,7 +169,7 @@ def _put_right(output: Path, new: Path) -> None:
             if doomed.is_dir() and doomed.name.split(".")[-2].isdigit():
                 with contextlib.suppress(ResourceError):  # its process may be at it
                     storage.remove_directory(doomed)
-    if is_store(output) or not has_plan(new):
+    if is_store(output) or is_damaged_store(output) or not has_plan(new):
         return
     with lock_of(new):
         if is_store(new) and (not output.exists() or _half_replaced(output)):

@@ -56,7 +56,8 @@ class TokenArrays:
 
     def __init__(self, ids: Any, offsets: Any, tokens: Sequence[str]) -> None:
         self._ids = _integers("ids", ids)
-        self._offsets = _integers("offsets", offsets)
+        # int64 whatever came: differences of small or unsigned types would wrap around.
+        self._offsets = _integers("offsets", offsets).astype(np.int64, copy=False)
         self._tokens = list(tokens)
         self._check()
         self.total_bytes = 4 * len(self._ids)
@@ -95,13 +96,19 @@ class TokenArrays:
 
 
 def _integers(name: str, values: Any) -> np.ndarray:
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:  # lists of different lengths
+        raise UsageError(f"{name} must be a one-dimensional array of integers ({error})") from None
     if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
         raise UsageError(
             f"{name} must be a one-dimensional array of integers, found {array.dtype} of shape "
             f"{array.shape}"
         )
-    return array
+    if array.dtype == np.uint64 and len(array) and int(array.max()) > np.iinfo(np.int64).max:
+        raise UsageError(f"{name}: {array.max()} is too large")
+    # NumPy takes no uint64 together with int64, and an empty list is float64.
+    return array.astype(np.int64) if array.dtype == np.uint64 or not len(array) else array
 
 
 def spool_tokens(

@@ -32,6 +32,7 @@ UNFINISHED = "unfinished"
 PLAN = "plan.json"
 
 _HASH_KEY = b"fastw2v.vocabulary"
+_LARGEST = 1 << 62  # of a number in a manifest: sums of them stay within int64
 
 
 def part_name(number: int) -> str:
@@ -47,6 +48,28 @@ def is_store(path: Path) -> bool:
 def is_unfinished_store(path: Path) -> bool:
     """Whether `path` is a token store that `preprocess` has begun and not finished."""
     return not is_store(path) and has_plan(path)
+
+
+def is_damaged_store(path: Path) -> bool:
+    """Whether `path` is a token store but for its manifest, which is no JSON object.
+
+    Strict, because such a directory may be replaced: nothing but what `preprocess` writes is in it.
+    """
+    try:
+        if has_plan(path) or not (path / MANIFEST).is_file() or not (path / VOCABULARY).is_file():
+            return False
+        names = {entry.name for entry in path.iterdir()}
+        parts = sorted(entry.name for entry in (path / TOKENS).iterdir())
+        storage.read_json(path / MANIFEST)
+    except DataError as error:
+        unreadable = not isinstance(error.__cause__, OSError)
+    except OSError:
+        return False
+    else:
+        return False
+    expected = [Path(part_name(number)).name for number in range(len(parts))]
+    ours = names <= {MANIFEST, VOCABULARY, TOKENS, UNFINISHED}
+    return unreadable and ours and parts == expected and len(parts) > 0
 
 
 def has_plan(path: Path) -> bool:
@@ -174,6 +197,20 @@ class TokenPart:
         """The vocabulary that the ids belong to, "" where the part does not say."""
         return ((self.metadata.metadata or {}).get(_HASH_KEY) or b"").decode("ascii", "replace")
 
+    def row_group_sizes(self) -> list[tuple[int, int]]:
+        """Sentences and tokens of each row group, as the footer tells.
+
+        Right for parts without nulls and empty sentences, which no store has.
+
+        Raises:
+            DataError: the footer is damaged.
+        """
+        try:
+            groups = [self.metadata.row_group(g) for g in range(self.metadata.num_row_groups)]
+            return [(group.num_rows, group.column(0).num_values) for group in groups]
+        except PARQUET_ERRORS as error:
+            raise DataError(f"{self.path}: its footer is damaged ({error})") from error
+
     def read(self, row_group: int, id_limit: int) -> tuple[np.ndarray, np.ndarray]:
         """One row group: ids int32 (n,), offsets int64 (m + 1,) starting at 0.
 
@@ -254,6 +291,8 @@ class TokenStore:
         store = cls(path, manifest)
         if store.vocabulary.hash != manifest["vocabulary"]["hash"]:
             raise DataError(f"{path / VOCABULARY}: not the vocabulary that the manifest names")
+        if len(store.vocabulary) != manifest["vocabulary"]["size"]:
+            raise _damaged(path / MANIFEST)
         return store
 
     def read_row_group(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -288,15 +327,22 @@ def _check_manifest(path: Path, manifest: dict[str, Any]) -> None:
     """Prove the shape of the manifest once, so that the rest may rely on it."""
     try:
         files = [manifest["vocabulary"], *manifest["parts"]]
-        numbers = [entry["bytes"] for entry in files]
-        for part in manifest["parts"]:
-            for group in part["row_groups"]:
-                numbers += [group["sentences"], group["tokens"]]
+        numbers = [entry["bytes"] for entry in files] + [manifest["vocabulary"]["size"]]
+        sums_agree = len(manifest["parts"]) > 0
+        for key in ("sentences", "tokens"):
+            for part in manifest["parts"]:
+                groups = [group[key] for group in part["row_groups"]]
+                numbers += [*groups, part[key]]
+                sums_agree = sums_agree and part[key] == sum(groups)
+            total = sum(part[key] for part in manifest["parts"])
+            numbers += [total, manifest.get(key, total)]
+            sums_agree = sums_agree and manifest.get(key, total) == total
         texts = [entry[key] for entry in files for key in ("file", "sha256")]
         texts.append(manifest["vocabulary"]["hash"])
         expected = [VOCABULARY, *(part_name(n) for n in range(len(files) - 1))]
         sound = (
-            all(type(number) is int and number >= 0 for number in numbers)
+            all(type(number) is int and 0 <= number <= _LARGEST for number in numbers)
+            and sums_agree
             and all(isinstance(text, str) for text in texts)
             and [entry["file"] for entry in files] == expected
             and isinstance(manifest["inputs"], list)
@@ -309,7 +355,11 @@ def _check_manifest(path: Path, manifest: dict[str, Any]) -> None:
     except (KeyError, TypeError, AttributeError):
         sound = False
     if not sound:
-        raise DataError(f"{path}: damaged; make the store anew (fastw2v preprocess --force)")
+        raise _damaged(path)
+
+
+def _damaged(path: Path) -> DataError:
+    return DataError(f"{path}: damaged; make the store anew (fastw2v preprocess --force)")
 
 
 def _open_part(store: Path, entry: dict[str, Any], vocabulary_hash: str) -> TokenPart:
@@ -322,8 +372,7 @@ def _open_part(store: Path, entry: dict[str, Any], vocabulary_hash: str) -> Toke
         raise DataError(f"{path}: {size} bytes, but the manifest says {entry['bytes']}; truncated?")
     part = TokenPart.open(path)
     groups = entry["row_groups"]
-    found = [part.metadata.row_group(g).num_rows for g in range(part.metadata.num_row_groups)]
-    if found != [group["sentences"] for group in groups]:
+    if part.row_group_sizes() != [(group["sentences"], group["tokens"]) for group in groups]:
         raise DataError(f"{path}: its row groups are not those of the manifest")
     if part.vocabulary_hash != vocabulary_hash:
         raise DataError(f"{path}: its ids belong to another vocabulary")

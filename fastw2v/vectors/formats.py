@@ -24,6 +24,7 @@ from fastw2v.vectors import word2vec_format
 
 SUFFIXES = (".bin", ".txt", ".vec", ".parquet", ".npy")
 _PARQUET_ROW_GROUP_VALUES = 1 << 22
+_NPY_BLOCK_VALUES = 1 << 20
 _TSV_HEADER = "token\tcount"
 
 
@@ -116,7 +117,7 @@ def write_vectors(path: Path, table: VectorTable, *, force: bool = False) -> Non
         if suffix == ".parquet":
             _write_parquet(temporary, table)
         elif vocabulary is not None:
-            np.save(temporary, table.vectors, allow_pickle=False)
+            _write_npy(temporary, table.vectors)
             _write_tsv(vocabulary, table)
         elif suffix == ".bin":
             word2vec_format.write_binary(temporary, table.tokens, table.vectors)
@@ -224,6 +225,16 @@ def _read_parquet_rows(path: Path, file, dim: int | None) -> VectorTable:  # typ
     if vectors is None or not len(vectors):
         raise DataError(f"{path}: no vectors in it")
     return VectorTable(tokens, vectors, counts if has_counts else None)
+
+
+def _write_npy(temporary: Path, vectors: np.ndarray) -> None:
+    """What `np.save` writes, whose own error on a full disk does not say that it is full."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": vectors.shape}
+    step = max(1, _NPY_BLOCK_VALUES // max(1, vectors.shape[1]))
+    with open(temporary, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(vectors), step):
+            file.write(np.ascontiguousarray(vectors[start : start + step], dtype="<f4").data)
 
 
 def _write_tsv(temporary: Path, table: VectorTable) -> None:

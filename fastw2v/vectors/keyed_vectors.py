@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,10 @@ class KeyedVectors:
     def __contains__(self, key: object) -> bool:
         return key in self.key_to_index
 
+    def __iter__(self) -> Iterator[str]:
+        """The words, in id order."""
+        return iter(self.index_to_key)
+
     def __repr__(self) -> str:
         return f"KeyedVectors({len(self):,} words, dim {self.vector_size})"
 
@@ -170,9 +175,11 @@ class KeyedVectors:
         """The weighted mean of the vectors of keys (or of vectors given as arrays).
 
         Raises:
-            UsageError: no key, another number of weights, or a vector of another length.
+            UsageError: no key, a string instead of a list, another number of weights, or a vector
+                of another length.
             UnknownWordError: an unknown key (with `ignore_missing`: only if all are).
         """
+        _refuse_text(keys)
         weights = [1.0] * len(keys) if weights is None else weights
         if not len(keys) or len(weights) != len(keys):
             raise UsageError(f"cannot take the mean of {len(keys)} words, {len(weights)} weights")
@@ -235,7 +242,8 @@ class KeyedVectors:
             list of (word, cosine), nearest first, equal ones by id; words with NaN are left out.
 
         Raises:
-            UnknownWordError: an unknown word.  UsageError: nothing to look for.
+            UnknownWordError: an unknown word.  UsageError: nothing to look for, or a number
+                that is not whole.
         """
         keys: list[Any] = []
         weights: list[float] = []
@@ -244,6 +252,7 @@ class KeyedVectors:
                 weighted = isinstance(query, tuple)
                 keys.append(query[0] if weighted else query)
                 weights.append(float(query[1]) if weighted else sign)
+        topn, restrict_vocab = _whole("topn", topn), _whole("restrict_vocab", restrict_vocab)
         if restrict_vocab is not None and restrict_vocab < 1:
             raise UsageError(f"restrict_vocab: {restrict_vocab} is too small; the least is 1")
         mean = self.get_mean_vector(keys, weights, ignore_missing=False)
@@ -280,14 +289,36 @@ class KeyedVectors:
         """The word farthest from the mean of all; unknown words are left out, with a log line.
 
         Raises:
-            UsageError: no words.  UnknownWordError: all are unknown.
+            UsageError: a string instead of a list, or fewer than two words that are known.
+            UnknownWordError: all are unknown.
         """
+        _refuse_text(words)
         known = [word for word in words if word in self]
         if len(known) < len(words):
             _LOG.warning("left out as unknown: %s", ", ".join(sorted(set(words) - set(known))))
         mean = self.get_mean_vector(words, post_normalize=True)
+        if len(known) < 2:
+            raise UsageError(f"doesnt_match: only {known[0]!r} is known; give two words or more")
         units = np.stack([self.get_vector(word, norm=True) for word in known])
         return known[int(np.argmin(units @ mean))]
+
+
+def _refuse_text(words: Any) -> None:
+    """A string would be taken for a list of its characters."""
+    if isinstance(words, str):
+        raise UsageError(f"expected a list of words, found the string {words!r}")
+
+
+def _whole(name: str, value: Any) -> int | None:
+    """`value` as an int; None stays.
+
+    Raises:
+        UsageError: not a whole number.
+    """
+    try:
+        return None if value is None else operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name}: {value!r} is not a whole number") from None
 
 
 def _as_list(queries: Any) -> list[Any]:
