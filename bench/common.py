@@ -143,7 +143,8 @@ class Corpus:
 def prepare_corpus(shards: Sequence[Path], **options: Any) -> Corpus:
     """Preprocess `shards` with these options of `fastw2v.preprocess`, or reuse what is there."""
     from fastw2v.corpus.preprocess import preprocess
-    from fastw2v.corpus.token_store import TokenStore, is_store
+    from fastw2v.corpus.store_layout import is_store
+    from fastw2v.corpus.token_store import TokenStore
 
     stats = [shard.stat() for shard in shards]
     inputs = [

@@ -28,7 +28,8 @@ from fastw2v.corpus.config import Layout
 from fastw2v.corpus.preprocess import inputs_unchanged, preprocess
 from fastw2v.corpus.settings import settings_unchanged
 from fastw2v.corpus.shards import Segment
-from fastw2v.corpus.token_store import TokenStore, is_store, made_for_of
+from fastw2v.corpus.store_layout import is_store, made_for_of
+from fastw2v.corpus.token_store import TokenStore
 from fastw2v.corpus.tokenizer import Tokenizer
 from fastw2v.corpus.units import UnitJobs, UnitSettings, table_paths
 from fastw2v.corpus.vocabulary import load_counted_tokens

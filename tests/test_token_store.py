@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from fastw2v.corpus.config import Layout
 from fastw2v.corpus.preprocess import preprocess
-from fastw2v.corpus.token_store import TokenPart, TokenPartWriter, TokenStore, made_for_of
+from fastw2v.corpus.store_layout import made_for_of
+from fastw2v.corpus.token_store import TokenPart, TokenPartWriter, TokenStore
 from fastw2v.errors import DataError, UsageError
 
 

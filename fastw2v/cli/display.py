@@ -113,7 +113,7 @@ def training_display(quiet: bool) -> Iterator[Display]:
     if quiet:
         yield Display(quiet=True)
         return
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield _Lines()
         return
     from rich.console import Console

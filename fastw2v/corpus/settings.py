@@ -11,7 +11,8 @@ from typing import Any
 from fastw2v.corpus.config import TEXT_OPTIONS, PreprocessConfig
 from fastw2v.corpus.os_errors import reporting_unreadable
 from fastw2v.corpus.stopwords import load_stopwords
-from fastw2v.corpus.token_store import VOCABULARY, TokenStore, is_store
+from fastw2v.corpus.store_layout import VOCABULARY, is_store
+from fastw2v.corpus.token_store import TokenStore
 from fastw2v.corpus.tokenizer import Tokenizer
 from fastw2v.corpus.vocabulary import Vocabulary, load_text_vocabulary
 from fastw2v.errors import UsageError

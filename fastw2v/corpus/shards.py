@@ -15,7 +15,7 @@ from typing import Any
 
 from fastw2v.corpus.config import Layout
 from fastw2v.corpus.os_errors import reporting_unreadable
-from fastw2v.corpus.token_store import is_damaged_store, is_store, is_unfinished_store
+from fastw2v.corpus.store_layout import is_damaged_store, is_store, is_unfinished_store
 from fastw2v.errors import DataError, FastW2VError, ResourceError, UsageError
 from fastw2v.model_directory import is_model_directory
 

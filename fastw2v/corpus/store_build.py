@@ -13,8 +13,7 @@ from fastw2v import storage
 from fastw2v.corpus.report import PreprocessReport
 from fastw2v.corpus.settings import Settings
 from fastw2v.corpus.shards import Segment
-from fastw2v.corpus.store_place import lock_of
-from fastw2v.corpus.token_store import (
+from fastw2v.corpus.store_layout import (
     FORMAT,
     FORMAT_VERSION,
     MANIFEST,
@@ -24,6 +23,7 @@ from fastw2v.corpus.token_store import (
     VOCABULARY,
     made_for_of,
 )
+from fastw2v.corpus.store_place import lock_of
 from fastw2v.corpus.units import encode_result_path, spool_result_path, table_paths
 from fastw2v.corpus.vocabulary import Vocabulary, merge_counts
 from fastw2v.errors import DataError, UsageError

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fastw2v import storage
-from fastw2v.corpus.token_store import (
+from fastw2v.corpus.store_layout import (
     MANIFEST,
     PLAN,
     TOKENS,

@@ -21,7 +21,8 @@ from fastw2v import storage
 from fastw2v.corpus.config import Layout
 from fastw2v.corpus.sequences import ChunkCodes, Sequencer, TokenCodes
 from fastw2v.corpus.shards import BYTE_ORDER_MARK, Segment, SegmentReader
-from fastw2v.corpus.token_store import UNFINISHED, VOCABULARY, TokenPart, TokenPartWriter, part_name
+from fastw2v.corpus.store_layout import UNFINISHED, VOCABULARY, part_name
+from fastw2v.corpus.token_store import TokenPart, TokenPartWriter
 from fastw2v.corpus.tokenizer import Tokenizer, UndecodableBytes, valid_utf8
 from fastw2v.corpus.vocabulary import Vocabulary, load_counted_tokens, save_counts
 from fastw2v.errors import DataError
