@@ -6,12 +6,12 @@ from fastw2v.errors import UsageError
 from fastw2v.training.config import (
     DEFAULT_ALPHAS,
     DEFAULT_BLOCKS,
-    PRESETS,
     TYPES,
     TrainConfig,
     resumed_config,
     without_effect,
 )
+from fastw2v.training.presets import PRESETS
 
 
 @pytest.mark.parametrize("model_type", TYPES)

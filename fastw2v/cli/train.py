@@ -10,7 +10,8 @@ import click
 from fastw2v.cli.display import training_display
 from fastw2v.cli.options import given_options, options_of
 from fastw2v.corpus.config import PreprocessConfig
-from fastw2v.training.config import PRESETS, TrainConfig
+from fastw2v.training.config import TrainConfig
+from fastw2v.training.presets import PRESETS
 
 
 def preset_table() -> str:

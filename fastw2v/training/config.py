@@ -14,6 +14,7 @@ from fastw2v.options import (
     option_fields,
     reject_unknown_options,
 )
+from fastw2v.training.presets import PRESETS
 
 TYPES = ("cbow", "cbow_neg", "sgram", "sgram_neg")
 SGRAM_TYPES = ("sgram", "sgram_neg")
@@ -27,58 +28,6 @@ DEFAULT_BLOCKS = {"sgram_neg": (32, 16), "cbow_neg": (32, 16)}
 MOST_REPEATS = 0.3
 MOST_PULL = 1.5
 MIN_ALPHA_RATIO = 1e-4
-
-# What each system does when its user says nothing, in this program's terms. `alpha` may differ
-# between skip-gram and CBOW there; options that a system does not have are left out.
-PRESETS: dict[str, dict[str, Any]] = {
-    "seed": {
-        "window_sampling": "fixed",
-        "negatives_per": "window",
-        "subsample": 0.0,
-        "min_alpha": "alpha",
-        "cbow_gradient": "mean",
-    },
-    "word2vec.c": {
-        "vector_dim": 100,
-        "window": 11,
-        "neg_samples": 5,
-        "subsample": 1e-3,
-        "epochs": 5,
-        "alpha": {"sgram_neg": 0.025, "cbow_neg": 0.05},
-        "cbow_gradient": "word2vec",
-    },
-    "gensim": {
-        "vector_dim": 100,
-        "window": 11,
-        "neg_samples": 5,
-        "subsample": 1e-3,
-        "epochs": 5,
-        "alpha": {"sgram_neg": 0.025, "cbow_neg": 0.025},
-        "min_alpha": 1e-4,
-        "cbow_gradient": "word2vec",
-    },
-    "fasttext": {
-        "vector_dim": 100,
-        "window": 11,
-        "neg_samples": 5,
-        "subsample": 1e-4,
-        "epochs": 5,
-        "alpha": {"sgram_neg": 0.05, "cbow_neg": 0.05},
-        "min_alpha": 0.0,
-        "ns_exponent": 0.5,
-        "cbow_gradient": "word2vec",
-    },
-    "koan": {
-        "vector_dim": 200,
-        "window": 11,
-        "neg_samples": 5,
-        "subsample": 1e-3,
-        "epochs": 1,
-        "alpha": {"sgram_neg": 0.025, "cbow_neg": 0.075},
-        "min_alpha": 1e-4,
-        "cbow_gradient": "mean",
-    },
-}
 
 
 @dataclasses.dataclass(frozen=True)
