@@ -330,6 +330,8 @@ def forbid(monkeypatch):
 
     monkeypatch.setattr(io, "open", open_unless_forbidden)
     monkeypatch.setattr("builtins.open", open_unless_forbidden)
+    # Python 3.10's Path holds io.open from when it was imported.
+    monkeypatch.setattr(Path, "open", open_unless_forbidden)
     return lambda path: forbidden.add(str(path))
 
 
