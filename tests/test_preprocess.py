@@ -872,7 +872,9 @@ def test_workers_end_with_their_parent(tmp_path, corpus):
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     result = run_python(program, check=False)
-    for pid in map(int, result.stdout.split()):
+    pids = [int(word) for word in result.stdout.split()]
+    assert len(pids) == 2, result.stderr  # else the loop below would prove nothing
+    for pid in pids:
         for _ in range(100):
             try:
                 state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
