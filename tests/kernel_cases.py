@@ -9,6 +9,7 @@ import reference
 
 from fastw2v.kernels.negative_sampling import Settings, Weights, new_scratch
 from fastw2v.kernels.streams import Stream
+from fastw2v.training.steps import new_matrix, padded_dim
 
 UNIT = 2.0**-24  # unit roundoff of float32
 
@@ -54,22 +55,33 @@ def copy_weights(weights: Weights) -> Weights:
     return Weights(weights.input_vectors.copy(), weights.output_vectors.copy())
 
 
+def padded_weights(weights: Weights) -> Weights:
+    """A copy with rows as the trainer makes them."""
+    rows, dim = weights.input_vectors.shape
+    padded = Weights(new_matrix(rows, dim), new_matrix(rows, dim))
+    for matrix, values in zip(padded, weights, strict=True):
+        matrix[:, :dim] = values
+    return padded
+
+
 def as_float64(weights: Weights) -> Weights:
     return Weights(weights.input_vectors.astype(float), weights.output_vectors.astype(float))
 
 
 def run_block(kernel, case: Case, alpha: float, scratch=None):
     """One block update on a copy: (loss, positives, weights after)."""
-    weights = copy_weights(case.weights)
+    dim = case.weights.input_vectors.shape[1]
+    weights = padded_weights(case.weights)
     if scratch is None:
-        dim = weights.input_vectors.shape[1]
         half = case.settings.half_window
-        scratch = new_scratch(case.count, len(case.pool_ids), half, dim)
+        scratch = new_scratch(case.count, len(case.pool_ids), half, padded_dim(dim))
     scratch.pool_ids[:] = case.pool_ids
     loss, positives = kernel(
         weights, case.stream, case.first, case.count, case.settings, np.float32(alpha), scratch
     )
-    return loss, positives, weights
+    for matrix in weights:
+        assert not matrix[:, dim:].any(), "the padding of the rows was written to"
+    return loss, positives, Weights(*(matrix[:, :dim].copy() for matrix in weights))
 
 
 def score_bound(weights: Weights) -> float:

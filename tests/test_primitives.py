@@ -1,4 +1,4 @@
-"""Random numbers, exp, the sigmoid and the small dense products."""
+"""Random numbers, exp, and copies of rows."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import numba
 import numpy as np
 import pytest
 import reference
-from kernel_cases import UNIT, exp_error
+from kernel_cases import exp_error
 from scipy.stats import chi2
 
 from fastw2v.kernels import primitives
 from fastw2v.kernels.primitives import (
-    add_column_weighted_rows,
-    add_weighted_rows,
     copy_row,
     derive_key,
-    dots_with_rows,
     exp_negative,
     random_bits,
     scaled_draw,
-    sigmoid_parts,
 )
 
 
@@ -32,12 +28,11 @@ def _many_bits(key, size):
 
 
 @numba.njit
-def _exp_and_sigmoid(x):
-    e, sigma, one_plus = np.empty_like(x), np.empty_like(x), np.empty_like(x)
+def _exp(x):
+    e = np.empty_like(x)
     for place in range(len(x)):
         e[place] = exp_negative(-abs(x[place]))
-        sigma[place], one_plus[place] = sigmoid_parts(x[place])
-    return e, sigma, one_plus
+    return e
 
 
 # --- random numbers ---
@@ -87,7 +82,7 @@ def test_scaled_draw_covers_its_range_and_no_more(count):
     assert scaled_draw(np.uint64(2**31), count) == count // 2
 
 
-# --- exp and the sigmoid ---
+# --- exp ---
 
 WHOLE_RANGE = np.concatenate(
     [np.linspace(-87.3, 87.3, 400_001), np.linspace(-2, 2, 400_001), [0.0, -0.0]]
@@ -95,7 +90,7 @@ WHOLE_RANGE = np.concatenate(
 
 
 def test_exp_is_accurate_over_its_whole_range():
-    e, _, _ = _exp_and_sigmoid(WHOLE_RANGE)
+    e = _exp(WHOLE_RANGE)
     x = np.abs(WHOLE_RANGE.astype(float))
     error = np.abs(e / np.exp(-x) - 1)
     assert np.all(error <= exp_error(x))
@@ -106,80 +101,19 @@ def test_exp_is_accurate_over_its_whole_range():
 
 def test_exp_stays_at_the_least_normal_number_below_its_range():
     far = np.array([87.4, 88.0, 104.0, 1e4, 3e38, np.inf], np.float32)
-    e, _, _ = _exp_and_sigmoid(far)
+    e = _exp(far)
     assert np.all(e == np.float32(2.0**-126))
 
 
-def test_sigmoid_and_softplus_are_accurate_over_the_whole_range():
-    _, sigma, one_plus = _exp_and_sigmoid(WHOLE_RANGE)
-    x = WHOLE_RANGE.astype(float)
-    relative = exp_error(np.abs(x)) + 3 * UNIT
-    assert np.all(np.abs(sigma / reference.sigmoid(x) - 1) <= relative)
-    assert np.all((sigma >= 0) & (sigma <= 1))
-    softplus = np.maximum(x, 0) + np.log(one_plus.astype(float))
-    assert np.all(np.abs(softplus - reference.softplus(x)) <= 4e-7)
-
-
-def test_large_and_nan_scores():
-    x = np.array([1e4, np.inf, -1e4, -np.inf, np.nan], np.float32)
-    e, sigma, one_plus = _exp_and_sigmoid(x)
-    assert sigma[:2].tolist() == [1.0, 1.0]
-    assert np.all(sigma[2:4] <= np.float32(2.0**-126))
-    assert one_plus[:4].tolist() == [1.0] * 4
-    assert np.isnan([e[4], sigma[4], one_plus[4]]).all()
+def test_exp_of_nan_is_nan():
+    assert np.isnan(_exp(np.array([np.nan], np.float32))).all()
 
 
 def test_flags_keep_nan_and_infinity():
     assert not {"nnan", "ninf", "fast"} & set(primitives.FAST_MATH)
 
 
-# --- products ---
-
-DIMS = (1, 2, 7, 8, 9, 16, 33, 48)
-
-
-@pytest.mark.parametrize("rows", [1, 2, 4, 5, 7, 8, 9, 16])
-@pytest.mark.parametrize("start", [0, 3])
-def test_dots_with_rows(rows, start):
-    rng = np.random.default_rng(rows)
-    column = 2
-    for dim in DIMS:
-        A = rng.normal(size=(5, dim)).astype(np.float32)
-        B = rng.normal(size=(start + rows + 4, dim)).astype(np.float32)
-        S = np.full((5, column + start + rows + 4), 7, np.float32)
-        dots_with_rows(A, 2, B, start, start + rows, S, column)
-        error = np.abs(S[2:4, column + start : column + start + rows]
-                       - A[2:4].astype(float) @ B[start : start + rows].T)  # fmt: skip
-        bound = (
-            (dim + 2) * UNIT * (np.abs(A[2:4]).astype(float) @ np.abs(B[start : start + rows]).T)
-        )
-        assert np.all(error <= bound)
-        assert np.all(S[[0, 1, 4]] == 7)  # other rows, and columns outside the tiles, stay
-        assert np.all(S[:, : column + start] == 7)
-        assert np.all(S[:, column + start + (rows + 3) // 4 * 4 :] == 7)
-
-
-@pytest.mark.parametrize("rows", [0, 1, 7, 8, 9, 16])
-@pytest.mark.parametrize("by_column", [False, True])
-def test_add_weighted_rows(rows, by_column):
-    rng = np.random.default_rng(rows)
-    start, column = 1, 0 if by_column else 3
-    for dim in DIMS:
-        B = rng.normal(size=(start + rows + 8, dim)).astype(np.float32)
-        weights = np.zeros(start + rows + 8, np.float32)
-        weights[start : start + rows] = rng.normal(size=rows)
-        W = np.full((4, column + len(weights)), np.nan, np.float32)
-        W[2, column:] = weights
-        out = rng.normal(size=(3, dim)).astype(np.float32)
-        before = out.copy()
-        if by_column:
-            add_column_weighted_rows(out, 1, W.T.copy(), 2, B, start, start + rows)
-        else:
-            add_weighted_rows(out, 1, W, 2, column, B, start, start + rows)
-        terms = weights[:, None].astype(float) * B
-        bound = (rows + 8) * UNIT * (np.abs(terms).sum(axis=0) + np.abs(before[1]))
-        assert np.all(np.abs(out[1] - before[1].astype(float) - terms.sum(axis=0)) <= bound)
-        assert out[[0, 2]].tobytes() == before[[0, 2]].tobytes()
+# --- rows ---
 
 
 def test_copy_row():

@@ -97,22 +97,45 @@ def test_pools_of_neighbouring_blocks_and_keys_are_independent():
 # --- windows ---
 
 
-@pytest.mark.parametrize("half_window", [1, 2, 5, 10])
-def test_reaches_are_uniform(half_window):
-    reaches = np.zeros(200_000, np.int32)
-    draw_reaches(reaches, half_window, np.uint64(3))
-    observed = np.bincount(reaches)
-    assert observed[0] == 0
-    assert len(observed) == half_window + 1
-    assert_distributed(observed[1:], np.full(half_window, 1 / half_window))
+HALF_WINDOWS = (1, 2, 3, 4, 5, 6, 10, 25)
 
 
-def test_reaches_are_those_of_the_twin():
-    reaches = np.zeros(500, np.int32)
-    draw_reaches(reaches, 5, np.uint64(8))
-    key = reference.derive_key(8, streams.WINDOW_STREAM)
-    twin = [1 + ((reference.random_bits(key, pos) >> 32) * 5 >> 32) for pos in range(500)]
-    assert reaches.tolist() == twin
+def reaches_of(half_window: int, key: int, size: int) -> np.ndarray:
+    reaches = np.zeros(size, np.int32)
+    draw_reaches(reaches, half_window, np.uint64(key))
+    return reaches
+
+
+@pytest.mark.parametrize("half_window", HALF_WINDOWS)
+def test_every_round_has_each_reach_once(half_window):
+    reaches = reaches_of(half_window, 3, 7 * half_window + 3)
+    for start in range(6 * half_window):
+        round_ = reaches[start : start + half_window]
+        assert sorted(round_) == list(range(1, half_window + 1))
+
+
+@pytest.mark.parametrize("half_window", HALF_WINDOWS)
+def test_each_centres_reach_is_uniform(half_window):
+    """Over keys: where a round begins is drawn."""
+    reaches = np.array([reaches_of(half_window, key, 12) for key in range(4000)])
+    for place in (0, 1, 11):
+        observed = np.bincount(reaches[:, place], minlength=half_window + 1)
+        assert observed[0] == 0
+        assert_distributed(observed[1:], np.full(half_window, 1 / half_window))
+
+
+STEPS = {1: 1, 2: 1, 3: 1, 4: 1, 5: 2, 6: 1, 10: 3, 25: 9}
+
+
+@pytest.mark.parametrize(("half_window", "step"), STEPS.items())
+def test_reaches_are_those_of_the_twin(half_window, step):
+    """Steps of about half_window/2.618 that have no factor in common with it."""
+    for key in (0, 1, 8, 2**63 + 5, 2**64 - 1):
+        bits = reference.random_bits(reference.derive_key(key, streams.WINDOW_STREAM), 0)
+        begin = (bits >> 32) * half_window >> 32
+        for size in (0, 1, 60):
+            twin = [1 + (begin + place * step) % half_window for place in range(size)]
+            assert reaches_of(half_window, key, size).tolist() == twin
 
 
 def test_streams_of_draws_differ():

@@ -61,7 +61,7 @@ def import_faults(module: str, name: str) -> Iterator[str]:
         and top not in KERNELS_MAY_IMPORT
         and not is_or_is_in(name, "fastw2v.kernels")
     ):
-        yield f"kernels import only numpy, numba and math, not {name}"
+        yield f"kernels import only numpy, numba, llvmlite and math, not {name}"
     if is_or_is_in(name, "pyarrow.parquet") and module not in PARQUET_ROOMS:
         yield "pyarrow.parquet belongs to the modules that own a Parquet format"
     if top == "click" and room not in ("cli", "__main__"):

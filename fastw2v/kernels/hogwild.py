@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
+from fastw2v.kernels.blocks import prefetch_block
 from fastw2v.kernels.negative_sampling import cbow_neg_update, new_scratch, sgram_neg_update
 from fastw2v.kernels.primitives import kernel
+from fastw2v.kernels.simd import fetch_and_add
 from fastw2v.kernels.streams import draw_noise
 
+_RUN_BLOCKS = 32  # blocks that a thread takes at a time, half a millisecond of work
 _SUMS_STRIDE = 16  # float64s: two cache lines, so that threads do not share one
 
 
@@ -55,46 +58,84 @@ def learning_rate(schedule, words):
 
 
 @kernel()
-def _train_block(weights, stream, noise, settings, schedule, plan, block, skip_gram, scratch):
+def _draw_and_prefetch(weights, stream, noise, settings, plan, block, skip_gram, pool_ids):
+    """Draw for the block that comes next, and have its rows fetched while this one is at work."""
+    draw_noise(noise, plan.key, np.uint64(block), pool_ids)
     first = block * plan.block_size
     count = min(plan.block_size, plan.last - first)
-    draw_noise(noise, plan.key, np.uint64(block), scratch.pool_ids)
-    alpha = learning_rate(schedule, stream.word_positions[first])
-    if skip_gram:
-        return sgram_neg_update(weights, stream, first, count, settings, alpha, scratch)
-    return cbow_neg_update(weights, stream, first, count, settings, alpha, scratch)
+    inputs, outputs = weights.input_vectors, weights.output_vectors
+    centres, halo = (inputs, outputs) if skip_gram else (outputs, inputs)
+    prefetch_block(stream, first, count, settings.half_window, centres, halo, outputs, pool_ids)
+
+
+@kernel()
+def _train_run(weights, stream, noise, settings, schedule, plan, skip_gram, start, stop, scratch):
+    """Train the blocks start … stop − 1; returns (loss, positives)."""
+    loss_sum, positives_sum = 0.0, 0
+    coming = np.empty_like(scratch.pool_ids)
+    draw_noise(noise, plan.key, np.uint64(start), coming)
+    for block in range(start, stop):
+        scratch.pool_ids[:] = coming
+        if block + 1 < stop:
+            _draw_and_prefetch(weights, stream, noise, settings, plan, block + 1, skip_gram, coming)
+        first = block * plan.block_size
+        count = min(plan.block_size, plan.last - first)
+        alpha = learning_rate(schedule, stream.word_positions[first])
+        if skip_gram:
+            loss, positives = sgram_neg_update(
+                weights, stream, first, count, settings, alpha, scratch
+            )
+        else:
+            loss, positives = cbow_neg_update(
+                weights, stream, first, count, settings, alpha, scratch
+            )
+        loss_sum += loss
+        positives_sum += positives
+    return loss_sum, positives_sum
+
+
+@kernel()
+def _train_runs(weights, stream, noise, settings, schedule, plan, skip_gram, next_run, sums):
+    """One thread's share: run after run of blocks, until none is left."""
+    scratch = new_scratch(
+        plan.block_size, plan.pool_size, settings.half_window, weights.input_vectors.shape[1]
+    )
+    first_block = plan.first // plan.block_size
+    last_block = (plan.last + plan.block_size - 1) // plan.block_size
+    while True:
+        start = first_block + _RUN_BLOCKS * fetch_and_add(next_run, 0, 1)
+        if start >= last_block:
+            break
+        loss, positives = _train_run(
+            weights, stream, noise, settings, schedule, plan, skip_gram,
+            start, min(start + _RUN_BLOCKS, last_block), scratch,
+        )  # fmt: skip
+        sums[0] += loss
+        sums[1] += positives
 
 
 @kernel(parallel=True)
 def train_negative_sampling(
     weights, stream, noise, settings, schedule, plan, skip_gram, num_threads
 ):
-    """Train the blocks of `plan`, each thread a contiguous run of them.
+    """Train the blocks of `plan`; threads take runs of them as they get ready.
+
+    (Dealt out beforehand, all would wait for the thread whose core also reads the corpus.)
 
     Args:
         weights: `negative_sampling.Weights`, changed in place (see the race contract above).
         stream, noise: `streams.Stream`, `streams.Noise`.
         settings: `negative_sampling.Settings`; schedule: `Schedule`; plan: `BlockPlan`.
         skip_gram: True for sgram_neg, False for cbow_neg.
-        num_threads: how many runs the blocks are divided into.
+        num_threads: how many threads work on it.
 
     Returns:
         float64 (num_threads, 16): column 0 the loss in nats, column 1 the positives it is over.
     """
     sums = np.zeros((num_threads, _SUMS_STRIDE))
-    first_block = plan.first // plan.block_size
-    blocks = (plan.last - plan.first + plan.block_size - 1) // plan.block_size
+    next_run = np.zeros(1, np.int64)
     for thread in prange(num_threads):
-        scratch = new_scratch(
-            plan.block_size, plan.pool_size, settings.half_window, weights.input_vectors.shape[1]
+        _train_runs(
+            weights, stream, noise, settings, schedule, plan, skip_gram, next_run, sums[thread]
         )
-        for block in range(
-            first_block + blocks * thread // num_threads,
-            first_block + blocks * (thread + 1) // num_threads,
-        ):
-            loss, positives = _train_block(
-                weights, stream, noise, settings, schedule, plan, block, skip_gram, scratch
-            )
-            sums[thread, 0] += loss
-            sums[thread, 1] += positives
     return sums

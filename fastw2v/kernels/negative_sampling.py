@@ -12,218 +12,91 @@ and r_in how often n is one of them: a draw that equals the positive it stands a
 never redrawn, as in word2vec.c. With `per_window`, K/N, or 0 if r_in > 0. At frozen weights the
 expected update equals the classic one's for every T and N.
 
-All gradients of a block are taken at the weights as they were when the block began (rows are
-copied), then added to the weight rows. Threads do this on shared rows without locks: see
-`hogwild.py` for that race.
+All gradients of a block are taken at the weights as they were when the block began. For that, only
+the hidden rows are copied: the scores of everything come first, then the hidden rows' gradients
+(from the rows of contexts and pool), and the rows of contexts and pool last (from the copies).
+Threads do this on shared rows without locks: see `hogwild.py` for that race.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
-
 import numpy as np
 
-from fastw2v.kernels.primitives import (
-    add_column_weighted_rows,
-    add_weighted_rows,
-    copy_row,
-    dots_with_rows,
-    kernel,
-    sigmoid_parts,
+from fastw2v.kernels.blocks import (
+    Settings,
+    Weights,
+    address_rows,
+    drop_draws_of_centres,
+    drop_draws_of_contexts,
+    first_positive_term,
+    halo_of,
+    list_near,
+    list_pairs,
+    scores_to_gradients,
+    weigh_terms,
+)
+from fastw2v.kernels.primitives import kernel
+from fastw2v.kernels.scratch import Scratch, new_scratch, padded
+from fastw2v.kernels.tiles import (
+    DOT_COLUMNS,
+    DOT_ROWS,
+    add_sums,
+    add_to_row,
+    copy_row_at,
+    dot_tile,
+    dots_of_row,
+    set_row,
+    set_sums,
 )
 
+__all__ = [
+    "Scratch",
+    "Settings",
+    "Weights",
+    "cbow_neg_update",
+    "new_scratch",
+    "sgram_neg_update",
+]
+
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
-_LARGE = 1e100
-_PADDING = 8  # rows and columns that the tiles may touch past the end
 
 
-class Weights(NamedTuple):
-    """input_vectors, output_vectors: float32 (V, dim), C order; changed in place."""
-
-    input_vectors: Any
-    output_vectors: Any
-
-
-class Scratch(NamedTuple):
-    """Room for one block of one thread; rows and columns past the block are zero or finite.
-
-    hidden: float32 (T + 8, dim), rows h_i.
-    hidden_gradient: float32 (T + 8, dim), α·∂/∂h_i (CBOW).
-    others: float32 (N + T + 2·half + 24, dim), pool rows, then context rows.
-    scores: float32 (T + 8, N + T + 2·half + 24), scores, then their gradients.
-    averaging: float32, as `scores`: CBOW's 1/m_i on the band.
-    positive_gradients: float32 (T,), α·(1 − σ(h_i·c_i)) (CBOW).
-    pool_ids: int32 (N,), the draws of the block.
-    pool_scores: float32 (N,), the raw scores of one centre.
-    """
-
-    hidden: Any
-    hidden_gradient: Any
-    others: Any
-    scores: Any
-    averaging: Any
-    positive_gradients: Any
-    pool_ids: Any
-    pool_scores: Any
-
-
-class Settings(NamedTuple):
-    """What shapes an update, besides the learning rate.
-
-    half_window: most contexts to each side; negatives: K; per_pair: K negatives a positive pair
-    (else a window); undivided: CBOW's context rows get dh_i, not dh_i/m_i.
-    """
-
-    half_window: int
-    negatives: int
-    per_pair: bool
-    undivided: bool
+# (Each helper goes through the whole block: a call passes all arrays of a `Scratch`, 40 ns.)
 
 
 @kernel()
-def new_scratch(block_size, pool_size, half_window, dim):
-    """Zeroed `Scratch` for blocks up to `block_size` centres and pools of `pool_size`."""
-    columns = _padded(pool_size) + block_size + 2 * half_window + 2 * _PADDING
-    return Scratch(
-        np.zeros((block_size + _PADDING, dim), np.float32),
-        np.zeros((block_size + _PADDING, dim), np.float32),
-        np.zeros((columns, dim), np.float32),
-        np.zeros((block_size + _PADDING, columns), np.float32),
-        np.zeros((block_size + _PADDING, columns), np.float32),
-        np.zeros(block_size, np.float32),
-        np.zeros(pool_size, np.int32),
-        np.zeros(pool_size, np.float32),
-    )
+def _score_pool(scratch, count, row_bytes):
+    """Scores of the hidden rows against the pool, the first terms."""
+    columns = padded(scratch.pool_ids.shape[0])
+    for row in range(0, count, DOT_ROWS):
+        for n in range(0, columns, DOT_COLUMNS):
+            dot_tile(
+                scratch.hidden_at, row, scratch.pool_at, n, row_bytes,
+                scratch.scores, row * columns + n, columns,
+            )  # fmt: skip
 
 
 @kernel()
-def _padded(count):
-    """`count` rounded up to whole tiles."""
-    return (count + _PADDING - 1) // _PADDING * _PADDING
+def _add_to_pool(scratch, count, row_bytes):
+    """pool rows += Gᵀ · hidden rows."""
+    columns = padded(scratch.pool_ids.shape[0])
+    add_sums(
+        scratch.pool_at, 0, columns, scratch.hidden_at, count,
+        scratch.scores, 0, columns, 1, row_bytes,
+    )  # fmt: skip
 
 
 @kernel()
-def _band(stream, pos):
-    """First and last + 1 stream position of the window of the centre at `pos`."""
-    low = max(pos - stream.reaches[pos], stream.sentence_starts[pos])
-    high = min(pos + stream.reaches[pos] + 1, stream.sentence_ends[pos])
-    return low, high
-
-
-@kernel()
-def _halo(stream, first, count):
-    """First and last + 1 stream position that any centre of the block has in its window."""
-    low, high = first, first + count
-    for pos in range(first, first + count):
-        band_low, band_high = _band(stream, pos)
-        low = min(low, band_low)
-        high = max(high, band_high)
-    return low, high
-
-
-@kernel()
-def _score_negatives(scores, row, pool_size, base_weight, alpha):
-    """Turn the pool scores of one centre into −α·weight·σ(s); returns their weighted loss.
-
-    −log σ(−s) = max(s, 0) + log(1 + exp(−|s|)); the logarithms are taken as one of a product.
-    """
-    positive_part, product, loss = 0.0, 1.0, 0.0
-    scale = -alpha * base_weight
-    for start in range(0, pool_size, 32):  # the product stays below 2**32
-        stop = min(start + 32, pool_size)
-        for n in range(start, stop):
-            s = scores[row, n]
-            sigma, one_plus = sigmoid_parts(s)
-            positive_part += np.float64(max(s, _ZERO))
-            product *= np.float64(one_plus)
-            scores[row, n] = scale * sigma
-        loss += math.log(product)
-        product = 1.0
-    return np.float64(base_weight) * (positive_part + loss)
-
-
-@kernel()
-def _negative_loss(score):
-    """−log σ(−score), float64."""
-    _, one_plus = sigmoid_parts(score)
-    return np.float64(max(score, _ZERO)) + math.log(np.float64(one_plus))
-
-
-@kernel()
-def _load_pool(scratch, output_vectors):
-    for n in range(scratch.pool_ids.shape[0]):
-        copy_row(scratch.others, n, output_vectors, scratch.pool_ids[n])
-    for n in range(scratch.pool_ids.shape[0], _padded(scratch.pool_ids.shape[0])):
-        for d in range(scratch.others.shape[1]):
-            scratch.others[n, d] = _ZERO
-
-
-@kernel()
-def _clear_scores(scratch, count):
-    """Zero the score rows that this block's tiles may read."""
-    for row in range(count + _PADDING):
-        for column in range(scratch.scores.shape[1]):
-            scratch.scores[row, column] = _ZERO
-
-
-@kernel()
-def _centres_near(first, count, pos, half_window):
-    """Rows of the block whose window may hold stream position `pos`."""
-    return max(0, pos - half_window - first), min(count, pos + half_window + 1 - first)
-
-
-@kernel()
-def _score_band(scores, row, shift, pos, low, high, band_low, band_high, alpha):
-    """Turn the context scores of one centre into α·(1 − σ(s)); returns their loss.
-
-    What the tiles computed outside the centre's own band becomes zero.
-    """
-    loss, product = 0.0, 1.0
-    for column_pos in range(low, low + (high - low + 3) // 4 * 4):
-        column = shift + column_pos
-        if column_pos < band_low or column_pos >= band_high or column_pos == pos:
-            scores[row, column] = _ZERO
-            continue
-        s = scores[row, column]
-        sigma, one_plus = sigmoid_parts(-s)
-        scores[row, column] = alpha * sigma
-        loss += np.float64(max(-s, _ZERO))
-        product *= np.float64(one_plus)
-        if product > _LARGE:
-            loss += math.log(product)
-            product = 1.0
-    return loss + math.log(product)
-
-
-@kernel()
-def _drop_equal_draws(scratch, row, stream, pos, band_low, band_high, settings):
-    """Mask the draws that are contexts of this centre; returns the loss that this takes back.
-
-    Reads the raw scores from `scratch.pool_scores`; the gradients are in `scratch.scores`.
-    """
-    pool_ids = scratch.pool_ids
-    pool_size = pool_ids.shape[0]
-    matches = 0
-    for context_pos in range(band_low, band_high):
-        context_id = stream.token_ids[context_pos]
-        for n in range(pool_size):
-            matches += pool_ids[n] == context_id
-    if matches == 0:
-        return 0.0
-    taken_back = 0.0
-    unit = np.float32(settings.negatives) / np.float32(pool_size)
-    positives = np.float32(band_high - band_low - 1) if settings.per_pair else _ONE
-    for n in range(pool_size):
-        repeats = 0
-        for context_pos in range(band_low, band_high):
-            if stream.token_ids[context_pos] == pool_ids[n] and context_pos != pos:
-                repeats += 1
-        if repeats > 0:
-            dropped = np.float32(repeats) if settings.per_pair else _ONE
-            scratch.scores[row, n] *= (positives - dropped) / positives
-            taken_back += np.float64(unit * dropped) * _negative_loss(scratch.pool_scores[n])
-    return taken_back
+def _add_to_contexts(scratch, contexts, row_bytes):
+    """Context rows += what `list_near` listed for them."""
+    start = 0
+    for place in range(contexts):
+        stop = scratch.near_starts[place]
+        add_to_row(
+            scratch.halo_at[place], scratch.near_at, start, stop - start,
+            scratch.near_weights, start, 1, row_bytes,
+        )  # fmt: skip
+        start = stop
 
 
 @kernel()
@@ -242,115 +115,56 @@ def sgram_neg_update(weights, stream, first, count, settings, alpha, scratch):
         (loss in nats summed over positive pairs, number of positive pairs); the loss is
         −log σ(c_pos·h) − Σ weight·log σ(−c_neg·h) at the weights before the update.
     """
-    input_vectors, output_vectors = weights.input_vectors, weights.output_vectors
-    hidden, others, scores = scratch.hidden, scratch.others, scratch.scores
-    pool_size = scratch.pool_ids.shape[0]
-    pool_columns = _padded(pool_size)
-    halo_low, halo_high = _halo(stream, first, count)
-    shift = pool_columns - halo_low  # column of a stream position in `scores`, row in `others`
+    inputs, outputs = weights.input_vectors, weights.output_vectors
+    row_bytes, pool_size = 4 * inputs.shape[1], scratch.pool_ids.shape[0]
+    columns = padded(pool_size)
+    halo_low, halo_high = halo_of(stream, first, count)
+    own = first - halo_low
+    address_rows(scratch, stream, first, count, halo_low, halo_high, inputs, outputs, outputs)
+    pairs = list_pairs(scratch, stream, first, count, halo_low, halo_high)
+    positive = first_positive_term(scratch, count)
+    weigh_terms(scratch, positive, count, pairs, settings.negatives, settings.per_pair)
+    drop_draws_of_contexts(scratch, stream, count, own, halo_low, halo_high, settings)
 
-    _load_pool(scratch, output_vectors)
+    for row in range(padded(count)):
+        copy_row_at(scratch.hidden_at[row], scratch.centres_at[row], row_bytes)
+    _score_pool(scratch, count, row_bytes)
     for row in range(count):
-        copy_row(hidden, row, input_vectors, stream.token_ids[first + row])
-    for pos in range(halo_low, halo_high):
-        copy_row(others, shift + pos, output_vectors, stream.token_ids[pos])
-    _clear_scores(scratch, count)
-
-    unit = np.float32(settings.negatives) / np.float32(pool_size)
-    loss, pairs = 0.0, 0
-    for pair_row in range(0, count, 2):
-        rows = min(2, count - pair_row)
-        low, high = _band(stream, first + pair_row)
-        if rows == 2:
-            next_low, next_high = _band(stream, first + pair_row + 1)
-            low, high = min(low, next_low), max(high, next_high)
-        dots_with_rows(hidden, pair_row, others, 0, pool_size, scores, 0)
-        dots_with_rows(hidden, pair_row, others, shift + low, shift + high, scores, 0)
-        for row in range(pair_row, pair_row + rows):
-            pos = first + row
-            band_low, band_high = _band(stream, pos)
-            contexts = band_high - band_low - 1
-            for n in range(pool_size):
-                scratch.pool_scores[n] = scores[row, n]
-            for n in range(pool_size, pool_columns):
-                scores[row, n] = _ZERO
-            base = unit * np.float32(contexts) if settings.per_pair else unit
-            if contexts == 0:
-                base = _ZERO
-            loss += _score_negatives(scores, row, pool_size, base, alpha)
-            if contexts > 0:
-                loss -= _drop_equal_draws(scratch, row, stream, pos, band_low, band_high, settings)
-            loss += _score_band(scores, row, shift, pos, low, high, band_low, band_high, alpha)
-            pairs += contexts
-        if rows == 1:  # the tile's second row is no centre
-            for column in range(scores.shape[1]):
-                scores[pair_row + 1, column] = _ZERO
-
+        start = scratch.pair_starts[row]
+        contexts = scratch.pair_starts[row + 1] - start
+        dots_of_row(
+            scratch.hidden_at[row], scratch.pairs_at, start, contexts, row_bytes,
+            scratch.scores, positive + start,
+        )  # fmt: skip
+    loss = scores_to_gradients(scratch, positive, pairs, alpha)
+    add_sums(
+        scratch.centres_at, 0, count, scratch.pool_at, pool_size,
+        scratch.scores, 0, 1, columns, row_bytes,
+    )  # fmt: skip
     for row in range(count):
-        word_id = stream.token_ids[first + row]
-        low, high = _band(stream, first + row)
-        add_weighted_rows(input_vectors, word_id, scores, row, 0, others, 0, pool_size)
-        add_weighted_rows(input_vectors, word_id, scores, row, 0, others, shift + low, shift + high)
-    for n in range(pool_size):
-        add_column_weighted_rows(output_vectors, scratch.pool_ids[n], scores, n, hidden, 0, count)
-    for pos in range(halo_low, halo_high):
-        start, stop = _centres_near(first, count, pos, settings.half_window)
-        add_column_weighted_rows(
-            output_vectors, stream.token_ids[pos], scores, shift + pos, hidden, start, stop
-        )
+        start = scratch.pair_starts[row]
+        contexts = scratch.pair_starts[row + 1] - start
+        add_to_row(
+            scratch.centres_at[row], scratch.pairs_at, start, contexts,
+            scratch.scores, positive + start, 1, row_bytes,
+        )  # fmt: skip
+    _add_to_pool(scratch, count, row_bytes)
+    list_near(scratch, count, own, scratch.hidden_at, scratch.scores, positive, False)
+    _add_to_contexts(scratch, halo_high - halo_low, row_bytes)
     return loss, pairs
 
 
 @kernel()
-def _average_contexts(scratch, stream, first, count, shift):
-    """h_i = mean of the context rows in `others`; the weights 1/m_i stay in `averaging`."""
-    hidden, averaging = scratch.hidden, scratch.averaging
-    for row in range(count + _PADDING):
-        for column in range(averaging.shape[1]):
-            averaging[row, column] = _ZERO
+def _average_contexts(scratch, count, row_bytes):
+    """hidden rows = means of the context rows; 0 where there is none."""
     for row in range(count):
-        pos = first + row
-        low, high = _band(stream, pos)
-        for d in range(hidden.shape[1]):
-            hidden[row, d] = _ZERO
-        if high - low > 1:
-            share = _ONE / np.float32(high - low - 1)
-            for context_pos in range(low, high):
-                averaging[row, shift + context_pos] = share
-            averaging[row, shift + pos] = _ZERO
-            add_weighted_rows(
-                hidden, row, averaging, row, 0, scratch.others, shift + low, shift + high
-            )
-
-
-@kernel()
-def _score_cbow_centre(scratch, row, output_vectors, centre_id, settings, alpha):
-    """Scores of one centre against the pool and its positive, turned into gradients; their loss."""
-    scores, pool_ids = scratch.scores, scratch.pool_ids
-    pool_size = pool_ids.shape[0]
-    unit = np.float32(settings.negatives) / np.float32(pool_size)
-    taken_back = 0.0
-    for n in range(pool_size):
-        if pool_ids[n] == centre_id:
-            taken_back += np.float64(unit) * _negative_loss(scores[row, n])
-    loss = _score_negatives(scores, row, pool_size, unit, alpha) - taken_back
-    if taken_back > 0.0:
-        for n in range(pool_size):
-            if pool_ids[n] == centre_id:
-                scores[row, n] = _ZERO
-    score = _ZERO
-    for d in range(output_vectors.shape[1]):
-        score += scratch.hidden[row, d] * output_vectors[centre_id, d]
-    sigma, one_plus = sigmoid_parts(-score)
-    scratch.positive_gradients[row] = alpha * sigma
-    return loss + np.float64(max(-score, _ZERO)) + math.log(np.float64(one_plus))
-
-
-@kernel()
-def _add_row(out, row, weight, source, source_row):
-    """out[row] += weight · source[source_row]."""
-    for d in range(out.shape[1]):
-        out[row, d] += weight * source[source_row, d]
+        start = scratch.pair_starts[row]
+        contexts = scratch.pair_starts[row + 1] - start
+        scratch.shares[row] = _ONE / np.float32(max(1, contexts))
+        set_row(
+            scratch.hidden_at[row], scratch.pairs_at, start, contexts,
+            scratch.shares, row, 0, row_bytes,
+        )  # fmt: skip
 
 
 @kernel()
@@ -360,54 +174,49 @@ def cbow_neg_update(weights, stream, first, count, settings, alpha, scratch):
     h_i = mean of the context words' input vectors. Each context row receives dh_i/m_i, the exact
     gradient, or dh_i with `settings.undivided` (word2vec.c's). Centres without context are skipped.
     """
-    input_vectors, output_vectors = weights.input_vectors, weights.output_vectors
-    hidden, others, scores = scratch.hidden, scratch.others, scratch.scores
-    hidden_gradient, averaging = scratch.hidden_gradient, scratch.averaging
-    pool_size = scratch.pool_ids.shape[0]
-    halo_low, halo_high = _halo(stream, first, count)
-    shift = _padded(pool_size) - halo_low
+    inputs, outputs = weights.input_vectors, weights.output_vectors
+    row_bytes, pool_size = 4 * inputs.shape[1], scratch.pool_ids.shape[0]
+    columns = padded(pool_size)
+    halo_low, halo_high = halo_of(stream, first, count)
+    own = first - halo_low
+    address_rows(scratch, stream, first, count, halo_low, halo_high, outputs, inputs, outputs)
+    list_pairs(scratch, stream, first, count, halo_low, halo_high)
+    positive = first_positive_term(scratch, count)
+    weigh_terms(scratch, positive, count, count, settings.negatives, False)
+    drop_draws_of_centres(scratch, stream, first, count)
 
-    _load_pool(scratch, output_vectors)
-    for pos in range(halo_low, halo_high):
-        copy_row(others, shift + pos, input_vectors, stream.token_ids[pos])
-    _average_contexts(scratch, stream, first, count, shift)
-    for row in range(0, count, 2):
-        dots_with_rows(hidden, row, others, 0, pool_size, scores, 0)
-
-    loss, positives = 0.0, 0
-    for row in range(count + _PADDING):
-        low, high = _band(stream, first + row) if row < count else (0, 0)
-        if high - low > 1:
-            centre_id = stream.token_ids[first + row]
-            loss += _score_cbow_centre(scratch, row, output_vectors, centre_id, settings, alpha)
-            positives += 1
-            for n in range(pool_size, _padded(pool_size)):
-                scores[row, n] = _ZERO
-        else:  # no context, or a row that only the tiles read
-            for n in range(_padded(pool_size)):
-                scores[row, n] = _ZERO
-            if row < count:
-                scratch.positive_gradients[row] = _ZERO
-
+    _average_contexts(scratch, count, row_bytes)
+    for row in range(count, padded(count)):
+        copy_row_at(scratch.hidden_at[row], scratch.centres_at[row], row_bytes)
+    _score_pool(scratch, count, row_bytes)
+    positives = 0
     for row in range(count):
-        centre_id = stream.token_ids[first + row]
-        gradient = scratch.positive_gradients[row]
-        for d in range(hidden_gradient.shape[1]):
-            hidden_gradient[row, d] = gradient * output_vectors[centre_id, d]
-        add_weighted_rows(hidden_gradient, row, scores, row, 0, others, 0, pool_size)
+        dots_of_row(
+            scratch.hidden_at[row], scratch.centres_at, row, 1, row_bytes,
+            scratch.scores, positive + row,
+        )  # fmt: skip
+        has_context = scratch.pair_starts[row] < scratch.pair_starts[row + 1]
+        scratch.weights[positive + row] = np.float32(has_context)
+        positives += has_context
+    loss = scores_to_gradients(scratch, positive, count, alpha)
+    set_sums(
+        scratch.gradients_at, 0, count, scratch.pool_at, pool_size,
+        scratch.scores, 0, 1, columns, row_bytes,
+    )  # fmt: skip
     for row in range(count):
-        centre_id = stream.token_ids[first + row]
-        _add_row(output_vectors, centre_id, scratch.positive_gradients[row], hidden, row)
-    for n in range(pool_size):
-        add_column_weighted_rows(output_vectors, scratch.pool_ids[n], scores, n, hidden, 0, count)
+        add_to_row(
+            scratch.gradients_at[row], scratch.centres_at, row, 1,
+            scratch.scores, positive + row, 1, row_bytes,
+        )  # fmt: skip
+    for row in range(count):
+        add_to_row(
+            scratch.centres_at[row], scratch.hidden_at, row, 1,
+            scratch.scores, positive + row, 1, row_bytes,
+        )  # fmt: skip
+    _add_to_pool(scratch, count, row_bytes)
     if settings.undivided:
         for row in range(count):
-            for column in range(averaging.shape[1]):
-                averaging[row, column] = _ONE if averaging[row, column] > _ZERO else _ZERO
-    for pos in range(halo_low, halo_high):
-        start, stop = _centres_near(first, count, pos, settings.half_window)
-        add_column_weighted_rows(
-            input_vectors, stream.token_ids[pos], averaging, shift + pos,
-            hidden_gradient, start, stop,
-        )  # fmt: skip
+            scratch.shares[row] = _ONE
+    list_near(scratch, count, own, scratch.gradients_at, scratch.shares, 0, True)
+    _add_to_contexts(scratch, halo_high - halo_low, row_bytes)
     return loss, positives

@@ -1,9 +1,5 @@
-"""What every kernel is made of: the compiler flags, counter-based random numbers, exp and the
-sigmoid in a form that vectorises, and small dense products on rows.
-
-Rows are float32 and of one length, `dim` = `shape[1]`. The trainer pads rows with zeros to a
-multiple of 16 floats (one 64-byte cache line), so that the loops here have no remainder there;
-they are right for every length all the same.
+"""What every kernel is made of: the compiler flags, counter-based random numbers, and exp in a form
+that vectorises.
 """
 
 from __future__ import annotations
@@ -71,15 +67,14 @@ def high_half(bits):
     return bits >> _U32
 
 
-# --- exp and the sigmoid ---
+# --- exp ---
 
-_LOG2_E = np.float32(1.4426950408889634)
-_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
-_EXP_LEAST = np.float32(-126.0)  # 2**-126 is the least normal float32
+LOG2_E = np.float32(1.4426950408889634)
+_ONE = np.float32(1.0)
+EXP_LEAST = np.float32(-126.0)  # 2**-126 is the least normal float32
 # 2**f on [-½, ½]: Taylor's series of exp(f·ln 2); relative error below 2e-7 with float32 rounding.
-_C1, _C2, _C3, _C4, _C5, _C6 = (
-    np.float32(math.log(2) ** power / math.factorial(power)) for power in range(1, 7)
-)
+EXP_SERIES = [math.log(2) ** power / math.factorial(power) for power in range(1, 7)]
+_C1, _C2, _C3, _C4, _C5, _C6 = (np.float32(coefficient) for coefficient in EXP_SERIES)
 
 
 @kernel()
@@ -90,96 +85,15 @@ def exp_negative(x):
     form without branches or calls, so that loops over it vectorise (Numba's math.exp does not
     since SVML left it). NaN stays NaN.
     """
-    scaled = x * _LOG2_E
-    scaled = _EXP_LEAST if scaled < _EXP_LEAST else scaled
+    scaled = x * LOG2_E
+    scaled = EXP_LEAST if scaled < EXP_LEAST else scaled
     whole = np.floor(scaled + np.float32(0.5))
     f = scaled - whole
     power = _ONE + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * (_C5 + f * _C6)))))
     return power * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@kernel()
-def sigmoid_parts(x):
-    """(σ(x), 1 + exp(−|x|)) for float32 x; the second makes losses: see `softplus_parts`."""
-    e = exp_negative(-abs(x))
-    one_plus = _ONE + e
-    return (_ONE if x >= _ZERO else e) / one_plus, one_plus
-
-
-# --- small dense products; rows are processed in fixed tiles that the compiler vectorises ---
-
-
-@kernel()
-def dots_with_rows(A, first, B, start, stop, S, column):
-    """S[first + r, column + b] = A[first + r] · B[b] for r in 0, 1 and b in start … stop − 1.
-
-    Works in tiles of 2 × 4 (six loads for eight multiply-adds): B must have rows, and S columns, up
-    to the next multiple of 4 after stop − start; A and S a row first + 1.
-    """
-    dim = A.shape[1]
-    for b in range(start, stop, 4):
-        s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = _ZERO
-        for d in range(dim):
-            a0 = A[first, d]
-            a1 = A[first + 1, d]
-            b0 = B[b, d]
-            b1 = B[b + 1, d]
-            b2 = B[b + 2, d]
-            b3 = B[b + 3, d]
-            s00 += a0 * b0
-            s01 += a0 * b1
-            s02 += a0 * b2
-            s03 += a0 * b3
-            s10 += a1 * b0
-            s11 += a1 * b1
-            s12 += a1 * b2
-            s13 += a1 * b3
-        S[first, column + b] = s00
-        S[first, column + b + 1] = s01
-        S[first, column + b + 2] = s02
-        S[first, column + b + 3] = s03
-        S[first + 1, column + b] = s10
-        S[first + 1, column + b + 1] = s11
-        S[first + 1, column + b + 2] = s12
-        S[first + 1, column + b + 3] = s13
-
-
-@kernel()
-def add_eight_rows(out, row, B, b, w0, w1, w2, w3, w4, w5, w6, w7):
-    """out[row] += Σ w_k · B[b + k], k = 0 … 7."""
-    for d in range(out.shape[1]):
-        out[row, d] += (
-            (w0 * B[b, d] + w1 * B[b + 1, d])
-            + (w2 * B[b + 2, d] + w3 * B[b + 3, d])
-            + (w4 * B[b + 4, d] + w5 * B[b + 5, d])
-            + (w6 * B[b + 6, d] + w7 * B[b + 7, d])
-        )
-
-
-@kernel()
-def add_weighted_rows(out, row, W, w_row, column, B, start, stop):
-    """out[row] += Σ W[w_row, column + b] · B[b] over b in start … stop − 1.
-
-    Works in eights: W must be zero, and B finite, up to the next multiple of 8 after stop − start.
-    """
-    for b in range(start, stop, 8):
-        c = column + b
-        add_eight_rows(
-            out, row, B, b,
-            W[w_row, c], W[w_row, c + 1], W[w_row, c + 2], W[w_row, c + 3],
-            W[w_row, c + 4], W[w_row, c + 5], W[w_row, c + 6], W[w_row, c + 7],
-        )  # fmt: skip
-
-
-@kernel()
-def add_column_weighted_rows(out, row, W, column, A, start, stop):
-    """out[row] += Σ W[a, column] · A[a] over a in start … stop − 1; padding as above."""
-    for a in range(start, stop, 8):
-        add_eight_rows(
-            out, row, A, a,
-            W[a, column], W[a + 1, column], W[a + 2, column], W[a + 3, column],
-            W[a + 4, column], W[a + 5, column], W[a + 6, column], W[a + 7, column],
-        )  # fmt: skip
+# --- rows ---
 
 
 @kernel()

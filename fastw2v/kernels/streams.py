@@ -69,31 +69,61 @@ def fill_stream(token_ids, offsets, order, keep_thresholds, key, stream):
         keep_thresholds: uint64 (V,), 2**32 · p: a token stays when 32 random bits are below.
         key: uint64, the row group's.
     """
-    stream_key = derive_key(key, SUBSAMPLE_STREAM)
+    keep = np.empty(token_ids.shape[0], np.uint8)
+    _draw_keep(token_ids, keep_thresholds, derive_key(key, SUBSAMPLE_STREAM), keep)
     kept, words = 0, 0
     for sentence in order:
         start = kept
         for pos in range(offsets[sentence], offsets[sentence + 1]):
-            bits = high_half(random_bits(stream_key, np.uint64(pos)))
-            if bits < keep_thresholds[token_ids[pos]]:
-                stream.token_ids[kept] = token_ids[pos]
-                stream.word_positions[kept] = words
-                kept += 1
+            # Written in any case: a branch on a random number would be mispredicted half the time.
+            stream.token_ids[kept] = token_ids[pos]
+            stream.word_positions[kept] = words
+            kept += keep[pos]
             words += 1
-        for place in range(start, kept):
-            stream.sentence_starts[place] = start
-            stream.sentence_ends[place] = kept
+        stream.sentence_starts[start:kept] = start
+        stream.sentence_ends[start:kept] = kept
     stream.word_positions[kept] = words
     return kept
 
 
 @kernel()
-def draw_reaches(reaches, half_window, key):
-    """Fill `reaches` (int32) with uniform draws from 1 … half_window, one a kept token."""
-    stream_key = derive_key(key, WINDOW_STREAM)
-    for pos in range(reaches.shape[0]):
+def _draw_keep(token_ids, keep_thresholds, stream_key, keep):
+    """Fill `keep` (uint8) with 1 for the tokens that stay; a loop of its own, so it vectorises."""
+    for pos in range(token_ids.shape[0]):
         bits = high_half(random_bits(stream_key, np.uint64(pos)))
-        reaches[pos] = 1 + scaled_draw(bits, half_window)
+        keep[pos] = bits < keep_thresholds[token_ids[pos]]
+
+
+@kernel()
+def draw_reaches(reaches, half_window, key):
+    """Fill `reaches` (int32) with 1 … half_window in a mixed order, round and round.
+
+    Where the round begins is drawn, so that each centre's reach is uniform, as word2vec.c's is. But
+    any `half_window` centres in a row have each reach once, which is less noise than reaches drawn
+    one by one, and the processor learns the order: random ones cost it a mispredicted branch a
+    centre in every product over windows (bench/LOG.md).
+    """
+    step = _mixing_step(half_window)
+    place = scaled_draw(high_half(random_bits(derive_key(key, WINDOW_STREAM), np.uint64(0))),
+                        half_window)  # fmt: skip
+    for pos in range(reaches.shape[0]):
+        reaches[pos] = 1 + place
+        place += step
+        if place >= half_window:
+            place -= half_window
+
+
+@kernel()
+def _mixing_step(count):
+    """The step nearest to count/2.618 (the golden section) that visits all of 0 … count − 1."""
+    best, distance = 1, float(count)
+    for step in range(1, count):
+        a, b = count, step
+        while b > 0:
+            a, b = b, a % b
+        if a == 1 and abs(step - count / 2.618) < distance:
+            best, distance = step, abs(step - count / 2.618)
+    return best
 
 
 @kernel()

@@ -9,14 +9,14 @@ import numpy as np
 from fastw2v.kernels import softmax
 from fastw2v.kernels.hogwild import BlockPlan, Schedule, learning_rate, train_negative_sampling
 from fastw2v.kernels.negative_sampling import Settings, Weights
+from fastw2v.kernels.simd import ROW_FLOATS
 from fastw2v.kernels.streams import Noise
 from fastw2v.training.batches import Batch, make_stream
 from fastw2v.training.config import TrainConfig
 
-ROW_FLOATS = 16  # rows are padded to whole cache lines of 64 bytes
 LOGIT_BYTES = 128 << 20  # logits kept between the passes of the full softmax, at most
 SOFTMAX_INIT = 1.0  # initial entries are uniform on ± this / √dim: bench/LOG.md, "Initialisation"
-_STEP_CENTRES = 1 << 17  # negative sampling: centres a kernel call, well under a second of work
+_STEP_CENTRES = 1 << 18  # negative sampling: centres a kernel call, under a second of work
 
 
 class StepResult(NamedTuple):
@@ -49,8 +49,10 @@ def padded_dim(dim: int) -> int:
 def new_matrix(rows: int, dim: int) -> np.ndarray:
     """Zeros, float32 (rows, padded_dim(dim)), 64-byte aligned; columns past `dim` stay zero."""
     floats = rows * padded_dim(dim)
-    # NumPy allocates (and asks for huge pages); the offset to a cache line is ours to choose.
-    buffer = np.zeros(floats + ROW_FLOATS, np.float32)
+    # NumPy allocates (and asks for huge pages); the offset to a cache line is ours to choose. The
+    # zeros are written here: `np.zeros` would leave the page faults to the first updates.
+    buffer = np.empty(floats + ROW_FLOATS, np.float32)
+    buffer.fill(0.0)
     offset = (-buffer.ctypes.data % 64) // 4
     return buffer[offset : offset + floats].reshape(rows, padded_dim(dim))
 
