@@ -1,0 +1,182 @@
+"""The held-out loss: which sequences are held out, and their loss against fixed negatives.
+
+Everything hangs on a sequence's content: a hash of its ids says whether it is held out, and keys
+the draws that its pairs stand against. So neither depends on the order of the corpus, on threads,
+or on what else is held out, and equal sequences are held out together.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import prange
+
+from fastw2v.kernels.primitives import (
+    derive_key,
+    high_half,
+    kernel,
+    low_half,
+    random_bits,
+    scaled_draw,
+)
+
+REACH = 5  # context words to each side, all of them
+NEGATIVES = 5  # draws for each positive
+
+_HASH_KEY = np.uint64(0x6A09E667F3BCC909)  # any number would do; another one is another choice
+_PAIR_STREAM, _CENTRE_STREAM = 1, 2
+_ZERO = np.float32(0.0)
+
+
+class Sequences(NamedTuple):
+    """Held-out sequences: m of them, n tokens.
+
+    token_ids: int32 (n,); offsets: int64 (m + 1,); hashes: uint64 (m,), see `hash_sequences`.
+    """
+
+    token_ids: Any
+    offsets: Any
+    hashes: Any
+
+
+@kernel()
+def hash_sequences(token_ids, offsets, hashes):
+    """Fill `hashes` (uint64 (m,)) with a hash of each sequence's ids and their order.
+
+    Args:
+        token_ids: int32 (n,); offsets: int64 (m + 1,).
+    """
+    for sequence in range(hashes.shape[0]):
+        state = _HASH_KEY
+        for place in range(offsets[sequence], offsets[sequence + 1]):
+            state = random_bits(state, np.uint64(token_ids[place]))
+        length = offsets[sequence + 1] - offsets[sequence]
+        hashes[sequence] = derive_key(state, np.uint64(length))
+
+
+@kernel()
+def draw_negative(noise, key, number):
+    """Draw `number` of the stream of draws `key` from `noise` (`streams.Noise`)."""
+    bits = random_bits(key, np.uint64(number))
+    column = scaled_draw(high_half(bits), noise.thresholds.shape[0])
+    if low_half(bits) < np.uint64(noise.thresholds[column]):
+        return column
+    return np.int64(noise.aliases[column])
+
+
+@kernel()
+def _target_loss(hidden, output_vectors, word_id, positive):
+    """−log σ(±h·c) in nats: a float32 dot product, the rest in float64."""
+    score = _ZERO
+    for d in range(hidden.shape[0]):
+        score += hidden[d] * output_vectors[word_id, d]
+    against = -np.float64(score) if positive else np.float64(score)
+    return max(against, 0.0) + math.log1p(math.exp(-abs(against)))
+
+
+@kernel()
+def _positive_loss(hidden, output_vectors, positive_id, noise, key, first):
+    """The loss of a positive and of its draws, number `first` and on, but those that equal it."""
+    loss = _target_loss(hidden, output_vectors, positive_id, True)
+    for draw in range(first, first + NEGATIVES):
+        word_id = draw_negative(noise, key, draw)
+        if word_id != positive_id:
+            loss += _target_loss(hidden, output_vectors, word_id, False)
+    return loss
+
+
+@kernel()
+def _skip_gram_loss(input_vectors, output_vectors, sequences, sequence, noise):
+    """(loss, pairs): each centre's input vector against each of its contexts."""
+    start, end = sequences.offsets[sequence], sequences.offsets[sequence + 1]
+    key = derive_key(sequences.hashes[sequence], _PAIR_STREAM)
+    loss, pairs = 0.0, 0
+    for pos in range(start, end):
+        hidden = input_vectors[sequences.token_ids[pos]]
+        for context_pos in range(max(start, pos - REACH), min(end, pos + REACH + 1)):
+            if context_pos != pos:
+                pair = (pos - start) * (2 * REACH + 1) + context_pos - pos + REACH
+                context_id = sequences.token_ids[context_pos]
+                loss += _positive_loss(
+                    hidden, output_vectors, context_id, noise, key, pair * NEGATIVES
+                )
+                pairs += 1
+    return loss, pairs
+
+
+@kernel()
+def _cbow_loss(input_vectors, output_vectors, sequences, sequence, noise, hidden):
+    """(loss, centres): the mean of the contexts' input vectors against the centre."""
+    start, end = sequences.offsets[sequence], sequences.offsets[sequence + 1]
+    key = derive_key(sequences.hashes[sequence], _CENTRE_STREAM)
+    loss, centres = 0.0, 0
+    if end - start < 2:
+        return loss, centres
+    for pos in range(start, end):
+        low, high = max(start, pos - REACH), min(end, pos + REACH + 1)
+        for d in range(hidden.shape[0]):
+            hidden[d] = _ZERO
+        for context_pos in range(low, high):
+            if context_pos != pos:
+                row = sequences.token_ids[context_pos]
+                for d in range(hidden.shape[0]):
+                    hidden[d] += input_vectors[row, d]
+        share = np.float32(1.0) / np.float32(high - low - 1)
+        for d in range(hidden.shape[0]):
+            hidden[d] *= share
+        centre_id = sequences.token_ids[pos]
+        loss += _positive_loss(
+            hidden, output_vectors, centre_id, noise, key, (pos - start) * NEGATIVES
+        )
+        centres += 1
+    return loss, centres
+
+
+@kernel(parallel=True)
+def holdout_losses(
+    input_vectors, output_vectors, sequences, noise, skip_gram, num_threads, losses, positives
+):
+    """Fill in the loss of each sequence, in nats, and the positives that it is summed over.
+
+    Args:
+        input_vectors, output_vectors: float32 (V, dim), C order, read only.
+        sequences: `Sequences`, their ids below V.
+        noise: `streams.Noise` of V words.
+        skip_gram: one positive for each pair of centre and context; else (CBOW) for each centre.
+        num_threads: how many threads share the sequences; the result does not depend on it.
+        losses: float64 (m,); positives: int64 (m,).
+    """
+    count = losses.shape[0]
+    for thread in prange(num_threads):
+        hidden = np.zeros(input_vectors.shape[1], np.float32)
+        for sequence in range(count * thread // num_threads, count * (thread + 1) // num_threads):
+            if skip_gram:
+                loss, found = _skip_gram_loss(
+                    input_vectors, output_vectors, sequences, sequence, noise
+                )
+            else:
+                loss, found = _cbow_loss(
+                    input_vectors, output_vectors, sequences, sequence, noise, hidden
+                )
+            losses[sequence] = loss
+            positives[sequence] = found
+
+
+@kernel()
+def resampled_ratios(numerators, denominators, key, ratios):
+    """Fill `ratios` (float64 (r,)) with Σ numerators / Σ denominators over resamples of the items.
+
+    A resample draws as many of the m items (both float64 (m,)) as there are, with replacement; a
+    resample whose denominators sum to 0 gives NaN.
+    """
+    items = numerators.shape[0]
+    for resample in range(ratios.shape[0]):
+        stream_key = derive_key(key, np.uint64(resample))
+        above, below = 0.0, 0.0
+        for draw in range(items):
+            item = scaled_draw(high_half(random_bits(stream_key, np.uint64(draw))), items)
+            above += numerators[item]
+            below += denominators[item]
+        ratios[resample] = above / below

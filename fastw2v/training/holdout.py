@@ -1,0 +1,209 @@
+"""The held-out loss: sequences that no run trains on, and one way to score any model on them.
+
+Whatever the options of a run, it is scored alike: no subsampling, 5 words a side (all of them), 5
+negatives a positive from count**0.75 that are fixed by the sequence itself, a draw that equals its
+positive dropped. Nats per positive: pairs of centre and context for skip-gram, centres for CBOW.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
+
+import numba
+import numpy as np
+
+from fastw2v.errors import UsageError
+from fastw2v.kernels.holdout import (
+    NEGATIVES,
+    REACH,
+    Sequences,
+    hash_sequences,
+    holdout_losses,
+    resampled_ratios,
+)
+from fastw2v.kernels.streams import Noise
+from fastw2v.training.sampling import noise_tables
+from fastw2v.vectors.bootstrap import RESAMPLES, percentile_interval
+
+if TYPE_CHECKING:
+    from fastw2v.corpus.token_store import TokenStore
+
+SHARE = 0.005  # of the sequences
+MOST_TOKENS = 500_000
+NS_EXPONENT = 0.75
+RESAMPLING_SEED = 1
+
+
+class HoldoutLoss(NamedTuple):
+    """A model's held-out loss in nats per positive, with its 95 % interval.
+
+    losses: float64 (m,), nats of each held-out sequence; positives: int64 (m,), what they are over.
+    """
+
+    loss: float
+    low: float
+    high: float
+    losses: np.ndarray
+    positives: np.ndarray
+
+
+def hashes_of(token_ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """uint64 (m,): the hash by which a sequence is held out or not; of its ids and their order.
+
+    Args:
+        token_ids: int32 (n,); offsets: int64 (m + 1,).
+    """
+    hashes = np.empty(len(offsets) - 1, np.uint64)
+    hash_sequences(token_ids, offsets, hashes)
+    return hashes
+
+
+@dataclasses.dataclass(frozen=True)
+class Holdout:
+    """The held-out sequences of a corpus, in the order of their hashes.
+
+    sequences: `kernels.holdout.Sequences`.
+    limit: a sequence is held out if its hash is below this; uint64.
+    noise: what negatives are drawn from.
+    """
+
+    sequences: Sequences
+    limit: np.uint64
+    noise: Noise
+
+    @classmethod
+    def of(cls, store: TokenStore, share: float = SHARE, most_tokens: int = MOST_TOKENS) -> Holdout:
+        """Choose from a token store; nothing but the sequences themselves decides.
+
+        Those whose hash is in the lowest `share` of all hashes; of these, in the order of their
+        hashes, as many as have `most_tokens` tokens or fewer. Equal sequences go together.
+
+        Raises:
+            UsageError: `share` is not between 0 and 1, or no sequence is held out.
+            DataError: the store is damaged.
+        """
+        if not 0 < share < 1:
+            raise UsageError(
+                f"--holdout: {share} is not a share of the sequences, above 0, below 1"
+            )
+        limit = np.uint64(int(share * 2.0**64))
+        chosen = Sequences(np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.uint64))
+        for group in range(store.num_row_groups):
+            token_ids, offsets = store.read_row_group(group)
+            found = _choose(token_ids, offsets, hashes_of(token_ids, offsets), limit)
+            chosen, limit = _within(_joined(chosen, found), limit, most_tokens)
+        if not len(chosen.token_ids):
+            raise UsageError(
+                f"--holdout: {share} of {store.num_sentences:,} sequences, {most_tokens:,} tokens "
+                "at most, is none of them; use a larger share, or more text"
+            )
+        return cls(chosen, limit, noise_tables(store.vocabulary.counts, NS_EXPONENT))
+
+    def is_held_out(self, token_ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """bool (m,): which of these sequences are held out."""
+        return hashes_of(token_ids, offsets) < self.limit
+
+    @property
+    def num_sequences(self) -> int:
+        """How many sequences are held out."""
+        return len(self.sequences.hashes)
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens they have."""
+        return len(self.sequences.token_ids)
+
+    def evaluate(
+        self, input_vectors: np.ndarray, output_vectors: np.ndarray, *, skip_gram: bool
+    ) -> HoldoutLoss:
+        """The loss of a model of any trainer, on as many threads as Numba is set to.
+
+        Args:
+            input_vectors, output_vectors: float32 (V, any dim), rows in the vocabulary's order.
+            skip_gram: score as skip-gram (else as CBOW).
+
+        Raises:
+            UsageError: matrices that do not fit each other or the vocabulary.
+        """
+        matrices = [_plain(matrix) for matrix in (input_vectors, output_vectors)]
+        words = len(self.noise.thresholds)
+        if matrices[0].shape != matrices[1].shape or len(matrices[0]) != words:
+            raise UsageError(
+                f"held-out loss: matrices of shapes {matrices[0].shape} and {matrices[1].shape}, "
+                f"but the vocabulary has {words:,} words"
+            )
+        losses = np.empty(self.num_sequences)
+        positives = np.empty(self.num_sequences, np.int64)
+        threads = numba.get_num_threads()
+        holdout_losses(*matrices, self.sequences, self.noise, skip_gram, threads, losses, positives)
+        return HoldoutLoss(*ratio_interval(losses, positives), losses, positives)
+
+    def describe(self) -> dict[str, float | int]:
+        """What the loss is measured on and how, as plain values."""
+        return {
+            "sequences": self.num_sequences,
+            "tokens": self.num_tokens,
+            "reach": REACH,
+            "negatives": NEGATIVES,
+            "ns_exponent": NS_EXPONENT,
+        }
+
+
+def ratio_interval(
+    numerators: np.ndarray, denominators: np.ndarray, resamples: int = RESAMPLES
+) -> tuple[float, float, float]:
+    """Σ numerators / Σ denominators with its 95 % bootstrap interval over the items.
+
+    With a sequence's loss and positives: the mean loss per positive. With the difference of two
+    models' losses: their difference, paired by sequence. NaN where the denominators sum to 0.
+    """
+    above, below = numerators.astype(np.float64), denominators.astype(np.float64)
+    ratios = np.empty(resamples)
+    resampled_ratios(above, below, np.uint64(RESAMPLING_SEED), ratios)
+    ratio = float(above.sum() / below.sum()) if below.sum() else float("nan")
+    return (ratio, *percentile_interval(ratios))
+
+
+def _plain(matrix: np.ndarray) -> np.ndarray:
+    """The matrix as the kernels take it: a copy only where it is not float32 in C order."""
+    return np.asarray(np.ascontiguousarray(matrix, np.float32))
+
+
+def _choose(
+    token_ids: np.ndarray, offsets: np.ndarray, hashes: np.ndarray, limit: np.uint64
+) -> Sequences:
+    """The sequences whose hash is below `limit`, in the order of their hashes."""
+    places = np.flatnonzero(hashes < limit)
+    places = places[np.argsort(hashes[places], kind="stable")]
+    lengths = np.diff(offsets)[places]
+    ends = np.cumsum(lengths)
+    within = np.arange(lengths.sum()) - np.repeat(ends - lengths, lengths)
+    return Sequences(
+        token_ids[np.repeat(offsets[places], lengths) + within],
+        np.concatenate([[0], ends]).astype(np.int64),
+        hashes[places],
+    )
+
+
+def _joined(first: Sequences, second: Sequences) -> Sequences:
+    return Sequences(
+        np.concatenate([first.token_ids, second.token_ids]),
+        np.concatenate([first.offsets, first.offsets[-1] + second.offsets[1:]]),
+        np.concatenate([first.hashes, second.hashes]),
+    )
+
+
+def _within(
+    sequences: Sequences, limit: np.uint64, most_tokens: int
+) -> tuple[Sequences, np.uint64]:
+    """Lower the limit until what is below it has `most_tokens` tokens or fewer.
+
+    More sequences can only lower it further, so this may be done as they come.
+    """
+    in_order = _choose(*sequences, limit)
+    if len(in_order.token_ids) > most_tokens:
+        first_beyond = int(np.searchsorted(in_order.offsets[1:], most_tokens, side="right"))
+        limit = in_order.hashes[first_beyond]
+        in_order = _choose(*in_order, limit)
+    return in_order, limit
