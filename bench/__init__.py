@@ -1,10 +1,17 @@
-"""Benchmarks: `throughput` (words/s against the peers) and `quality` (benchmarks of the vectors).
+"""Benchmarks, each a module to run; all have --quick, for a look in place of figures to quote.
 
-    python -m bench.throughput --quick      a few minutes; drop --quick for figures to quote
-    python -m bench.quality                 trains fastw2v and gensim, scores both alike
+    python -m bench                all of them, then the README's section
+    python -m bench.ceilings       the machine's sgemm rate and memory bandwidth
+    python -m bench.kernels        the ladder of kernels, each validated before it is timed
+    python -m bench.throughput     words/s against the peers, flops against sgemm, memory, start-up
+    python -m bench.scaling        cost by threads and by size of the corpus
+    python -m bench.robustness     small corpora and large learning rates
+    python -m bench.quality        benchmarks of the vectors, ours and the peers'
+    python -m bench.sweep          quality over block and pool sizes
 
-Both run from the repository with the `bench` extra installed, print a table, and write JSON with
-every repeat and a description of the machine under bench/results/. LOG.md keeps what was learned.
+They run from the repository with the `bench` extra installed, print a table, and write JSON with
+every repeat and a description of the machine under bench/results/, and a PNG beside it. LOG.md
+keeps what was learned.
 
 Importing this package points Numba's cache at a folder of its own for the present kernels: Numba
 does not notice when a function that a cached kernel calls has changed in another file.

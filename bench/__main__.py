@@ -1,30 +1,61 @@
-"""`python -m bench`: both benchmarks at full length, then the README's section from their results.
+"""`python -m bench`: all benchmarks at full length, then the README's section from their results.
 
-`--quick` looks at each for a few minutes and leaves the README and the full results alone.
+    python -m bench                            everything, for hours
+    python -m bench --quick                    minutes; leaves the README and the full results alone
+    python -m bench --only kernels throughput  some of them, then the README
+
+Every benchmark writes its result file as it goes, so that what was measured is kept when one fails
+or is interrupted. One that fails is told at the end, and the others run.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
+import time
+import traceback
+from collections.abc import Callable
 
-from bench import common, quality, readme, throughput
+from bench import ceilings, kernels, quality, readme, robustness, scaling, throughput
 
-_QUICK_QUALITY = [
-    *("--shards", "1", "--epochs", "1", "--dim", "100", "--seeds", "1"),
-    *("--output", str(common.RESULTS / "quality-quick.json")),
-]
+BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
+    "ceilings": ceilings.main,
+    "kernels": kernels.main,
+    "throughput": throughput.main,
+    "scaling": scaling.main,
+    "robustness": robustness.main,
+    "quality": quality.main,
+}
 
 
-def main() -> None:
+def run_all(names: list[str], arguments: list[str]) -> list[str]:
+    """Run the benchmarks one after another; returns the names of those that failed."""
+    failed = []
+    for number, name in enumerate(names, 1):
+        print(f"\n=== {number} of {len(names)}: {name} ===", flush=True)
+        began = time.monotonic()
+        try:
+            BENCHMARKS[name](arguments)
+        except (Exception, SystemExit) as error:  # SystemExit: no corpus, no peer ...
+            if not isinstance(error, SystemExit):
+                traceback.print_exc()
+            print(f"{name} failed: {error}", file=sys.stderr, flush=True)
+            failed.append(name)
+        print(f"=== {name}: {(time.monotonic() - began) / 60:.1f} minutes ===", flush=True)
+    return failed
+
+
+def main(arguments: list[str] | None = None) -> None:
     """Run everything; partial results are kept as it goes."""
-    unknown = [word for word in sys.argv[1:] if word != "--quick"]
-    if unknown:
-        sys.exit(f"python -m bench: unknown argument {unknown[0]}; the only one is --quick")
-    quick = "--quick" in sys.argv[1:]
-    throughput.main(["--quick"] if quick else [])
-    quality.main(_QUICK_QUALITY if quick else ["--types", "sgram_neg", "cbow_neg"])
-    if not quick:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="All benchmarks.")
+    parser.add_argument("--quick", action="store_true", help="a look at each, in minutes")
+    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS))
+    chosen = parser.parse_args(arguments)
+    failed = run_all(chosen.only, ["--quick"] if chosen.quick else [])
+    if not chosen.quick:
         readme.rewrite()
+    if failed:
+        sys.exit(f"python -m bench: failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ sees the same words.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import importlib.metadata
@@ -16,7 +17,9 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +36,8 @@ _LIBRARIES = (
 )  # fmt: skip
 _CPU_FEATURES = {"avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve"}
 
+_THREAD_VARIABLES = ("OPENBLAS_", "OMP_", "MKL_", "NUMBA_NUM_", "NUMBA_THREADING_", "NUMBA_CPU_")
+
 
 def _read(path: Path) -> str:
     try:
@@ -41,7 +46,7 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _cpu() -> dict[str, Any]:
+def describe_cpu() -> dict[str, Any]:
     """Model, vector instructions and caches of the first core, where the system tells."""
     facts: dict[str, str] = {}
     for line in _read(Path("/proc/cpuinfo")).splitlines():
@@ -64,6 +69,20 @@ def _git(*arguments: str) -> str:
     return run.stdout.strip()
 
 
+def thread_layer() -> str:
+    """Numba's thread layer in this process: the one in use, else the configured one.
+
+    The processes that train report theirs in the runs.
+    """
+    import numba
+
+    try:
+        return str(numba.threading_layer())
+    except ValueError:  # nothing has run in parallel here
+        configured = numba.config.THREADING_LAYER  # type: ignore[attr-defined]
+        return f"{configured} (configured; none in use)"
+
+
 def describe_machine() -> dict[str, Any]:
     """What a figure depends on besides the settings: hardware, libraries, state of the code."""
     versions = {"python": platform.python_version()}
@@ -74,11 +93,15 @@ def describe_machine() -> dict[str, Any]:
             continue
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "cpu": _cpu(),
+        "cpu": describe_cpu(),
         "cores": machine.usable_cores(),
         "memory_available": machine.available_memory(),
         "load_average": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "thread_layer": thread_layer(),
+        "environment": {
+            name: value for name, value in os.environ.items() if name.startswith(_THREAD_VARIABLES)
+        },
         "versions": versions,
         "commit": _git("rev-parse", "HEAD"),
         "uncommitted_changes": bool(_git("status", "--porcelain", "--", "fastw2v", "bench")),
@@ -89,6 +112,49 @@ def describe_machine() -> dict[str, Any]:
 def write_result(path: Path, value: dict[str, Any]) -> None:
     """Write a result file, atomically, so that an interrupted benchmark keeps what it had."""
     storage.write_json(path, value)
+
+
+@contextlib.contextmanager
+def held_to(cores: int | None) -> Iterator[list[int] | None]:
+    """Hold this thread, and the processes that it starts, to its last so many cores.
+
+    Gives their numbers; None where nothing is held: `cores` is None, or the system cannot.
+    """
+    if cores is None or not hasattr(os, "sched_setaffinity"):
+        yield None
+        return
+    allowed = os.sched_getaffinity(0)
+    chosen = sorted(allowed)[-cores:]
+    os.sched_setaffinity(0, chosen)
+    try:
+        yield chosen
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+
+def in_own_process(
+    module: str, request: dict[str, Any], without: Sequence[str] = (), **environment: str
+) -> dict[str, Any]:
+    """What `python -m MODULE --child REQUEST.json ANSWER.json` answers to `request`.
+
+    It runs in this environment, `without` these variables, and with those of `environment`.
+
+    Raises:
+        RuntimeError: it failed; with the end of what it printed.
+    """
+    with tempfile.TemporaryDirectory(prefix="fastw2v-bench-") as scratch:
+        question, answer = Path(scratch) / "request.json", Path(scratch) / "answer.json"
+        question.write_text(json.dumps(request))
+        kept = {name: value for name, value in os.environ.items() if name not in without}
+        process = subprocess.run(
+            [sys.executable, "-m", module, "--child", str(question), str(answer)],
+            cwd=ROOT, env=kept | environment, capture_output=True, text=True,
+        )  # fmt: skip
+        if process.returncode != 0 or not answer.is_file():
+            tail = "\n".join((process.stdout + process.stderr).splitlines()[-15:])
+            raise RuntimeError(f"{module} failed:\n{tail}")
+        result: dict[str, Any] = json.loads(answer.read_text())
+    return result
 
 
 def find_text(given: Sequence[Path] = ()) -> list[Path]:
@@ -140,25 +206,33 @@ class Corpus:
         }
 
 
-def prepare_corpus(shards: Sequence[Path], **options: Any) -> Corpus:
-    """Preprocess `shards` with these options of `fastw2v.preprocess`, or reuse what is there."""
-    from fastw2v.corpus.preprocess import preprocess
-    from fastw2v.corpus.store_layout import is_store
-    from fastw2v.corpus.token_store import TokenStore
-
+def work_place(shards: Sequence[Path], **options: Any) -> Path:
+    """The directory below build/bench for what is made of these shards with these options."""
     stats = [shard.stat() for shard in shards]
     inputs = [
         [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
         for path, stat in zip(shards, stats, strict=True)
     ]
     identity = json.dumps([inputs, options], sort_keys=True)
-    place = WORK / hashlib.sha256(identity.encode()).hexdigest()[:16]
+    return WORK / hashlib.sha256(identity.encode()).hexdigest()[:16]
+
+
+def prepare_corpus(shards: Sequence[Path], *, with_text: bool = True, **options: Any) -> Corpus:
+    """Preprocess `shards` with these options of `fastw2v.preprocess`, or reuse what is there.
+
+    with_text: also write the text that peers read; without it, `Corpus.text` may not exist.
+    """
+    from fastw2v.corpus.preprocess import preprocess
+    from fastw2v.corpus.store_layout import is_store
+    from fastw2v.corpus.token_store import TokenStore
+
+    place = work_place(shards, **options)
     if not is_store(place / "corpus.store"):
         print(f"preprocessing {len(shards)} shards (once)", flush=True)
         preprocess(list(shards), place / "corpus.store", **options)
     store = TokenStore.open(place / "corpus.store")
     text = place / "corpus.txt"
-    if not text.is_file():
+    if with_text and not text.is_file():
         write_text_of(store, text)
     return Corpus(
         store=store.path,

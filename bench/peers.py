@@ -11,6 +11,9 @@ fastText    what it prints itself at the end, words/s a thread since its threads
             word2vec with a noise exponent of 0.5. It is PyPI's `fasttext-community`: `fasttext`
             itself has no wheels, and `fasttext-wheel` none for current Pythons; where both run
             (Python 3.11) their speeds were equal within noise. Neither takes a seed here.
+classic, window_shared
+            fastw2v with another kernel in place of its blocks: see bench/rungs.py.
+one         fastw2v with blocks of one centre.
 
 `python -m bench.peers SETTINGS.json RESULT.json` is how `run` calls itself in a new process.
 """
@@ -35,11 +38,14 @@ if TYPE_CHECKING:
     from fastw2v.vectors.keyed_vectors import KeyedVectors
 
 TRAINERS = ("fastw2v", "gensim", "fasttext")
+RUNGS = ("classic", "window_shared", "one")
+OURS = ("fastw2v", *RUNGS)  # what has our options, our pipeline and our threads
 # The types that a peer has.
 TYPES = {
     "fastw2v": ("sgram_neg", "cbow_neg", "sgram", "cbow"),
     "gensim": ("sgram_neg", "cbow_neg"),
     "fasttext": ("sgram_neg", "cbow_neg"),
+    **dict.fromkeys(RUNGS, ("sgram_neg", "cbow_neg")),
 }
 ALPHAS = {"sgram_neg": 0.025, "cbow_neg": 0.05}
 _FASTTEXT_PROGRESS = re.compile(r"Progress:\s*100\.0%\s+words/sec/thread:\s*(\d+)")
@@ -67,17 +73,20 @@ class Settings:
 
 
 def settings_for(trainer: str, model_type: str, **values: Any) -> Settings:
-    """Settings with the alpha that peers use for the type; `ours` only reaches fastw2v."""
-    if trainer != "fastw2v":
-        values.pop("ours", None)
+    """Settings with the alpha that peers use for the type; `ours` only reaches `OURS`."""
+    ours = dict(values.pop("ours", {}))
+    if trainer not in OURS:
+        ours.clear()
+    if trainer == "one":
+        ours["block_size"] = 1
     values.setdefault("alpha", ALPHAS.get(model_type))
-    return Settings(trainer, model_type, **values)
+    return Settings(trainer, model_type, **values, ours=ours)
 
 
 def run(settings: Settings, corpus: Corpus, vectors: Path | None = None) -> dict[str, Any]:
     """Train in a new process; returns `words`, `seconds`, `words_per_second` and details.
 
-    With `vectors`, a directory, the input vectors are left there for `load_vectors`.
+    With `vectors`, a directory, both matrices are left there for `load_vectors`, `load_outputs`.
 
     Raises:
         RuntimeError: the trainer failed; with the end of what it printed.
@@ -97,7 +106,7 @@ def run(settings: Settings, corpus: Corpus, vectors: Path | None = None) -> dict
             )
         )
         environment = dict(os.environ)
-        if settings.trainer != "fastw2v":  # their own threads are all that they should have
+        if settings.trainer not in OURS:  # their own threads are all that they should have
             environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         process = subprocess.run(
             [sys.executable, "-m", "bench.peers", str(request), str(answer)],
@@ -132,21 +141,32 @@ def load_vectors(directory: Path) -> KeyedVectors:
     return KeyedVectors(keys, np.load(directory / "vectors.npy", allow_pickle=False))
 
 
-def _leave_vectors(directory: str | None, keys: list[str], matrix: Any) -> None:
+def load_outputs(directory: Path) -> Any:
+    """The output vectors beside `load_vectors`: float32, the same rows."""
+    import numpy as np
+
+    return np.load(directory / "outputs.npy", allow_pickle=False)
+
+
+def _leave_vectors(directory: str | None, keys: list[str], matrix: Any, outputs: Any) -> None:
     import numpy as np
 
     if directory is not None:
         place = Path(directory)
         place.mkdir(parents=True, exist_ok=True)
-        np.save(place / "vectors.npy", np.asarray(matrix, dtype=np.float32), allow_pickle=False)
+        for name, values in (("vectors", matrix), ("outputs", outputs)):
+            values = np.asarray(values, dtype=np.float32)
+            np.save(place / f"{name}.npy", values, allow_pickle=False)
         (place / "keys.json").write_text(json.dumps(keys, ensure_ascii=False), encoding="utf-8")
 
 
 def _train_fastw2v(settings: Settings, job: dict[str, Any]) -> dict[str, Any]:
     import numba
 
+    from bench import probes
     from fastw2v.training.trainer import train
 
+    ages = probes.note_first_updates()
     options: dict[str, Any] = {
         "type": settings.type,
         "window": 2 * settings.reach + 1,
@@ -170,7 +190,10 @@ def _train_fastw2v(settings: Settings, job: dict[str, Any]) -> dict[str, Any]:
         **{name: value for name, value in options.items() if value is not None},
     )
     whole = time.perf_counter() - began
-    _leave_vectors(job["vectors"], list(model.wv.index_to_key), model.wv.vectors)
+    account = probes.account(model, ages)
+    _leave_vectors(
+        job["vectors"], list(model.wv.index_to_key), model.wv.vectors, model.output_vectors
+    )
     return {
         "words": int(model.words_done),
         "seconds": float(model.training_seconds),
@@ -178,7 +201,17 @@ def _train_fastw2v(settings: Settings, job: dict[str, Any]) -> dict[str, Any]:
         "seconds_with_compilation_and_saving": whole,
         "threading_layer": numba.threading_layer() if settings.threads > 1 else None,
         "losses": [row["loss"] for row in model.history],
+        "block_size": model.config["block_size"],
+        "pool_size": model.config["pool_size"],
+        **account,
     }
+
+
+def _train_rung(settings: Settings, job: dict[str, Any]) -> dict[str, Any]:
+    from bench import rung_stepper, rungs
+
+    with rung_stepper.in_place_of_blocks(rungs.RUNGS[settings.trainer]):
+        return _train_fastw2v(settings, job)
 
 
 def _train_gensim(settings: Settings, job: dict[str, Any]) -> dict[str, Any]:
@@ -211,7 +244,7 @@ def _train_gensim(settings: Settings, job: dict[str, Any]) -> dict[str, Any]:
         epochs=settings.epochs,
     )
     seconds = time.perf_counter() - began
-    _leave_vectors(job["vectors"], list(model.wv.index_to_key), model.wv.vectors)
+    _leave_vectors(job["vectors"], list(model.wv.index_to_key), model.wv.vectors, model.syn1neg)
     words = model.corpus_total_words * settings.epochs
     if read < 0.99 * words:
         raise RuntimeError(f"gensim read {read:,} of {words:,} words; its time means nothing")
@@ -239,11 +272,20 @@ def _train_fasttext(settings: Settings, job: dict[str, Any]) -> dict[str, Any]:
         verbose=2,  # prints the words/s that `run` reads
     )
     whole = time.perf_counter() - began
-    _leave_vectors(job["vectors"], list(model.words), model.get_input_matrix()[: len(model.words)])
+    words = len(model.words)
+    inputs, outputs = model.get_input_matrix()[:words], model.get_output_matrix()[:words]
+    _leave_vectors(job["vectors"], list(model.words), inputs, outputs)
     return {"seconds_with_vocabulary": whole}
 
 
-_TRAIN = {"fastw2v": _train_fastw2v, "gensim": _train_gensim, "fasttext": _train_fasttext}
+_TRAIN = {
+    "fastw2v": _train_fastw2v,
+    "one": _train_fastw2v,
+    "classic": _train_rung,
+    "window_shared": _train_rung,
+    "gensim": _train_gensim,
+    "fasttext": _train_fasttext,
+}
 
 
 def main(request: str, answer: str) -> None:

@@ -1,264 +1,281 @@
-"""Quality of the vectors beside speed: fastw2v and a peer at equal hyperparameters, scored alike.
+"""Quality of the vectors beside speed: fastw2v, its slower rungs and its peers, scored alike.
 
-    python -m bench.quality                               sgram_neg, 2 seeds, 5 epochs, dim 300
-    python -m bench.quality --types sgram_neg cbow_neg --seeds 1 2 3
-    python -m bench.quality --only-new                    keeps the runs that the file has
+    python -m bench.quality                    everything: dims 100 and 300, 1 and 5 epochs, 3 seeds
+    python -m bench.quality --quick            one shard, dim 100, 1 epoch, 1 seed: minutes, a look
+    python -m bench.quality --only-new         keeps the runs that the file has, trains the others
+    python -m bench.quality --types sgram_neg --dims 300 --trainers gensim fastw2v
 
-Both train on the same words with windows of 1 to 5 words a side drawn for each centre, 5 negatives
-a pair, noise exponent 0.75, subsampling at 1e-4, and alpha falling linearly from 0.025 (skip-gram)
-or 0.05 (CBOW, the mean of the contexts, their gradient not divided) to a ten thousandth of it.
-WordSim-353, SimLex-999 and the Google analogies come with gensim's test data. Every model is scored
-by `fastw2v.vectors.evaluate`; differences are means over the seeds, with 95 % intervals of a paired
-bootstrap over the items. Results are written after each trained model.
+All train on the same words with windows of 1 to 5 words a side drawn for each centre, 5 negatives a
+pair, noise exponent 0.75, subsampling at 1e-4, and alpha falling linearly to a ten thousandth.
+
+models    sgram_neg      alpha 0.025
+          cbow_neg       alpha 0.05, the contexts' gradient not divided: the peers' CBOW
+          cbow_neg_mean  fastw2v's default: the exact gradient, at its default alpha
+trainers  gensim, fasttext, and of our own pipeline: classic (word2vec.c's update, fresh draws for
+          every pair), one (blocks of one centre), fastw2v (blocks as they are by default)
+
+WordSim-353, SimLex-999 and the Google analogies come with gensim's test data. The held-out loss is
+that of `fastw2v.training.holdout`, on sequences that no trainer sees. Differences from gensim are
+means over the seeds, with 95 % intervals of a paired bootstrap over the items (the held-out
+sequences); cbow_neg_mean is compared with gensim's one CBOW. Results are written after each run.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import statistics
+import hashlib
+import json
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bench import common, kernel_cache, peers
+from bench import ROOT, common, peers, quality_plot, scoring, split
 from fastw2v import machine, storage
-from fastw2v.vectors.evaluate import (
-    AnalogyResult,
-    PairsResult,
-    evaluate_analogies,
-    evaluate_pairs,
-    paired_difference,
-    read_analogies,
-    read_pairs,
-)
+from fastw2v.training.config import DEFAULT_ALPHAS
 
-PAIRS = {"WordSim-353": "wordsim353.tsv", "SimLex-999": "simlex999.txt"}
-ANALOGIES = {"analogies": "questions-words.txt"}
-# What is compared: the name of the row and the tests whose mean it is.
-COMPARISONS = {
-    "mean of WordSim-353 and SimLex-999": ("WordSim-353", "SimLex-999"),
-    "WordSim-353": ("WordSim-353",),
-    "SimLex-999": ("SimLex-999",),
-    "analogies": ("analogies",),
-}
+VERSION = 2  # of the layout of the result file
+MODELS = ("sgram_neg", "cbow_neg", "cbow_neg_mean")
+TRAINERS = ("gensim", "fasttext", "classic", "one", "fastw2v")
+_BY_DEFAULT = ("gensim", "classic", "one", "fastw2v")
+_OF_THE_MEAN = ("gensim", "classic", "fastw2v")  # gensim: its other CBOW, to compare with
+# What a trainer's results depend on besides settings and libraries: files of the repository.
+_SHARED_CODE = ("training/batches.py", "training/sampling.py", "kernels/streams.py")
+_BLOCK_CODE = ("training/config.py", "training/steps.py")
+_OTHER_KERNELS = ("holdout.py", "softmax.py")
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.quality", description="Quality and speed at equal hyperparameters."
     )
-    parser.add_argument("--text", type=Path, nargs="+", default=[], help="text files or directory")
-    parser.add_argument("--types", nargs="+", choices=peers.TYPES["gensim"], default=["sgram_neg"])
-    parser.add_argument("--trainers", nargs="+", choices=peers.TRAINERS,
-                        default=["fastw2v", "gensim"])  # fmt: skip
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--dim", type=int, default=300)
-    parser.add_argument("--threads", type=int, default=machine.usable_cores())
-    parser.add_argument("--min-count", type=int, default=5)
-    parser.add_argument("--shards", type=int, help="use only the first so many shards")
+    add_corpus_options(parser)
+    parser.add_argument("--types", nargs="+", choices=MODELS, default=MODELS)
+    parser.add_argument("--trainers", nargs="+", choices=TRAINERS, default=_BY_DEFAULT)
+    parser.add_argument("--dims", type=int, nargs="+", help="default: 100 300; 100 with --quick")
+    parser.add_argument("--epochs", type=int, nargs="+", help="default: 1 5; 1 with --quick")
+    parser.add_argument("--seeds", type=int, nargs="+", help="default: 1 2 3; 1 with --quick")
     parser.add_argument("--alpha", type=float, help="for all trainers; default: by type")
     parser.add_argument("--ours", nargs="+", default=[], metavar="NAME=VALUE",
-                        help="further options of fastw2v, as in block_size=128")  # fmt: skip
+                        help="further options of our own trainers")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="one shard, dim 100, 1 epoch, 1 seed")
     parser.add_argument(
         "--only-new",
         action="store_true",
-        help="keep those runs of the output file that were made with the same settings, "
-        "corpus and (fastw2v) kernels; train only the others",
+        help="keep the runs of the output file that the present corpus and code would repeat, "
+        "and train only those that it lacks",
     )
-    parser.add_argument("--output", type=Path, default=common.RESULTS / "quality.json")
-    return parser.parse_args(arguments)
+    parser.add_argument("--output", type=Path, help="result file (.json); a .png lies beside it")
+    chosen = parser.parse_args(arguments)
+    quick = chosen.quick
+    chosen.shards = chosen.shards or (1 if quick else None)
+    chosen.dims = chosen.dims or ([100] if quick else [100, 300])
+    chosen.epochs = chosen.epochs or ([1] if quick else [1, 5])
+    chosen.seeds = chosen.seeds or ([1] if quick else [1, 2, 3])
+    chosen.output = chosen.output or common.RESULTS / f"quality{'-quick' if quick else ''}.json"
+    return chosen
 
 
-def read_benchmarks() -> dict[str, Any]:
-    """The three benchmarks by name, read from gensim's test data."""
-    from gensim.test.utils import datapath
-
-    found: dict[str, Any] = {name: read_pairs(datapath(file)) for name, file in PAIRS.items()}
-    return found | {name: read_analogies(datapath(file)) for name, file in ANALOGIES.items()}
-
-
-def score(vectors: Any, benchmarks: dict[str, Any]) -> dict[str, Any]:
-    """Every benchmark's score, with the answers that comparisons need, as plain values."""
-    scores = {}
-    for name, benchmark in benchmarks.items():
-        result: PairsResult | AnalogyResult
-        if name in PAIRS:
-            result = evaluate_pairs(vectors, benchmark)
-            # Cosines are float32 anyway; as decimals they would take a line of the file each.
-            cosines = result.similarities.astype("<f4")
-            answers = {"similarities": cosines.tobytes().hex()}
-        else:
-            result = evaluate_analogies(vectors, benchmark)
-            answers = {
-                "known": np.packbits(result.known).tobytes().hex(),
-                "correct": np.packbits(result.correct).tobytes().hex(),
-            }
-        whole = result.score()
-        scores[name] = {
-            "score": whole.score, "low": whole.low, "high": whole.high,
-            "items": whole.items, "known": whole.known, "answers": answers,
-        }  # fmt: skip
-    return scores
+def add_corpus_options(parser: argparse.ArgumentParser) -> None:
+    """What `prepare_split` goes by, and the threads."""
+    parser.add_argument("--text", type=Path, nargs="+", default=[], help="text files or directory")
+    parser.add_argument("--shards", type=int, help="use only the first so many shards")
+    parser.add_argument("--min-count", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=machine.usable_cores())
 
 
-def _bits(text: str, count: int) -> np.ndarray:
-    return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=count).astype(bool)
+def prepare_split(chosen: argparse.Namespace) -> split.Split:
+    """The corpus of the chosen text without its held-out sequences, and these."""
+    shards = common.find_text(chosen.text)[: chosen.shards]
+    return split.prepare(common.prepare_corpus(shards, min_count=chosen.min_count))
 
 
-def restore(name: str, scores: dict[str, Any], benchmark: Any) -> PairsResult | AnalogyResult:
-    """The result that `score` put into plain values."""
-    answers = scores[name]["answers"]
-    if name in PAIRS:
-        cosines = np.frombuffer(bytes.fromhex(answers["similarities"]), "<f4")
-        return PairsResult(benchmark.name, benchmark.gold, cosines.astype(np.float64))
-    count = len(benchmark.questions)
-    known, correct = _bits(answers["known"], count), _bits(answers["correct"], count)
-    return AnalogyResult(benchmark.name, benchmark.sections, benchmark.section_ids, known, correct)
+def settings_of(trainer: str, model: str, ours: dict[str, Any], **values: Any) -> peers.Settings:
+    """Settings of a run; `values` that are None are left to the model."""
+    values = {name: value for name, value in values.items() if value is not None}
+    if model == "cbow_neg_mean" and trainer in peers.OURS:
+        values.setdefault("alpha", DEFAULT_ALPHAS["cbow_neg"])
+        ours = {"cbow_gradient": "mean", **ours}
+    return peers.settings_for(trainer, model.removesuffix("_mean"), ours=ours, **values)
 
 
 def planned_runs(chosen: argparse.Namespace) -> list[peers.Settings]:
     """Seeds outermost and trainers innermost, so that an early end still has pairs."""
     ours = common.parse_options(chosen.ours)
-    alpha = {} if chosen.alpha is None else {"alpha": chosen.alpha}
-    return [
-        peers.settings_for(
-            trainer, model_type, dim=chosen.dim, epochs=chosen.epochs, seed=seed,
-            threads=chosen.threads, ours=ours, **alpha,
+    runs = [
+        settings_of(
+            trainer, model, ours, dim=dim, epochs=epochs, seed=seed,
+            threads=chosen.threads, alpha=chosen.alpha,
         )
         for seed in chosen.seeds
-        for model_type in chosen.types
+        for dim in chosen.dims
+        for epochs in chosen.epochs
+        for model in chosen.types
         for trainer in chosen.trainers
+        if model != "cbow_neg_mean" or trainer in _OF_THE_MEAN
     ]  # fmt: skip
+    return [run for place, run in enumerate(runs) if run not in runs[:place]]
 
 
-def identity_of(settings: peers.Settings, corpus: common.Corpus) -> dict[str, Any]:
-    """What a kept run must agree in: all settings, the corpus, and the kernels if they are ours."""
+def _hash_of(*values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _source(*patterns: str) -> list[str]:
+    paths = {path for pattern in patterns for path in (ROOT / "fastw2v").glob(pattern)}
+    return [path.read_text(encoding="utf-8") for path in sorted(paths)]
+
+
+def _block_code() -> list[str]:
+    named = (path.name for path in (ROOT / "fastw2v" / "kernels").glob("*.py"))
+    kernels = [f"kernels/{name}" for name in named if name not in _OTHER_KERNELS]
+    return _source(*_SHARED_CODE, *_BLOCK_CODE, *kernels)
+
+
+def code_of(trainer: str) -> str | None:
+    """A hash of the code of ours that makes a trainer's results; None for the peers."""
+    if trainer not in peers.OURS:
+        return None
+    if trainer in ("classic", "window_shared"):
+        rungs = (ROOT / "bench" / "rungs.py").read_text(encoding="utf-8")
+        return _hash_of(rungs, _source(*_SHARED_CODE, "kernels/primitives.py"))
+    return _hash_of(_block_code())
+
+
+def identity_of(settings: dict[str, Any], data: split.Split) -> dict[str, Any]:
+    """What a kept run must agree in: all settings, the corpus and its scoring, code of ours."""
+    scored_by = _source("training/holdout.py", "kernels/holdout.py", "vectors/evaluate.py")
     return {
-        "settings": dataclasses.asdict(settings),
-        "corpus": corpus.describe(),
-        "kernels": kernel_cache().name if settings.trainer == "fastw2v" else None,
+        "settings": settings,
+        "corpus": _hash_of(data.describe(), scored_by),
+        "code": code_of(settings["trainer"]),
     }
 
 
 def train_and_score(
-    settings: peers.Settings, corpus: common.Corpus, benchmarks: dict[str, Any]
+    settings: peers.Settings, data: split.Split, benchmarks: dict[str, Any]
 ) -> dict[str, Any]:
-    """One run: its identity, its speed and its scores."""
+    """One run: its identity, its speed, its scores, its held-out loss."""
     with tempfile.TemporaryDirectory(prefix="fastw2v-quality-") as place:
-        outcome = peers.run(settings, corpus, vectors=Path(place))
-        scores = score(peers.load_vectors(Path(place)), benchmarks)
-    return {**identity_of(settings, corpus), **outcome, "scores": scores}
+        outcome = peers.run(settings, data.train, vectors=Path(place))
+        vectors, outputs = peers.load_vectors(Path(place)), peers.load_outputs(Path(place))
+    outcome["losses"] = outcome.get("losses", [])[-1:]  # the last is enough
+    return {
+        **identity_of(dataclasses.asdict(settings), data),
+        **outcome,
+        "scores": scoring.score(vectors, benchmarks),
+        "holdout": data.loss_of(
+            list(vectors.index_to_key), vectors.vectors, outputs,
+            skip_gram=settings.type == "sgram_neg",
+        ),
+    }  # fmt: skip
 
 
-def compare(runs: list[dict[str, Any]], benchmarks: dict[str, Any]) -> list[dict[str, Any]]:
-    """fastw2v minus each other trainer, for each type and comparison, over the seeds of both."""
-    rows = []
-    for model_type in dict.fromkeys(run["settings"]["type"] for run in runs):
-        by_trainer: dict[str, list[dict[str, Any]]] = {}
-        for run in runs:
-            if run["settings"]["type"] == model_type:
-                by_trainer.setdefault(run["settings"]["trainer"], []).append(run["scores"])
-        for peer, theirs in by_trainer.items():
-            if peer == "fastw2v" or "fastw2v" not in by_trainer:
-                continue
-            for name, tests in COMPARISONS.items():
-                sides = [
-                    [[restore(test, scores, benchmarks[test]) for test in tests] for scores in side]
-                    for side in (by_trainer["fastw2v"], theirs)
-                ]
-                found = paired_difference(sides[0], sides[1])
-                rows.append(
-                    {
-                        "type": model_type, "peer": peer, "comparison": name,
-                        "difference": found.difference, "low": found.low, "high": found.high,
-                        "seeds": [len(side) for side in sides],
-                    }
-                )  # fmt: skip
-    return rows
-
-
-def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each trainer's mean scores over its seeds, and the median of its words/s."""
-    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for run in runs:
-        key = (run["settings"]["type"], run["settings"]["trainer"])
-        groups.setdefault(key, []).append(run)
-    tests = [*PAIRS, *ANALOGIES]
+def kept_runs(path: Path, data: split.Split) -> list[dict[str, Any]]:
+    """The runs of a result file that the present code would repeat, whatever is planned now."""
+    if not path.is_file():
+        return []
+    result = storage.read_json(path)
+    if result.get("version") != VERSION:
+        return []
     return [
-        {
-            "type": model_type,
-            "trainer": trainer,
-            "seeds": len(group),
-            "scores": {
-                test: statistics.mean(run["scores"][test]["score"] for run in group)
-                for test in tests
-            },
-            "words_per_second": statistics.median(run["words_per_second"] for run in group),
-        }
-        for (model_type, trainer), group in sorted(groups.items())
+        run
+        for run in result["runs"]
+        if all(run[key] == value for key, value in identity_of(run["settings"], data).items())
     ]
 
 
-def print_runs(runs: list[dict[str, Any]]) -> None:
-    """The summary as a table, scores in percent, words/s beside them."""
-    tests = [*PAIRS, *ANALOGIES]
-    titles = "".join(f"{test:>13}" for test in tests)
-    print(f"\n{'type':<10} {'trainer':<9} {'seeds':>5} {titles}{'words/s':>13}")
-    for row in summarise(runs):
-        cells = "".join(f"{100 * row['scores'][test]:>13.1f}" for test in tests)
+def new_result(benchmark: str, data: split.Split) -> dict[str, Any]:
+    """A result file's head."""
+    return {
+        "benchmark": benchmark,
+        "version": VERSION,
+        "machine": common.describe_machine(),
+        "corpus": data.describe(),
+        "runs": [],
+    }
+
+
+def describe_run(run: dict[str, Any]) -> str:
+    """One line of progress."""
+    scores = ", ".join(f"{name} {100 * s['score']:.1f}" for name, s in run["scores"].items())
+    loss = f"held-out loss {run['holdout']['loss']:.4f}"
+    return f"{scores}, {loss}; {run['words_per_second']:,.0f} words/s"
+
+
+def print_summary(rows: list[dict[str, Any]]) -> None:
+    """The summary as a table, scores in percent."""
+    titles = "".join(f"{test:>13}" for test in (*scoring.TESTS, "mean"))
+    print(f"\n{'dim':>4} {'epochs':>6} {'model':<14} {'trainer':<9} {'seeds':>5} {titles}"
+          f"{'held-out':>10}{'words/s':>13}")  # fmt: skip
+    for row in rows:
+        cells = "".join(f"{100 * score:>13.1f}" for score in row["scores"].values())
         print(
-            f"{row['type']:<10} {row['trainer']:<9} {row['seeds']:>5} {cells}"
-            f"{row['words_per_second']:>13,.0f}"
+            f"{row['dim']:>4} {row['epochs']:>6} {row['model']:<14} {row['trainer']:<9} "
+            f"{row['seeds']:>5} {cells}{row['holdout']:>10.4f}{row['words_per_second']:>13,.0f}"
         )
 
 
 def print_comparisons(rows: list[dict[str, Any]]) -> None:
-    """Differences in percentage points with their intervals."""
+    """Differences in percentage points, or nats, with their intervals."""
+    print()
     for row in rows:
-        verdict = "no difference seen" if row["low"] <= 0 <= row["high"] else (
-            "fastw2v is better" if row["low"] > 0 else f"{row['peer']} is better"
-        )  # fmt: skip
+        loss = row["comparison"] == scoring.LOSS
+        sign, scale, unit = (-1, 1, "nats") if loss else (1, 100, "points")
+        better = (sign * row["low"] > 0 and sign * row["high"] > 0) - (
+            sign * row["low"] < 0 and sign * row["high"] < 0
+        )
+        verdict = {1: "better", 0: "no difference seen", -1: "WORSE"}[better]
+        digits = 4 if loss else 1
         print(
-            f"{row['type']}: fastw2v - {row['peer']}, {row['comparison']}: "
-            f"{100 * row['difference']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}] "
-            f"points; {verdict}"
+            f"dim {row['dim']}, {row['epochs']} epochs, {row['model']}: {row['trainer']} - "
+            f"{row['peer']}, {row['comparison']}: {scale * row['difference']:+.{digits}f} "
+            f"[{scale * row['low']:+.{digits}f}, {scale * row['high']:+.{digits}f}] {unit}; "
+            f"{verdict}"
         )
 
 
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
-    benchmarks = read_benchmarks()
-    shards = common.find_text(chosen.text)[: chosen.shards]
-    corpus = common.prepare_corpus(shards, min_count=chosen.min_count)
-    earlier = []
-    if chosen.only_new and chosen.output.is_file():
-        earlier = storage.read_json(chosen.output)["runs"]
-    result: dict[str, Any] = {
-        "benchmark": "quality",
-        "machine": common.describe_machine(),
-        "runs": [],
-        "comparisons": [],
-    }
-    for settings in planned_runs(chosen):
-        identity = identity_of(settings, corpus)
-        kept = (run for run in earlier if all(run.get(key) == identity[key] for key in identity))
-        run = next(kept, None) or train_and_score(settings, corpus, benchmarks)
+    benchmarks = scoring.read_benchmarks()
+    data = prepare_split(chosen)
+    result = new_result("quality", data)
+    if chosen.only_new:
+        result["runs"] = kept_runs(chosen.output, data)
+    have = [run["settings"] for run in result["runs"]]
+    plan = [run for run in planned_runs(chosen) if dataclasses.asdict(run) not in have]
+    print(f"{len(have)} runs kept, {len(plan)} to train", flush=True)
+    began = time.monotonic()
+    for number, settings in enumerate(plan, start=1):
+        run = train_and_score(settings, data, benchmarks)
+        run["commit"] = result["machine"]["commit"]
         result["runs"].append(run)
-        result["comparisons"] = compare(result["runs"], benchmarks)
         common.write_result(chosen.output, result)
-        figures = ", ".join(f"{n} {100 * s['score']:.1f}" for n, s in run["scores"].items())
+        minutes = (time.monotonic() - began) / 60
         print(
-            f"{settings.type} seed {settings.seed} {settings.trainer}: {figures}; "
-            f"{run['words_per_second']:,.0f} words/s",
+            f"[{number}/{len(plan)}, {minutes:.0f} min] dim {settings.dim}, {settings.epochs} "
+            f"epochs, {scoring.model_of(run['settings'])}, seed {settings.seed}, "
+            f"{settings.trainer}: {describe_run(run)}",
             flush=True,
         )
-    print_runs(result["runs"])
+        if number < len(plan) and plan[number].seed != settings.seed:
+            finish(result, benchmarks, chosen.output)
+    finish(result, benchmarks, chosen.output)
+    print_summary(result["summary"])
     print_comparisons(result["comparisons"])
-    print(f"\nwritten: {chosen.output}")
+    print(f"\nwritten: {chosen.output} and {chosen.output.with_suffix('.png').name}")
+
+
+def finish(result: dict[str, Any], benchmarks: dict[str, Any], path: Path) -> None:
+    """Compare and sum up the runs that there are; write the file and its picture."""
+    groups = sorted({scoring.group_of(run) for run in result["runs"]})
+    result["comparisons"] = [
+        row for group in groups for row in scoring.compare(result["runs"], group, benchmarks)
+    ]
+    result["summary"] = scoring.summarise(result["runs"])
+    common.write_result(path, result)
+    quality_plot.draw(result, path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -5,82 +5,96 @@ python -m bench.readme
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable
 from typing import Any
 
-from bench import ROOT, common, quality
+from bench import ROOT, common, quality, readme_speed, scoring
+from bench.throughput_summary import SHOWN as _NAMES
 from fastw2v import storage
 
 README = ROOT / "README.md"
 BEGIN = "<!-- results: begin (written by `python -m bench.readme` from bench/results/) -->"
 END = "<!-- results: end -->"
-_NAMES = {"fastw2v": "fastw2v", "gensim": "gensim", "fasttext": "fastText"}
-
-
-def _where(result: dict[str, Any]) -> str:
-    machine = result["machine"]
-    return f"{machine['date']}, {machine['cpu']['model']}, {machine['cores']} cores"
-
-
-def throughput_section(result: dict[str, Any]) -> list[str]:
-    """Words/s of every trainer, and fastw2v as a multiple of it."""
-    lines = [
-        "Training speed in words read a second (before subsampling; building the vocabulary,",
-        "compiling and saving excluded), all trainers in one run, medians of interleaved repeats:",
-        "",
-        "| model | dim | trainer | words/s | fastw2v is |",
-        "|---|---|---|---|---|",
-    ]
-    for row in result["summary"]:
-        ratio = row["fastw2v_is_times"]
-        ours = row["trainer"] == "fastw2v"
-        lines.append(
-            f"| {row['type']} | {row['dim']} | {_NAMES[row['trainer']]} | {row['median']:,.0f} | "
-            + ("" if ours or ratio is None else f"{ratio:.1f} times as fast")
-            + " |"
-        )
-    lines += ["", f"`python -m bench.throughput`, {_where(result)}."]
-    return lines
+_VERSIONS = {"quality": quality.VERSION}  # of the files; one of an older layout is left out
 
 
 def quality_section(result: dict[str, Any]) -> list[str]:
-    """Scores of every trainer at equal hyperparameters, and the paired differences."""
-    rows = quality.summarise(result["runs"])
-    tests = list(rows[0]["scores"])
+    """Scores of every trainer at equal hyperparameters, and the paired differences from gensim."""
     settings = result["runs"][0]["settings"]
-    lines = [
-        f"Quality at equal hyperparameters ({settings['epochs']} epochs, dim {settings['dim']}, "
-        f"{settings['reach']} words a side drawn,",
-        f"{settings['negatives']} negatives a pair, subsample {settings['subsample']:g}), the same "
-        "evaluator for all; Spearman and accuracy times",
-        "100, means over the seeds:",
+    seeds = max(row["seeds"] for row in result["summary"])
+    held_out = result["corpus"]["holdout"]
+    about = (
+        f"Quality at equal hyperparameters ({settings['reach']} words a side drawn, "
+        f"{settings['negatives']} negatives a pair, subsample {settings['subsample']:g}), one "
+        "evaluator for all: Spearman and accuracy times 100, and their mean; held-out loss in nats "
+        f"a positive ({held_out['tokens']:,} tokens that no trainer saw, {held_out['reach']} words "
+        f"a side, {held_out['negatives']} fixed negatives). Means over {seeds} seeds. `classic` is "
+        "word2vec.c's update in our pipeline, `one` our blocks with T = 1. `cbow_neg` has the "
+        "peers' gradient and alpha, `cbow_neg_mean` our defaults."
+    )
+    lines = textwrap.wrap(about, 100)
+    groups = dict.fromkeys((row["dim"], row["epochs"]) for row in result["summary"])
+    for dim, epochs in groups:
+        lines += ["", f"**dim {dim}, {epochs} epoch{'s' if epochs > 1 else ''}**", ""]
+        lines += _quality_table(
+            row for row in result["summary"] if (row["dim"], row["epochs"]) == (dim, epochs)
+        )
+    lines += [
         "",
-        f"| model | trainer | seeds | words/s | {' | '.join(tests)} |",
-        f"|---|---|---|---|{'---|' * len(tests)}",
+        "Mean of the three and held-out loss, less gensim's, with 95 % intervals of a paired "
+        "bootstrap:",
+        "",
+        "| dim | epochs | model | trainer | mean of the three | held-out loss |",
+        "|---|---|---|---|---|---|",
+        *_difference_rows(result["comparisons"]),
+        "",
+        f"`python -m bench.quality`, {readme_speed.where(result)}.",
+    ]
+    return lines
+
+
+def _quality_table(rows: Iterable[dict[str, Any]]) -> list[str]:
+    tests = [*scoring.TESTS, "mean"]
+    lines = [
+        f"| model | trainer | {' | '.join(tests)} | held-out loss |",
+        f"|---|---|{'---|' * len(tests)}---|",
     ]
     for row in rows:
-        scores = " | ".join(f"{100 * row['scores'][test]:.1f}" for test in tests)
+        scores = " | ".join(f"{100 * score:.1f}" for score in row["scores"].values())
         lines.append(
-            f"| {row['type']} | {_NAMES[row['trainer']]} | {row['seeds']} | "
-            f"{row['words_per_second']:,.0f} | {scores} |"
+            f"| {row['model']} | {_NAMES.get(row['trainer'], row['trainer'])} | {scores} | "
+            f"{row['holdout']:.3f} |"
         )
-    lines += ["", "fastw2v less the peer, with the 95 % interval of a paired bootstrap:", ""]
-    lines += [
-        f"- {row['type']}, {row['comparison']}: {100 * row['difference']:+.1f} "
-        f"({100 * row['low']:+.1f} to {100 * row['high']:+.1f}) against {_NAMES[row['peer']]}"
-        for row in result["comparisons"]
-    ]
-    types = " ".join(dict.fromkeys(run["settings"]["type"] for run in result["runs"]))
-    lines += ["", f"`python -m bench.quality --types {types}`, {_where(result)}."]
     return lines
+
+
+def _difference_rows(comparisons: list[dict[str, Any]]) -> list[str]:
+    found: dict[tuple[Any, ...], dict[str, str]] = {}
+    for row in comparisons:
+        scale, digits = (1, 3) if row["comparison"] == scoring.LOSS else (100, 1)
+        value, low, high = (
+            f"{scale * row[name]:+.{digits}f}" for name in ("difference", "low", "high")
+        )
+        trainer = _NAMES.get(row["trainer"], row["trainer"])
+        cells = found.setdefault((row["dim"], row["epochs"], row["model"], trainer), {})
+        cells[row["comparison"]] = f"{value} ({low} to {high})"
+    return [
+        f"| {' | '.join(map(str, key))} | {cells[scoring.MEAN]} | {cells[scoring.LOSS]} |"
+        for key, cells in found.items()
+    ]
 
 
 def results_section() -> str:
     """The whole section, from whichever result files there are."""
     lines = [BEGIN]
-    for name, section in (("throughput", throughput_section), ("quality", quality_section)):
+    for name, section in (readme_speed.SECTIONS | {"quality": quality_section}).items():
         path = common.RESULTS / f"{name}.json"
-        if path.exists():
-            lines += ["", *section(storage.read_json(path))]
+        if not path.exists():
+            continue
+        result = storage.read_json(path)
+        if result.get("version", 1) == _VERSIONS.get(name, 1):
+            lines += ["", *section(result)]
     return "\n".join([*lines, "", END])
 
 

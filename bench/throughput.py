@@ -1,31 +1,43 @@
-"""Words/s of fastw2v and its peers, in one run on one machine.
+"""Words/s of fastw2v and its peers, beside the machine's sgemm rate, in one run on one machine.
 
-    python -m bench.throughput                      negative sampling, dim 300, 3 repeats
+    python -m bench.throughput                      negative sampling, dims 300 and 100, 3 repeats
     python -m bench.throughput --quick              one shard, dim 100, 1 repeat: a look, no figure
     python -m bench.throughput --types sgram cbow   the full-softmax types (fastw2v alone)
     python -m bench.throughput --ours block_size=128 pool_size=32 --trainers fastw2v
+    python -m bench.throughput --word2vec PATH --koan PATH --pword2vec PATH    binaries of yours
 
-The repeats are interleaved (every trainer once, then every trainer again), so that a noisy minute
-hits all alike; medians and their ratios are what to quote. The full-softmax types train on the
-10,000 most frequent words and for a part of an epoch only: their cost is known to be proportional
-to the vocabulary. See bench/peers.py for what is timed.
+The repeats are interleaved (the ceilings and every trainer once, then all again), so that a noisy
+minute hits all alike; medians and their ratios are what to quote. fastw2v also runs with one thread
+in a process held to one core: no helper thread gets a second core for nothing. The full-softmax
+types train on the 10,000 most frequent words and for a part of an epoch only: their cost is known
+to be proportional to the vocabulary. See bench/peers.py and bench/external.py for what is timed,
+bench/ceilings.py for the ceilings and the flops that a token counts for.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-from bench import common, peers
-from fastw2v import machine, storage
+from bench import ceilings, common, external, peers
+from bench.throughput_summary import ONE_CORE, draw, print_tables, summarise, summarise_ours
+from fastw2v import machine
 
 SOFTMAX_VOCABULARY = 10_000
 SOFTMAX_WORDS = 300_000
-_SHOWN = {"fastw2v": "fastw2v", "gensim": "gensim", "fasttext": "fastText"}
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedRun:
+    """One run of a repeat: `trainer` is its name in tables; `cores` what it is held to."""
+
+    trainer: str
+    settings: peers.Settings
+    cores: int | None = None
+    binary: Path | None = None
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -36,7 +48,8 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--types", nargs="+", choices=peers.TYPES["fastw2v"],
                         default=["sgram_neg", "cbow_neg"])  # fmt: skip
     parser.add_argument("--trainers", nargs="+", choices=peers.TRAINERS, default=peers.TRAINERS)
-    parser.add_argument("--dims", nargs="+", type=int, help="default: 300; 100 with --quick")
+    external.add_arguments(parser)
+    parser.add_argument("--dims", nargs="+", type=int, help="default: 300 100; 100 with --quick")
     parser.add_argument("--repeats", type=int, help="default: 3; 1 with --quick")
     parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--threads", type=int, default=machine.usable_cores())
@@ -46,109 +59,87 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one shard, dim 100, 1 repeat")
     parser.add_argument("--output", type=Path, help="result file (.json); a .png lies beside it")
     chosen = parser.parse_args(arguments)
-    chosen.dims = chosen.dims or ([100] if chosen.quick else [300])
+    chosen.dims = chosen.dims or ([100] if chosen.quick else [300, 100])
     chosen.repeats = chosen.repeats or (1 if chosen.quick else 3)
     name = "throughput-quick.json" if chosen.quick else "throughput.json"
     chosen.output = chosen.output or common.RESULTS / name
     return chosen
 
 
-def planned_runs(chosen: argparse.Namespace) -> list[peers.Settings]:
+def planned_runs(chosen: argparse.Namespace) -> list[PlannedRun]:
     """One repeat: every dimension, type and trainer that has the type."""
     ours = common.parse_options(chosen.ours)
     runs = []
     for dim in chosen.dims:
         for model_type in chosen.types:
+            values: dict[str, Any] = {"dim": dim, "epochs": chosen.epochs}
             for trainer in chosen.trainers:
-                if model_type in peers.TYPES[trainer]:
-                    softmax = {} if model_type.endswith("_neg") else {"max_words": SOFTMAX_WORDS}
-                    runs.append(
-                        peers.settings_for(
-                            trainer, model_type, dim=dim, epochs=chosen.epochs,
-                            threads=chosen.threads, ours=softmax | ours,
-                        )
-                    )  # fmt: skip
+                if model_type not in peers.TYPES[trainer]:
+                    continue
+                negative = model_type.endswith("_neg")
+                extra = ours if negative else {"max_words": SOFTMAX_WORDS} | ours
+                settings = peers.settings_for(
+                    trainer, model_type, threads=chosen.threads, ours=extra, **values
+                )
+                runs.append(PlannedRun(trainer, settings))
+                if trainer == "fastw2v" and negative and chosen.threads > 1:
+                    alone = dataclasses.replace(settings, threads=1)
+                    runs.append(PlannedRun(ONE_CORE, alone, cores=1))
+            for trainer, types in external.TYPES.items():
+                binary = getattr(chosen, trainer)
+                if binary and model_type in types:
+                    settings = peers.settings_for(
+                        trainer, model_type, threads=chosen.threads, **values
+                    )
+                    runs.append(PlannedRun(trainer, settings, binary=binary))
     return runs
 
 
-def corpora_for(runs: list[peers.Settings], chosen: argparse.Namespace) -> dict[str, common.Corpus]:
+def corpora_for(runs: list[PlannedRun], chosen: argparse.Namespace) -> dict[str, common.Corpus]:
     """The corpus of each type: the whole vocabulary, or the one that a full softmax can carry."""
     shards = common.find_text(chosen.text)[: 1 if chosen.quick else None]
     corpora: dict[str, common.Corpus] = {}
-    for model_type in {settings.type for settings in runs}:
-        limit = {} if model_type.endswith("_neg") else {"max_vocab": SOFTMAX_VOCABULARY}
+    for model_type in {run.settings.type for run in runs}:
+        limit: dict[str, Any] = {}
+        if not model_type.endswith("_neg"):
+            limit = {"max_vocab": SOFTMAX_VOCABULARY}
         corpora[model_type] = common.prepare_corpus(shards, min_count=chosen.min_count, **limit)
     return corpora
 
 
-def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Medians over the repeats, and fastw2v's as a multiple of each peer's."""
-    rates: dict[tuple[int, str], dict[str, list[float]]] = {}
-    for run in runs:
-        key = (run["settings"]["dim"], run["settings"]["type"])
-        by_trainer = rates.setdefault(key, {})
-        by_trainer.setdefault(run["settings"]["trainer"], []).append(run["words_per_second"])
-    summary = []
-    for (dim, model_type), by_trainer in rates.items():
-        medians = {name: statistics.median(values) for name, values in by_trainer.items()}
-        ours = medians.get("fastw2v")
-        for name, values in by_trainer.items():
-            summary.append(
-                {
-                    "dim": dim,
-                    "type": model_type,
-                    "trainer": name,
-                    "median": medians[name],
-                    "slowest": min(values),
-                    "fastest": max(values),
-                    "repeats": len(values),
-                    "fastw2v_is_times": ours / medians[name] if ours else None,
-                }
-            )
-    return summary
+def stream_statistics(
+    runs: list[PlannedRun], corpora: dict[str, common.Corpus]
+) -> dict[str, dict[str, float]]:
+    """Share of words kept and mean number of contexts, by type, of fastw2v's first epoch."""
+    statistics = {}
+    for model_type in {run.settings.type for run in runs if run.settings.type.endswith("_neg")}:
+        run = next(run for run in runs if run.settings.type == model_type)
+        settings = run.settings
+        options: dict[str, Any] = {
+            "type": model_type, "window": 2 * settings.reach + 1,
+            "subsample": settings.subsample, "seed": settings.seed,
+        }  # fmt: skip
+        store = corpora[model_type].store
+        statistics[model_type] = ceilings.stream_statistics(store, **options | settings.ours)
+    return statistics
 
 
-def print_table(summary: list[dict[str, Any]]) -> None:
-    print(f"\n{'type':<10} {'dim':>4}  {'trainer':<9} {'words/s':>11}  {'range':>21}  fastw2v is")
-    for row in summary:
-        extent = f"{row['slowest']:,.0f}–{row['fastest']:,.0f}"
-        ratio = "" if row["trainer"] == "fastw2v" or row["fastw2v_is_times"] is None else (
-            f"{row['fastw2v_is_times']:.2f} times"
-        )  # fmt: skip
-        print(
-            f"{row['type']:<10} {row['dim']:>4}  {_SHOWN[row['trainer']]:<9} "
-            f"{row['median']:>11,.0f}  {extent:>21}  {ratio}"
-        )
+def perform(run: PlannedRun, corpus: common.Corpus) -> dict[str, Any]:
+    """Train once; the run's record for the result file."""
+    with common.held_to(run.cores) as held:
+        if run.binary:
+            outcome = external.run(run.settings, corpus, run.binary)
+        else:
+            outcome = peers.run(run.settings, corpus)
+    settings = dataclasses.asdict(run.settings)
+    return {"trainer": run.trainer, "settings": settings, "held_to_cores": held, **outcome}
 
 
-def draw(summary: list[dict[str, Any]], title: str, path: Path) -> None:
-    """Bars of the medians, with the range of the repeats, beside the JSON."""
-    from matplotlib.figure import Figure
-
-    groups = list(dict.fromkeys((row["type"], row["dim"]) for row in summary))
-    names = [name for name in peers.TRAINERS if any(row["trainer"] == name for row in summary)]
-    figure = Figure(figsize=(1.5 + 2.2 * len(groups), 4), layout="constrained")
-    axes = figure.add_subplot()
-    for place, name in enumerate(names):
-        rows = [row for row in summary if row["trainer"] == name]
-        positions = [groups.index((row["type"], row["dim"])) + place * 0.27 for row in rows]
-        medians = [row["median"] for row in rows]
-        reach = [
-            [row["median"] - row["slowest"] for row in rows],
-            [row["fastest"] - row["median"] for row in rows],
-        ]
-        bars = axes.bar(positions, medians, 0.25, yerr=reach, capsize=3, label=_SHOWN[name])
-        axes.bar_label(bars, labels=[f"{value / 1e6:.2f}" for value in medians], padding=3)
-    axes.set_xticks(
-        [index + 0.27 * (len(names) - 1) / 2 for index in range(len(groups))],
-        [f"{model_type}\ndim {dim}" for model_type, dim in groups],
-    )
-    axes.set_ylabel("words/s (million in the labels)")
-    axes.set_ylim(0, 1.15 * max(row["fastest"] for row in summary))
-    axes.set_title(title, fontsize=10)
-    axes.legend()
-    with storage.atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+def fill_kernel_cache(plan: list[PlannedRun], corpora: dict[str, common.Corpus]) -> None:
+    """A short run of each type, so that no timed run starts with a compilation."""
+    for model_type in {run.settings.type for run in plan if run.settings.trainer == "fastw2v"}:
+        settings = peers.settings_for("fastw2v", model_type, dim=16, ours={"max_words": 2000})
+        peers.run(settings, corpora[model_type])
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -161,22 +152,28 @@ def main(arguments: list[str] | None = None) -> None:
         "benchmark": "throughput",
         "machine": common.describe_machine(),
         "corpora": {name: corpus.describe() for name, corpus in corpora.items()},
+        "streams": stream_statistics(plan, corpora),
+        "ceilings": [],
         "runs": [],
     }
-    for repeat in range(chosen.repeats):
-        for settings in plan:
-            outcome = peers.run(settings, corpora[settings.type])
+    fill_kernel_cache(plan, corpora)
+    for repeat in range(1, chosen.repeats + 1):
+        found = ceilings.measure(bandwidth=False, quick=chosen.quick)
+        result["ceilings"].append({"repeat": repeat, **found})
+        print(ceilings.describe(found), flush=True)
+        for run in plan:
+            record = {"repeat": repeat, **perform(run, corpora[run.settings.type])}
             print(
-                f"repeat {repeat + 1}  {settings.type} dim {settings.dim}  {settings.trainer}: "
-                f"{outcome['words_per_second']:,.0f} words/s in {outcome['seconds']:.1f} s",
+                f"repeat {repeat} of {chosen.repeats}  {run.settings.type} dim {run.settings.dim}  "
+                f"{run.trainer}: {record['words_per_second']:,.0f} words/s in "
+                f"{record['seconds']:.1f} s",
                 flush=True,
             )
-            result["runs"].append(
-                {"settings": dataclasses.asdict(settings), "repeat": repeat + 1, **outcome}
-            )
+            result["runs"].append(record)
             result["summary"] = summarise(result["runs"])
+            result["ours"] = summarise_ours(result)
             common.write_result(chosen.output, result)
-    print_table(result["summary"])
+    print_tables(result)
     picture = chosen.output.with_suffix(".png")
     cores, model = chosen.threads, result["machine"]["cpu"]["model"]
     draw(result["summary"], f"Training speed, {cores} threads, {model}", picture)

@@ -3,41 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
-import numpy as np
 import pytest
 
-from bench import common, peers, quality, readme, throughput
-from fastw2v.vectors.benchmarks import AnalogyBenchmark, PairBenchmark
-from fastw2v.vectors.keyed_vectors import KeyedVectors
-
-WORDS = [f"w{number}" for number in range(20)]
-
-
-def test_scores_survive_the_result_file():
-    rng = np.random.default_rng(1)
-    vectors = KeyedVectors(WORDS, rng.normal(size=(20, 4)).astype(np.float32))
-    pairs = [(WORDS[i], WORDS[-1 - i]) for i in range(9)] + [("unknown", "w1")]
-    questions = [tuple(rng.choice(WORDS, 4, replace=False).tolist()) for _ in range(11)]
-    gold = np.arange(10.0)
-    benchmarks = {
-        "WordSim-353": PairBenchmark("p", pairs, gold),
-        "SimLex-999": PairBenchmark("q", pairs[::-1], gold),
-        "analogies": AnalogyBenchmark("a", questions, ["s"], np.zeros(11, dtype=np.int64)),
-    }
-    scores = json.loads(json.dumps(quality.score(vectors, benchmarks)))
-    for name, benchmark in benchmarks.items():
-        restored = quality.restore(name, scores, benchmark)
-        whole = restored.score()
-        assert whole.score == scores[name]["score"]
-        assert whole.known == scores[name]["known"] == (11 if name == "analogies" else 9)
-    runs = [
-        {"settings": {"type": "sgram_neg", "trainer": trainer}, "scores": scores}
-        for trainer in ("fastw2v", "gensim")
-    ]
-    rows = quality.compare(runs, benchmarks)
-    assert [row["comparison"] for row in rows] == list(quality.COMPARISONS)
-    assert all(row["difference"] == 0.0 for row in rows)
+from bench import common, peers, readme, throughput
 
 
 def test_fasttext_seconds_count_the_line_ends_that_it_reads(tmp_path):
@@ -71,16 +41,22 @@ def test_the_medians_and_ratios_of_interleaved_repeats():
 
 def test_every_trainer_gets_the_types_that_it_has():
     chosen = throughput.parse_arguments(
-        ["--types", "sgram", "cbow_neg", "--ours", "block_size=8", "cbow-gradient=mean"]
-    )
-    runs = [(run.trainer, run.type, run.ours) for run in throughput.planned_runs(chosen)]
+        ["--types", "sgram", "cbow_neg", "--ours", "block_size=8", "cbow-gradient=mean",
+         "--dims", "9", "--threads", "3", "--pword2vec", sys.executable, "--koan", sys.executable]
+    )  # fmt: skip
+    plan = throughput.planned_runs(chosen)
+    runs = [(run.trainer, run.settings.type, run.settings.ours) for run in plan]
     ours = {"block_size": 8, "cbow_gradient": "mean"}
     assert runs == [
         ("fastw2v", "sgram", {"max_words": throughput.SOFTMAX_WORDS, **ours}),
         ("fastw2v", "cbow_neg", ours),
+        ("fastw2v, 1 thread", "cbow_neg", ours),
         ("gensim", "cbow_neg", {}),
         ("fasttext", "cbow_neg", {}),
+        ("koan", "cbow_neg", {}),
     ]
+    assert [run.settings.threads for run in plan] == [3, 3, 1, 3, 3, 3]
+    assert [run.cores for run in plan] == [None, None, 1, None, None, None]
 
 
 def test_the_machine_is_described_without_names_and_paths():

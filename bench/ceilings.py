@@ -1,0 +1,249 @@
+"""The machine's own ceilings, and the work that training is held against them.
+
+    python -m bench.ceilings                   writes bench/results/ceilings.json
+    python -m bench.ceilings OUT.json
+
+sgemm: the best float32 rate of NumPy's BLAS over a few shapes, on one core (the process is held to
+it) and on all. OpenBLAS chooses its kernels from the CPU unless OPENBLAS_CORETYPE says otherwise,
+and those for AVX2 reach half of what a CPU with AVX-512 can do. So there are two figures: `gflops`,
+in the environment as it is, and `best_gflops`, whatever the environment and the choice.
+Bandwidth: scale and triad as in STREAM (McCalpin 1995; bytes read and written, without those that
+the cache fetches to write), in arrays that a core's second-level cache holds and in arrays that no
+cache does. Every measurement runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import common
+from fastw2v import machine
+
+_SHAPES = ((512, 512, 512), (1024, 1024, 1024), (2048, 1024, 2048), (2048, 2048, 2048))
+_AVX512_KERNELS = "SkylakeX"
+_OPENBLAS_CHOICES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # what a user can impose
+_REPEATS = 7
+
+
+def flops_a_token(model_type: str, dim: int, pool_size: int, mean_contexts: float) -> float:
+    """Flops that a kept token counts for: those of its products, 6·D a pair of rows.
+
+    Scores, input gradients and output gradients are 2·D each. Skip-gram: N pool rows and the
+    contexts. CBOW: the N pool rows only, the part that is sgemm; averaging and the positive are
+    left out.
+    """
+    contexts = mean_contexts if model_type.startswith("sgram") else 0.0
+    return 6.0 * dim * (pool_size + contexts)
+
+
+def context_count(stream: Any) -> int:
+    """Pairs of a centre and a context word in a stream of the kernels."""
+    import numpy as np
+
+    places = np.arange(len(stream.token_ids))
+    low = np.maximum(places - stream.reaches, stream.sentence_starts)
+    high = np.minimum(places + stream.reaches + 1, stream.sentence_ends)
+    return int((high - low - 1).sum())
+
+
+def stream_statistics(store: Path, **options: Any) -> dict[str, float]:
+    """What subsampling and windows leave of a store in epoch 0, by the product's own draws.
+
+    kept: share of the words that subsampling keeps; mean_contexts: context words of a kept one.
+    `options` are those of `fastw2v.train`.
+    """
+    from fastw2v.corpus.token_store import TokenStore
+    from fastw2v.training import sampling
+    from fastw2v.training.batches import BatchSource, Position
+    from fastw2v.training.config import TrainConfig
+
+    opened, config = TokenStore.open(store), TrainConfig.create(**options)
+    counts = opened.vocabulary.counts
+    thresholds = sampling.keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
+    kept, contexts = 0, 0
+    for batch in BatchSource(opened, config, thresholds).batches(Position(), 1):
+        kept += batch.centres
+        contexts += context_count(batch.stream)
+    return {"kept": kept / opened.num_tokens, "mean_contexts": contexts / kept}
+
+
+# --- measuring; in the processes that `measure` starts ---
+
+
+def _best_seconds(work: Callable[[], object], repeats: int = _REPEATS) -> list[float]:
+    work()
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - began)
+    return seconds
+
+
+def _sgemm(threads: int, quick: bool) -> dict[str, Any]:
+    import numpy as np
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    generator = np.random.default_rng(1)
+    rates: dict[str, list[float]] = {}
+    with threadpool_limits(threads, user_api="blas"):
+        for m, k, n in _SHAPES[:2] if quick else _SHAPES:
+            a = generator.random((m, k), np.float32)
+            b = generator.random((k, n), np.float32)
+            out = np.empty((m, n), np.float32)
+            seconds = _best_seconds(lambda a=a, b=b, out=out: np.dot(a, b, out=out))  # type: ignore[misc]
+            rates[f"{m}x{k}x{n}"] = [2e-9 * m * k * n / second for second in seconds]
+        blas = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    return {
+        "gflops": max(max(values) for values in rates.values()),
+        "architecture": blas[0].get("architecture") if blas else None,
+        "blas": " ".join(str(blas[0].get(name)) for name in ("internal_api", "version"))
+        if blas
+        else None,
+        "gflops_by_shape": rates,
+    }
+
+
+def _bandwidth_kernels() -> tuple[Any, Any]:
+    import numba
+
+    # The factor changes with the pass, so that no pass can be left out.
+    @numba.njit(parallel=True, fastmath=True)
+    def scale(a, b, c, passes):  # type: ignore[no-untyped-def]
+        for thread in numba.prange(a.shape[0]):
+            for number in range(passes):
+                factor = a.dtype.type(number)
+                for i in range(a.shape[1]):
+                    a[thread, i] = factor * b[thread, i]
+
+    @numba.njit(parallel=True, fastmath=True)
+    def triad(a, b, c, passes):  # type: ignore[no-untyped-def]
+        for thread in numba.prange(a.shape[0]):
+            for number in range(passes):
+                factor = a.dtype.type(number)
+                for i in range(a.shape[1]):
+                    a[thread, i] = b[thread, i] + factor * c[thread, i]
+
+    return scale, triad
+
+
+def _cache_bytes(level: str, otherwise: int) -> int:
+    size = common.describe_cpu()["caches"].get(level, "")
+    units = {"K": 1 << 10, "M": 1 << 20}
+    return int(size[:-1]) * units[size[-1]] if size and size[-1] in units else otherwise
+
+
+def _bandwidth(threads: int, quick: bool) -> dict[str, Any]:
+    import numba
+    import numpy as np
+
+    numba.set_num_threads(threads)
+    scale, triad = _bandwidth_kernels()
+    half_of_l2 = _cache_bytes("L2", 1 << 20) // 2
+    # STREAM's rule: every array at least four times the last cache; shared by the threads.
+    four_l3 = 4 * _cache_bytes("L3", 32 << 20) // threads
+    result: dict[str, Any] = {}
+    for place, array_bytes in (("L2", half_of_l2 // 3), ("DRAM", four_l3)):
+        floats = array_bytes // 4 // 16 * 16
+        arrays = [np.ones((threads, floats), np.float32) for _ in range(3)]
+        passes = 2 * max(1, (1 << (26 if quick else 28)) // array_bytes // 2)
+        passes = passes if place == "L2" else 2
+        result[place] = {"array_bytes_a_thread": 4 * floats}
+        for name, kernel, streams in (("scale", scale, 2), ("triad", triad, 3)):
+            seconds = _best_seconds(lambda k=kernel, a=arrays, p=passes: k(*a, p), 5)  # type: ignore[misc]
+            moved = 4 * floats * streams * passes * threads
+            rates = [moved / second / 1e9 for second in seconds]
+            result[place][name] = {"gb_per_second": max(rates), "repeats": rates}
+    return result | {"thread_layer": numba.threading_layer()}
+
+
+def _child(request: dict[str, Any]) -> dict[str, Any]:
+    work = {"sgemm": _sgemm, "bandwidth": _bandwidth}[request["work"]]
+    return work(request["threads"], request["quick"])
+
+
+# --- the process that asks ---
+
+
+def _sgemm_rates(threads: int, quick: bool) -> dict[str, Any]:
+    module, request = "bench.ceilings", {"work": "sgemm", "threads": threads, "quick": quick}
+    found = common.in_own_process(module, request)
+    runs = [found | {"coretype": os.environ.get("OPENBLAS_CORETYPE", "detected")}]
+    if any(name in os.environ for name in _OPENBLAS_CHOICES):
+        detected = common.in_own_process(module, request, without=_OPENBLAS_CHOICES)
+        runs.append(detected | {"coretype": "detected"})
+    elif (
+        found["architecture"] in ("Haswell", "Zen")
+        and "avx512f" in common.describe_cpu()["features"]
+    ):
+        wide = common.in_own_process(module, request, OPENBLAS_CORETYPE=_AVX512_KERNELS)
+        runs.append(wide | {"coretype": _AVX512_KERNELS})
+    return {
+        "gflops": found["gflops"],
+        "best_gflops": max(run["gflops"] for run in runs),
+        "runs": runs,
+    }
+
+
+def measure(*, bandwidth: bool = True, quick: bool = False) -> dict[str, Any]:
+    """The ceilings of one core and of all: `one_core` and `all_cores`, alike in shape.
+
+    sgemm.gflops: NumPy as it comes; sgemm.best_gflops: with whichever kernels are faster.
+    bandwidth: GB/s by place (L2, DRAM) and kernel (scale, triad).
+    """
+    result: dict[str, Any] = {}
+    for name, cores in (("one_core", 1), ("all_cores", machine.usable_cores())):
+        with common.held_to(cores if name == "one_core" else None) as held:
+            result[name] = {"threads": cores, "held_to_cores": held}
+            result[name]["sgemm"] = _sgemm_rates(cores, quick)
+            if bandwidth:
+                request = {"work": "bandwidth", "threads": cores, "quick": quick}
+                result[name]["bandwidth"] = common.in_own_process("bench.ceilings", request)
+    return result
+
+
+def describe(ceilings: dict[str, Any]) -> str:
+    """One line a group of cores."""
+    lines = []
+    for name, found in ceilings.items():
+        sgemm = found["sgemm"]
+        line = f"{name.replace('_', ' ')}: sgemm {sgemm['gflops']:.0f} GFLOP/s"
+        if sgemm["best_gflops"] > sgemm["gflops"]:
+            first, other = (f"{run['architecture']} kernels" for run in sgemm["runs"])
+            line += f" with {first}, {sgemm['best_gflops']:.0f} with {other}"
+        for place in ("L2", "DRAM") if "bandwidth" in found else ():
+            rates = found["bandwidth"][place]
+            line += f"; {place} " + ", ".join(
+                f"{kernel} {rates[kernel]['gb_per_second']:.0f} GB/s"
+                for kernel in ("scale", "triad")
+            )
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    words = sys.argv[1:] if arguments is None else arguments
+    if words[:1] == ["--child"]:
+        request, answer = map(Path, words[1:])
+        answer.write_text(json.dumps(_child(json.loads(request.read_text()))))
+        return
+    quick = "--quick" in words
+    paths = [Path(word) for word in words if not word.startswith("-")]
+    if len(paths) > 1 or set(words) - {"--quick", *map(str, paths)}:
+        sys.exit("python -m bench.ceilings: expected at most OUT.json and --quick")
+    name = "ceilings-quick.json" if quick else "ceilings.json"
+    output = paths[0] if paths else common.RESULTS / name
+    ceilings = measure(quick=quick)
+    result = {"benchmark": "ceilings", "machine": common.describe_machine(), "ceilings": ceilings}
+    common.write_result(output, result)
+    print(f"{describe(ceilings)}\n\nwritten: {output}")
+
+
+if __name__ == "__main__":
+    main()

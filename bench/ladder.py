@@ -1,0 +1,201 @@
+"""One rung after another: validated, burnt in, timed. `bench/kernels.py` asks and reports.
+
+Per kept token (K negatives, m contexts in the mean, D floats a row, T x N blocks, h half a window):
+
+flops   block: 6 D (N + m), CBOW 6 D N (`ceilings.flops_a_token`); reference, classic:
+        6 D m (1 + K), CBOW 6 D (1 + K); window_shared: 6 D (m + K), CBOW 6 D (1 + K). Averaging is
+        left out.
+bytes   rows of 4 D bytes that are read or written. reference, classic: 2 m (2 + K), a pair's
+        targets and its centre; window_shared: 2 (m + K + 1); these three for CBOW: 2 (1 + K) + 3 m.
+        block, either type: 2 (T + T + 2 h + N) / T, centres, contexts with both halos, pool.
+
+`python -m bench.ladder --child REQUEST.json ANSWER.json` is how it is asked, in a process that may
+be held to a core.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench import ceilings, common
+
+RUNGS = ("reference", "classic", "window_shared", "block")
+_SYNTHETIC_WORDS, _SYNTHETIC_TOKENS, _SYNTHETIC_SENTENCE = 30_000, 1_000_000, 20
+_ALPHA = 0.01  # constant; what is trained is thrown away
+
+
+def flops_of(rung: str, skip_gram: bool, dim: int, terms: dict[str, float]) -> float:
+    """Flops a kept token; see above."""
+    K, m = terms["negatives"], terms["mean_contexts"]
+    if rung == "block":
+        model_type = "sgram_neg" if skip_gram else "cbow_neg"
+        return ceilings.flops_a_token(model_type, dim, int(terms["pool_size"]), m)
+    if not skip_gram:
+        return 6 * dim * (1 + K)
+    return 6 * dim * (m + K) if rung == "window_shared" else 6 * dim * m * (1 + K)
+
+
+def bytes_of(rung: str, skip_gram: bool, dim: int, terms: dict[str, float]) -> float:
+    """Bytes of rows read or written a kept token; see above."""
+    K, m, T = terms["negatives"], terms["mean_contexts"], terms["block_size"]
+    if rung == "block":
+        rows = 2 * (T + T + 2 * terms["half_window"] + terms["pool_size"]) / T
+    elif not skip_gram:
+        rows = 2 * (1 + K) + 3 * m
+    else:
+        rows = 2 * (m + K + 1) if rung == "window_shared" else 2 * m * (2 + K)
+    return 4 * dim * rows
+
+
+def _synthetic(config: Any) -> tuple[Any, Any]:
+    """(counts, stream) of a Zipf corpus: sentences of 20 words drawn one by one."""
+    import numpy as np
+
+    from fastw2v.training.batches import make_stream
+    from fastw2v.training.sampling import keep_thresholds
+
+    shares = 1.0 / (np.arange(_SYNTHETIC_WORDS) + 2.7)
+    shares /= shares.sum()
+    counts = np.ceil(20e6 * shares).astype(np.int64)
+    ids = np.random.default_rng(1).choice(_SYNTHETIC_WORDS, _SYNTHETIC_TOKENS, p=shares)
+    offsets = np.arange(0, _SYNTHETIC_TOKENS + 1, _SYNTHETIC_SENTENCE)
+    thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample)
+    key = np.uint64(1)
+    return counts, make_stream(ids.astype(np.int32), offsets, key, thresholds, config)
+
+
+def _first_row_group(store: str, config: Any) -> tuple[Any, Any]:
+    """(counts, stream) of the first batch that a training run would see."""
+    from fastw2v.corpus.token_store import TokenStore
+    from fastw2v.training.batches import BatchSource
+    from fastw2v.training.sampling import keep_thresholds
+
+    opened = TokenStore.open(store)
+    counts = opened.vocabulary.counts
+    thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample)
+    source = BatchSource(opened, config, thresholds)
+    return counts, source.batch(0, 0, source.row_group_order(0)).stream
+
+
+def _trainers(names: list[str]) -> dict[str, Callable[..., Any]]:
+    from bench import numpy_rung, rungs
+    from fastw2v.kernels.hogwild import train_negative_sampling
+
+    known = {
+        "reference": numpy_rung.train_numpy,
+        "classic": rungs.train_classic,
+        "window_shared": rungs.train_window_shared,
+        "block": train_negative_sampling,
+    }
+    return {name: known[name] for name in names}
+
+
+def _timed_calls(
+    train: Callable[[int], Any], centres: int, unit: int, seconds: float
+) -> Callable[[], float]:
+    """A function that trains for about `seconds` and returns kept tokens a second.
+
+    `train(n)` trains the first n centres. The burn-in that finds n also compiles.
+    """
+    count = min(centres, 64 * unit)
+    while True:
+        spent = []
+        for _ in range(4):  # the first call compiles; a single slow one should not decide
+            began = time.perf_counter()
+            train(count)
+            spent.append(time.perf_counter() - began)
+        if min(spent) > seconds / 8 or count == centres:
+            break
+        count = min(centres, 4 * count)
+    count = min(centres, max(unit, int(count * seconds / min(spent)) // unit * unit))
+
+    def timed() -> float:
+        began = time.perf_counter()
+        train(count)
+        return count / (time.perf_counter() - began)
+
+    return timed
+
+
+def _trainer(
+    rung: Callable[..., Any], config: Any, counts: Any, stream: Any, threads: int
+) -> Callable[[int], Any]:
+    """A function that trains the first so many centres of `stream`, on and on the same weights."""
+    import numpy as np
+
+    from fastw2v.kernels.hogwild import BlockPlan, Schedule
+    from fastw2v.kernels.negative_sampling import Settings
+    from fastw2v.training import sampling, steps
+
+    noise = sampling.noise_tables(counts, config.ns_exponent)
+    weights = steps.initial_weights(len(counts), config)
+    settings = Settings(config.half_window, config.neg_samples, True, False)
+    schedule, key = Schedule(_ALPHA, _ALPHA, 1.0, 0.0), np.uint64(1)
+
+    def train(count: int) -> Any:
+        plan = BlockPlan(0, count, config.block_size, config.pool_size, key)
+        return rung(weights, stream, noise, settings, schedule, plan, config.skip_gram, threads)
+
+    return train
+
+
+def _terms(config: Any, counts: Any, stream: Any) -> dict[str, float]:
+    """What the work of a token depends on."""
+    kept = len(stream.token_ids)
+    return {
+        "mean_contexts": ceilings.context_count(stream) / kept,
+        "negatives": config.neg_samples,
+        "half_window": config.half_window,
+        "block_size": config.block_size,
+        "pool_size": config.pool_size,
+        "kept_tokens": kept,
+        "words": int(stream.word_positions[-1]),
+        "vocabulary": len(counts),
+    }
+
+
+def measure(request: dict[str, Any]) -> dict[str, Any]:
+    """Validate and time the rungs of one type, dim and number of threads.
+
+    Returns:
+        `terms` (what a token's work depends on) and `rates`, by rung: kept tokens/s, each repeat.
+
+    Raises:
+        AssertionError: a rung computes something else than it should.
+    """
+    import numba
+
+    from bench.validation import check_rung
+    from fastw2v.training import sampling
+    from fastw2v.training.config import TrainConfig
+
+    threads, store = request["threads"], request["store"]
+    config = TrainConfig.create(type=request["type"], vector_dim=request["dim"], **request["ours"])
+    counts, stream = _first_row_group(store, config) if store else _synthetic(config)
+    thresholds = sampling.keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
+    config = config.with_blocks(sampling.repeat_rate(counts, thresholds))
+    unit = (config.block_size or 1) * threads
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    numba.set_num_threads(min(threads, most))
+    calls = {}
+    for name, rung in _trainers(request["rungs"]).items():
+        for undivided in (False,) if config.skip_gram else (False, True):
+            check_rung(name, rung, config.skip_gram, undivided)
+        train = _trainer(rung, config, counts, stream, threads)
+        calls[name] = _timed_calls(train, len(stream.token_ids), unit, request["seconds"])
+    rates: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(request["repeats"]):
+        for name, timed in calls.items():
+            rates[name].append(timed())
+    terms = _terms(config, counts, stream)
+    return {"terms": terms, "rates": rates, "thread_layer": common.thread_layer()}
+
+
+if __name__ == "__main__":
+    question, reply = map(Path, sys.argv[2:])
+    reply.write_text(json.dumps(measure(json.loads(question.read_text()))))

@@ -1,0 +1,164 @@
+"""Scores of trained vectors as plain values for result files, and what is made of several runs.
+
+A run is one trained model: its `settings` (of `peers.Settings`), `scores` by test, its held-out
+loss, its speed. Runs are grouped by dimension, epochs and model; a trainer's seeds are averaged.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from bench import packed, split
+from fastw2v.vectors.evaluate import (
+    AnalogyResult,
+    PairsResult,
+    evaluate_analogies,
+    evaluate_pairs,
+    paired_difference,
+    read_analogies,
+    read_pairs,
+)
+
+PAIRS = {"WordSim-353": "wordsim353.tsv", "SimLex-999": "simlex999.txt"}
+ANALOGIES = {"analogies": "questions-words.txt"}
+TESTS = (*PAIRS, *ANALOGIES)
+MEAN = "mean of the three"
+LOSS = "held-out loss"
+# What is compared: the name of the row and the tests whose mean it is.
+COMPARISONS = {MEAN: TESTS, **{test: (test,) for test in TESTS}}
+BASELINE = "gensim"
+
+
+class Group(NamedTuple):
+    """What runs must have in common to be compared; `model` is one of `quality.MODELS`."""
+
+    dim: int
+    epochs: int
+    model: str
+
+
+def model_of(settings: dict[str, Any]) -> str:
+    """The type, and `_mean` where CBOW's gradient is divided (the peers' is not)."""
+    mean = settings["ours"].get("cbow_gradient") == "mean"
+    return str(settings["type"]) + ("_mean" if mean else "")
+
+
+def read_benchmarks() -> dict[str, Any]:
+    """The three benchmarks by name, read from gensim's test data."""
+    from gensim.test.utils import datapath
+
+    found: dict[str, Any] = {name: read_pairs(datapath(file)) for name, file in PAIRS.items()}
+    return found | {name: read_analogies(datapath(file)) for name, file in ANALOGIES.items()}
+
+
+def score(vectors: Any, benchmarks: dict[str, Any]) -> dict[str, Any]:
+    """Every benchmark's score, with the answers that comparisons need, as plain values."""
+    scores = {}
+    for name, benchmark in benchmarks.items():
+        result: PairsResult | AnalogyResult
+        if name in PAIRS:
+            result = evaluate_pairs(vectors, benchmark)
+            answers = {"ranks": packed.pack_ranks(result.similarities)}
+        else:
+            result = evaluate_analogies(vectors, benchmark)
+            answers = {
+                "known": packed.pack_bits(result.known),
+                "correct": packed.pack_bits(result.correct),
+            }
+        whole = result.score()
+        scores[name] = {
+            "score": whole.score, "low": whole.low, "high": whole.high,
+            "items": whole.items, "known": whole.known, "answers": answers,
+        }  # fmt: skip
+    return scores
+
+
+def restore(name: str, scores: dict[str, Any], benchmark: Any) -> PairsResult | AnalogyResult:
+    """The result that `score` put into plain values; of similarities, their order."""
+    answers = scores[name]["answers"]
+    if name in PAIRS:
+        ranks = packed.unpack_ranks(answers["ranks"])
+        return PairsResult(benchmark.name, benchmark.gold, ranks)
+    count = len(benchmark.questions)
+    known = packed.unpack_bits(answers["known"], count)
+    correct = packed.unpack_bits(answers["correct"], count)
+    return AnalogyResult(benchmark.name, benchmark.sections, benchmark.section_ids, known, correct)
+
+
+def group_of(run: dict[str, Any]) -> Group:
+    """The group that a run is of."""
+    settings = run["settings"]
+    return Group(settings["dim"], settings["epochs"], model_of(settings))
+
+
+def by_trainer(runs: Iterable[dict[str, Any]], group: Group) -> dict[str, list[dict[str, Any]]]:
+    """The runs of a group, seeds in order; with the baseline's, for a model that it lacks."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    stand_in = group._replace(model=group.model.removesuffix("_mean"))
+    for run in sorted(runs, key=lambda run: int(run["settings"]["seed"])):
+        trainer = run["settings"]["trainer"]
+        if group_of(run) == (stand_in if trainer == BASELINE else group):
+            found.setdefault(trainer, []).append(run)
+    return found
+
+
+def compare(
+    runs: list[dict[str, Any]], group: Group, benchmarks: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Every trainer of the group less the baseline, with 95 % intervals; [] without a baseline.
+
+    Paired bootstraps over the items of a benchmark, and over the held-out sequences.
+    """
+    trainers = by_trainer(runs, group)
+    theirs = trainers.pop(BASELINE, [])
+    rows = []
+    for trainer, ours in trainers.items() if theirs else ():
+        differences: dict[str, tuple[float, float, float]] = {}
+        for name, tests in COMPARISONS.items():
+            sides = [
+                [[restore(test, run["scores"], benchmarks[test]) for test in tests] for run in side]
+                for side in (ours, theirs)
+            ]
+            found = paired_difference(sides[0], sides[1])
+            differences[name] = (found.difference, found.low, found.high)
+        differences[LOSS] = split.loss_difference(
+            [run["holdout"] for run in ours], [run["holdout"] for run in theirs]
+        )
+        rows += [
+            {
+                **group._asdict(), "trainer": trainer, "peer": BASELINE, "comparison": name,
+                "difference": difference, "low": low, "high": high,
+                "seeds": [len(ours), len(theirs)],
+            }
+            for name, (difference, low, high) in differences.items()
+        ]  # fmt: skip
+    return rows
+
+
+def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each trainer's means over its seeds, and the median of its words/s, in order of group."""
+    rows = []
+    for group in sorted({group_of(run) for run in runs}):
+        trainers = by_trainer(runs, group)
+        for trainer in sorted(trainers, key=lambda name: (name != BASELINE, name)):
+            found = trainers[trainer]
+            if group_of(found[0]) != group:
+                continue  # a stand-in has its row in its own group
+            scores = {
+                test: statistics.mean(run["scores"][test]["score"] for run in found)
+                for test in TESTS
+            }
+            rates = [run["words_per_second"] for run in found]
+            rows.append(
+                {
+                    **group._asdict(),
+                    "trainer": trainer,
+                    "seeds": len(found),
+                    "scores": {**scores, MEAN: statistics.mean(scores.values())},
+                    "holdout": statistics.mean(run["holdout"]["loss"] for run in found),
+                    "words_per_second": statistics.median(rates),
+                }
+            )
+    return rows

@@ -1,0 +1,206 @@
+"""Where quality breaks: fastw2v over block sizes T and pool sizes N.
+
+    python -m bench.sweep                                  all three models, dim 300, 5 epochs
+    python -m bench.sweep --quick                          one shard, dim 100, 1 epoch, 3 x 2 cells
+    python -m bench.sweep --types cbow_neg --blocks 8 16 32 64 --pools 8 16 32 --seeds 1 2
+    python -m bench.sweep --only-new                       keeps the cells that the file has
+
+Every cell is trained and scored as in `bench.quality` (models, corpus, held-out loss: see there),
+and a run that diverges is kept as such. gensim's figures, where bench/results/quality.json has them
+for the same model, dimension and epochs, are shown beside. Results are written after each run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+from bench import common, peers, quality, quality_plot, scoring, split
+from fastw2v import storage
+
+_BLOCKS, _POOLS = (1, 4, 16, 32, 64, 128, 256, 512), (8, 16, 32, 64)
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.sweep", description="Quality and speed over block and pool sizes."
+    )
+    quality.add_corpus_options(parser)
+    parser.add_argument("--types", nargs="+", choices=quality.MODELS, default=quality.MODELS)
+    parser.add_argument("--blocks", type=int, nargs="+", help=f"T; default: {_BLOCKS}")
+    parser.add_argument("--pools", type=int, nargs="+", help=f"N; default: {_POOLS}")
+    parser.add_argument("--dims", type=int, nargs="+", help="default: 300; 100 with --quick")
+    parser.add_argument("--epochs", type=int, nargs="+", help="default: 5; 1 with --quick")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
+    parser.add_argument("--alpha", type=float, help="default: by type")
+    parser.add_argument("--ours", nargs="+", default=[], metavar="NAME=VALUE",
+                        help="further options of fastw2v")  # fmt: skip
+    parser.add_argument("--quick", action="store_true", help="a look, in minutes")
+    parser.add_argument("--only-new", action="store_true",
+                        help="keep the runs of the output file that the present corpus and code "
+                        "would repeat")  # fmt: skip
+    parser.add_argument("--output", type=Path, help="result file (.json); a .png lies beside it")
+    chosen = parser.parse_args(arguments)
+    quick = chosen.quick
+    chosen.shards = chosen.shards or (1 if quick else None)
+    chosen.blocks = chosen.blocks or ([1, 32, 256] if quick else list(_BLOCKS))
+    chosen.pools = chosen.pools or ([8, 32] if quick else list(_POOLS))
+    chosen.dims = chosen.dims or ([100] if quick else [300])
+    chosen.epochs = chosen.epochs or ([1] if quick else [5])
+    chosen.output = chosen.output or common.RESULTS / f"sweep{'-quick' if quick else ''}.json"
+    return chosen
+
+
+def planned_runs(chosen: argparse.Namespace) -> list[peers.Settings]:
+    """Seeds outermost: a first picture of all cells comes first."""
+    ours = common.parse_options(chosen.ours)
+    return [
+        quality.settings_of(
+            "fastw2v", model, {**ours, "block_size": block_size, "pool_size": pool_size},
+            dim=dim, epochs=epochs, seed=seed, threads=chosen.threads, alpha=chosen.alpha,
+        )
+        for seed in chosen.seeds
+        for dim in chosen.dims
+        for epochs in chosen.epochs
+        for model in chosen.types
+        for pool_size in chosen.pools
+        for block_size in chosen.blocks
+    ]  # fmt: skip
+
+
+def train_cell(
+    settings: peers.Settings, data: split.Split, benchmarks: dict[str, Any]
+) -> dict[str, Any]:
+    """A run without its answers, or what is known of one that diverged."""
+    try:
+        run = quality.train_and_score(settings, data, benchmarks)
+    except RuntimeError as error:
+        told = [line for line in str(error).splitlines() if "training diverged" in line]
+        if not told:
+            raise
+        identity = quality.identity_of(dataclasses.asdict(settings), data)
+        return {**identity, "diverged": told[-1].partition("training diverged")[2].strip()}
+    for score in run["scores"].values():
+        del score["answers"]
+    run["holdout"] = {name: run["holdout"][name] for name in ("loss", "low", "high")}
+    return run
+
+
+def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row for each cell: means over the seeds that did not diverge, None where all did."""
+    cells: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for run in runs:
+        ours = run["settings"]["ours"]
+        key = (scoring.group_of(run), ours["pool_size"], ours["block_size"])
+        cells.setdefault(key, []).append(run)
+    rows = []
+    for group, pool_size, block_size in sorted(cells):
+        found = cells[group, pool_size, block_size]
+        good = [run for run in found if "diverged" not in run]
+        scores: dict[str, Any] = {
+            test: _mean([run["scores"][test]["score"] for run in good]) for test in scoring.TESTS
+        }
+        rows.append(
+            {
+                **group._asdict(),
+                "block_size": block_size,
+                "pool_size": pool_size,
+                "seeds": len(found),
+                "diverged": len(found) - len(good),
+                "scores": scores,
+                "mean": _mean(list(scores.values())) if good else None,
+                "holdout": _mean([run["holdout"]["loss"] for run in good]),
+                "words_per_second": _mean([run["words_per_second"] for run in good]),
+            }
+        )
+    return rows
+
+
+def _mean(values: list[float]) -> float | None:
+    return statistics.mean(values) if values else None
+
+
+def rows_of_gensim(data: split.Split) -> list[dict[str, Any]]:
+    """gensim's rows of the quality benchmark on this corpus; for both gradients of CBOW."""
+    path = common.RESULTS / "quality.json"
+    if not path.is_file():
+        return []
+    result = storage.read_json(path)
+    if result.get("version") != quality.VERSION or result["corpus"] != data.describe():
+        return []
+    rows = [
+        {**row, "mean": row["scores"][scoring.MEAN]}
+        for row in result.get("summary", [])
+        if row["trainer"] == scoring.BASELINE
+    ]
+    cbow = [row for row in rows if row["model"] == "cbow_neg"]
+    return rows + [{**row, "model": "cbow_neg_mean"} for row in cbow]
+
+
+def print_table(rows: list[dict[str, Any]], gensim: list[dict[str, Any]]) -> None:
+    """Scores in percent; gensim's as a last line of each group."""
+    titles = "".join(f"{test:>13}" for test in (*scoring.TESTS, "mean"))
+    groups = dict.fromkeys((row["dim"], row["epochs"], row["model"]) for row in rows)
+    for dim, epochs, model in groups:
+        print(f"\n{model}, dim {dim}, {epochs} epochs")
+        print(f"{'T':>6} {'N':>6} {titles}{'held-out':>10}{'words/s':>13}")
+        for row in [*rows, *gensim]:
+            if (row["dim"], row["epochs"], row["model"]) != (dim, epochs, model):
+                continue
+            name = f"{row['block_size']:>6} {row['pool_size']:>6} " if "pool_size" in row else (
+                f"{'gensim':>13} "
+            )  # fmt: skip
+            print(name + _figures(row))
+
+
+def _figures(row: dict[str, Any]) -> str:
+    if row["mean"] is None:
+        return f"diverged ({row['diverged']} of {row['seeds']})"
+    scores = (*(row["scores"][test] for test in scoring.TESTS), row["mean"])
+    cells = "".join(f"{100 * score:>13.1f}" for score in scores)
+    diverged = f"  ({row['diverged']} of {row['seeds']} diverged)" if row.get("diverged") else ""
+    return f"{cells}{row['holdout']:>10.4f}{row['words_per_second']:>13,.0f}{diverged}"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    chosen = parse_arguments(arguments)
+    benchmarks = scoring.read_benchmarks()
+    data = quality.prepare_split(chosen)
+    result = quality.new_result("sweep", data)
+    if chosen.only_new:
+        result["runs"] = quality.kept_runs(chosen.output, data)
+    have = [run["settings"] for run in result["runs"]]
+    plan = [run for run in planned_runs(chosen) if dataclasses.asdict(run) not in have]
+    print(f"{len(have)} runs kept, {len(plan)} to train", flush=True)
+    began = time.monotonic()
+    for number, settings in enumerate(plan, start=1):
+        run = train_cell(settings, data, benchmarks)
+        run["commit"] = result["machine"]["commit"]
+        result["runs"].append(run)
+        result["summary"] = summarise(result["runs"])
+        common.write_result(chosen.output, result)
+        told = "diverged" if "diverged" in run else quality.describe_run(run)
+        print(
+            f"[{number}/{len(plan)}, {(time.monotonic() - began) / 60:.0f} min] "
+            f"{scoring.model_of(run['settings'])} dim {settings.dim}, {settings.epochs} epochs, "
+            f"seed {settings.seed}, T {settings.ours['block_size']} "
+            f"N {settings.ours['pool_size']}: {told}",
+            flush=True,
+        )
+    result["summary"] = summarise(result["runs"])
+    common.write_result(chosen.output, result)
+    gensim = rows_of_gensim(data)
+    machine = result["machine"]
+    title = f"fastw2v (dashed: gensim), {chosen.threads} threads, {machine['cpu']['model']}"
+    picture = chosen.output.with_suffix(".png")
+    quality_plot.draw_sweep(result["summary"], gensim, title, picture)
+    print_table(result["summary"], gensim)
+    print(f"\nwritten: {chosen.output} and {picture.name}")
+
+
+if __name__ == "__main__":
+    main()
