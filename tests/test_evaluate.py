@@ -279,6 +279,18 @@ def test_seeds_are_averaged():
     assert found.difference == pytest.approx(np.mean(shares) - analogy_result(0.3, 4).score().score)
 
 
+def test_seeds_that_differ_widen_the_interval():
+    """Three seeds that score 0.5 ± 0.2: what items leave open is little beside that."""
+    three = [[analogy_result(share, 7)] for share in (0.3, 0.5, 0.7)]
+    equal = [[analogy_result(0.5, 7)] for _ in range(3)]
+    other = [analogy_result(0.1, 8)]
+    wide, narrow = paired_difference(three, other), paired_difference(equal, other)
+    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+    assert wide.high - wide.difference == pytest.approx(0.18, abs=0.05)  # 1.96 · 0.163 / √3
+    one = paired_difference(equal[:1], other)  # seeds that are all alike add nothing
+    assert narrow.high - narrow.low == pytest.approx(one.high - one.low, rel=0.1)
+
+
 def test_only_items_that_all_know_are_compared():
     known = np.arange(1000) < 500
     some, everything = analogy_result(0.5, 1, known=known), analogy_result(0.5, 2)

@@ -10,10 +10,9 @@ import pytest
 import reference
 
 from fastw2v.errors import UsageError
-from fastw2v.kernels.holdout import Sequences, draw_negative
+from fastw2v.kernels.holdout import Sequences
 from fastw2v.training import holdout
 from fastw2v.training.holdout import Holdout
-from fastw2v.training.sampling import noise_tables
 
 V = 40
 HASH_KEY = 0x6A09E667F3BCC909
@@ -197,15 +196,6 @@ def test_matrices_of_another_vocabulary_are_refused():
     for matrices in ((good, bad), (bad, bad), (good, np.zeros((V, 5), np.float32))):
         with pytest.raises(UsageError, match="held-out loss"):
             held.evaluate(*matrices, skip_gram=True)
-
-
-def test_draws_follow_the_noise_distribution():
-    noise = noise_tables(np.arange(V, 0, -1) ** 2, 0.75)
-    count = 20_000
-    words = [draw_negative(noise, np.uint64(9), number) for number in range(count)]
-    expected = count * reference.noise_distribution(noise)
-    chi_squared = np.sum((np.bincount(words, minlength=V) - expected) ** 2 / expected)
-    assert chi_squared < 90  # 39 degrees of freedom: by chance, one in 10**5 misses
 
 
 def test_intervals_are_those_of_the_bootstrap():

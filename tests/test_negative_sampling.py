@@ -25,6 +25,7 @@ from kernel_cases import (
 
 from fastw2v.kernels import negative_sampling
 from fastw2v.kernels.negative_sampling import Settings, Weights, new_scratch
+from fastw2v.kernels.scratch import scratch_bytes
 
 KERNELS = ("sgram_neg_update", "cbow_neg_update")
 ALPHA = float(np.float32(0.05))
@@ -143,6 +144,14 @@ def test_what_is_left_in_scratch_does_not_matter(name):
         assert fresh[:2] == again[:2]
         for expected, result in zip(fresh[2], again[2], strict=True):
             assert expected.tobytes() == result.tobytes()
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1, 16), (48, 24, 5, 304), (33, 7, 600, 32), (9, 70, 2, 16)]
+)
+def test_scratch_takes_what_it_says(shape):
+    taken = sum(array.nbytes for array in new_scratch(*shape))
+    assert scratch_bytes(*shape) == pytest.approx(taken, rel=0.01, abs=512)
 
 
 @pytest.mark.parametrize("name", KERNELS)

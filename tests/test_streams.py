@@ -101,8 +101,9 @@ HALF_WINDOWS = (1, 2, 3, 4, 5, 6, 10, 25)
 
 
 def reaches_of(half_window: int, key: int, size: int) -> np.ndarray:
+    """Of one sentence."""
     reaches = np.zeros(size, np.int32)
-    draw_reaches(reaches, half_window, np.uint64(key))
+    draw_reaches(reaches, np.zeros(size, np.int32), half_window, np.uint64(key))
     return reaches
 
 
@@ -136,6 +137,19 @@ def test_reaches_are_those_of_the_twin(half_window, step):
         for size in (0, 1, 60):
             twin = [1 + (begin + place * step) % half_window for place in range(size)]
             assert reaches_of(half_window, key, size).tolist() == twin
+
+
+def test_every_sentence_begins_the_round_at_a_place_of_its_own():
+    """Sentences of whole rounds too: no place of theirs has the same reach each time."""
+    starts = np.repeat(np.arange(0, 40_000, 10), 10).astype(np.int32)
+    reaches = np.zeros(40_000, np.int32)
+    draw_reaches(reaches, starts, 5, np.uint64(4))
+    table = reaches.reshape(-1, 10)
+    for place in (0, 7):
+        assert_distributed(np.bincount(table[:, place], minlength=6)[1:], np.full(5, 0.2))
+    pairs = (table[:-1, 0] - 1) * 5 + table[1:, 0] - 1
+    assert_distributed(np.bincount(pairs, minlength=25), np.full(25, 0.04))
+    assert np.all(np.sort(table[:, 3:8], axis=1) == np.arange(1, 6))
 
 
 def test_streams_of_draws_differ():

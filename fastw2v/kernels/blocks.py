@@ -127,10 +127,10 @@ def list_near(scratch, count, own, sources_at, weights, first_weight, by_row):
 def prefetch_block(stream, first, count, half_window, centres, halo, pool, pool_ids):
     """Ask for the rows of a block that comes next; of its halo, the left was the last block's."""
     row_bytes = 4 * centres.shape[1]
-    n = stream.token_ids.shape[0]
+    stop = min(stream.token_ids.shape[0], first + count + half_window)
     for pos in range(first, first + count):
         prefetch_row(address_of(centres, stream.token_ids[pos]), row_bytes)
-    for pos in range(first, min(n, first + count + half_window)):
+    for pos in range(first, stop):
         prefetch_row(address_of(halo, stream.token_ids[pos]), row_bytes)
     for n in range(pool_ids.shape[0]):
         prefetch_row(address_of(pool, pool_ids[n]), row_bytes)

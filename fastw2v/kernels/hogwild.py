@@ -20,7 +20,10 @@ from fastw2v.kernels.primitives import kernel
 from fastw2v.kernels.simd import fetch_and_add
 from fastw2v.kernels.streams import draw_noise
 
-_RUN_BLOCKS = 32  # blocks that a thread takes at a time, half a millisecond of work
+# Blocks that a thread takes at a time (half a millisecond of work), and how many times each thread
+# should have something to take, which makes it fewer where there is little work.
+_RUN_BLOCKS = 32
+_RUNS_A_THREAD = 8
 _SUMS_STRIDE = 16  # float64s: two cache lines, so that threads do not share one
 
 
@@ -95,20 +98,24 @@ def _train_run(weights, stream, noise, settings, schedule, plan, skip_gram, star
 
 
 @kernel()
-def _train_runs(weights, stream, noise, settings, schedule, plan, skip_gram, next_run, sums):
+def _train_runs(
+    weights, stream, noise, settings, schedule, plan, skip_gram, num_threads, next_run, sums
+):
     """One thread's share: run after run of blocks, until none is left."""
     scratch = new_scratch(
         plan.block_size, plan.pool_size, settings.half_window, weights.input_vectors.shape[1]
     )
     first_block = plan.first // plan.block_size
     last_block = (plan.last + plan.block_size - 1) // plan.block_size
+    blocks = last_block - first_block
+    run_blocks = max(1, min(_RUN_BLOCKS, blocks // (_RUNS_A_THREAD * num_threads)))
     while True:
-        start = first_block + _RUN_BLOCKS * fetch_and_add(next_run, 0, 1)
+        start = first_block + run_blocks * fetch_and_add(next_run, 0, 1)
         if start >= last_block:
             break
         loss, positives = _train_run(
             weights, stream, noise, settings, schedule, plan, skip_gram,
-            start, min(start + _RUN_BLOCKS, last_block), scratch,
+            start, min(start + run_blocks, last_block), scratch,
         )  # fmt: skip
         sums[0] += loss
         sums[1] += positives
@@ -136,6 +143,7 @@ def train_negative_sampling(
     next_run = np.zeros(1, np.int64)
     for thread in prange(num_threads):
         _train_runs(
-            weights, stream, noise, settings, schedule, plan, skip_gram, next_run, sums[thread]
-        )
+            weights, stream, noise, settings, schedule, plan, skip_gram, num_threads,
+            next_run, sums[thread],
+        )  # fmt: skip
     return sums

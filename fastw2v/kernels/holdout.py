@@ -17,10 +17,10 @@ from fastw2v.kernels.primitives import (
     derive_key,
     high_half,
     kernel,
-    low_half,
     random_bits,
     scaled_draw,
 )
+from fastw2v.kernels.streams import draw_word
 
 REACH = 5  # context words to each side, all of them
 NEGATIVES = 5  # draws for each positive
@@ -57,16 +57,6 @@ def hash_sequences(token_ids, offsets, hashes):
 
 
 @kernel()
-def draw_negative(noise, key, number):
-    """Draw `number` of the stream of draws `key` from `noise` (`streams.Noise`)."""
-    bits = random_bits(key, np.uint64(number))
-    column = scaled_draw(high_half(bits), noise.thresholds.shape[0])
-    if low_half(bits) < np.uint64(noise.thresholds[column]):
-        return column
-    return np.int64(noise.aliases[column])
-
-
-@kernel()
 def _target_loss(hidden, output_vectors, word_id, positive):
     """−log σ(±h·c) in nats: a float32 dot product, the rest in float64."""
     score = _ZERO
@@ -81,7 +71,7 @@ def _positive_loss(hidden, output_vectors, positive_id, noise, key, first):
     """The loss of a positive and of its draws, number `first` and on, but those that equal it."""
     loss = _target_loss(hidden, output_vectors, positive_id, True)
     for draw in range(first, first + NEGATIVES):
-        word_id = draw_negative(noise, key, draw)
+        word_id = draw_word(noise, random_bits(key, np.uint64(draw)))
         if word_id != positive_id:
             loss += _target_loss(hidden, output_vectors, word_id, False)
     return loss

@@ -16,12 +16,13 @@ FLAGS = 4096
 class Scratch(NamedTuple):
     """Arrays for a block of T centres and a pool of N; P is N rounded up to whole tiles.
 
-    Tables hold addresses of rows (see tiles.py), padded to whole tiles with that of `spare`. A
+    Tables hold addresses of rows (see tiles.py); those that tiles go through, centres and pool, are
+    padded with that of `spare`. A
     *term* is one score with what belongs to it. Terms are flat: first the pool's, P for each
     centre, then the positives'.
 
     pool_ids: int32 (N,), the draws of the block.
-    centres_at: int64 (T + 4,), the centres' rows; halo_at: int64 (halo + 4,), those of all places
+    centres_at: int64 (T + 4,), the centres' rows; halo_at: int64 (halo,), those of all places
         of the halo; pool_at: int64 (P,), the pool's.
     hidden: float32 (T + 4, dim), h_i; gradients: float32 (T + 4, dim), α·∂/∂h_i (CBOW); hidden_at,
         gradients_at: int64 (T + 4,), their rows.
@@ -72,6 +73,16 @@ def _new_rows(count, dim):
     return room[start : start + count * dim].reshape(count, dim)
 
 
+def scratch_bytes(block_size: int, pool_size: int, half_window: int, dim: int) -> int:
+    """What `new_scratch` takes, within a few cache lines; dim is that of padded rows."""
+    rows, columns = block_size + TILE_ROWS, -(-pool_size // TILE_ROWS) * TILE_ROWS
+    pairs = 2 * half_window * block_size
+    flat = 4 * pool_size + 8 * (3 * rows + columns) + 28 * block_size
+    halo = 16 * (block_size + 2 * half_window)
+    terms = 8 * (rows * columns + max(pairs, block_size) + 2 * ROW_FLOATS)
+    return flat + halo + terms + 20 * pairs + 4 * dim * (2 * rows + 1) + FLAGS
+
+
 @kernel()
 def new_scratch(block_size, pool_size, half_window, dim):
     """`Scratch` for blocks up to `block_size` centres and pools of `pool_size`."""
@@ -82,7 +93,7 @@ def new_scratch(block_size, pool_size, half_window, dim):
     scratch = Scratch(
         np.zeros(pool_size, np.int32),
         np.zeros(rows, np.int64),
-        np.zeros(halo + TILE_ROWS, np.int64),
+        np.zeros(halo, np.int64),
         np.zeros(columns, np.int64),
         np.zeros(rows, np.int64),
         np.zeros(rows, np.int64),

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import llvmlite.binding
 import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 # As Any: a type checker would ask callers for the typing context, which Numba adds.
@@ -38,11 +39,9 @@ class Shape(NamedTuple):
 
 def _shape() -> Shape:
     """32 registers of 512 bits with AVX-512, else 16 of 256 bits (or 32 of 128: the same room)."""
+    # What Numba compiles for, which NUMBA_CPU_FEATURES and NUMBA_ENABLE_AVX change.
     features = numba.config.CPU_FEATURES  # type: ignore[attr-defined]
-    if features is None:
-        wide = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
-    else:
-        wide = "+avx512f" in features.split(",")
+    wide = "+avx512f" in (features or get_host_cpu_features()).split(",")
     return Shape(16, (4, 4), (4, 4)) if wide else Shape(8, (2, 4), (2, 5))
 
 
@@ -73,10 +72,10 @@ def store(builder: Any, value: Any, address: Any, offset: Any) -> None:
 
 
 def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """a·b + c, rounded once."""
+    """a·b + c, in one instruction where there is one."""
     kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
     function = cgutils.get_or_insert_function(
-        builder.module, kind, f"llvm.fma.v{SHAPE.lanes}f32"
+        builder.module, kind, f"llvm.fmuladd.v{SHAPE.lanes}f32"
     )  # fmt: skip
     return builder.call(function, [a, b, c])
 
@@ -166,6 +165,16 @@ def by_count(builder: Any, count: Any, most: int, body: Callable[[int], None]) -
     builder.position_at_end(after)
 
 
+def check_table(kind: Any, dtype: Any) -> None:
+    """Refuse, at compile time, what would be read as something else.
+
+    Raises:
+        TypingError: not a one-dimensional array of `dtype` in C order.
+    """
+    if not isinstance(kind, types.Array) or (kind.dtype, kind.ndim, kind.layout) != (dtype, 1, "C"):
+        raise TypingError(f"expected a one-dimensional {dtype} array in C order, not {kind}")
+
+
 def table(builder: Any, context: Any, kind: Any, array: Any) -> Any:
     """Pointer to the data of an array."""
     return context.make_array(kind)(context, builder, array).data
@@ -182,6 +191,7 @@ def fetch_and_add(typing_context, counters, place, amount):
 
     Returns what was there before.
     """
+    check_table(counters, types.int64)
     signature = types.int64(counters, types.int64, types.int64)
 
     def generate(context, builder, signature, arguments):

@@ -95,18 +95,20 @@ def _draw_keep(token_ids, keep_thresholds, stream_key, keep):
 
 
 @kernel()
-def draw_reaches(reaches, half_window, key):
+def draw_reaches(reaches, sentence_starts, half_window, key):
     """Fill `reaches` (int32) with 1 … half_window in a mixed order, round and round.
 
-    Where the round begins is drawn, so that each centre's reach is uniform, as word2vec.c's is. But
-    any `half_window` centres in a row have each reach once, which is less noise than reaches drawn
-    one by one, and the processor learns the order: random ones cost it a mispredicted branch a
-    centre in every product over windows (bench/LOG.md).
+    Where in the round a sentence begins is drawn, so that each centre's reach is uniform, as
+    word2vec.c's is. But any `half_window` centres of a sentence in a row have each reach once, and
+    the processor learns the order: reaches drawn one by one cost it a mispredicted branch a centre
+    in every product over windows (bench/LOG.md).
     """
+    stream_key = derive_key(key, WINDOW_STREAM)
     step = _mixing_step(half_window)
-    place = scaled_draw(high_half(random_bits(derive_key(key, WINDOW_STREAM), np.uint64(0))),
-                        half_window)  # fmt: skip
+    place = 0
     for pos in range(reaches.shape[0]):
+        if pos == sentence_starts[pos]:
+            place = scaled_draw(high_half(random_bits(stream_key, np.uint64(pos))), half_window)
         reaches[pos] = 1 + place
         place += step
         if place >= half_window:
@@ -130,14 +132,17 @@ def _mixing_step(count):
 def draw_noise(noise, key, block, pool_ids):
     """Fill `pool_ids` (int32) with draws from the noise distribution for block number `block`."""
     stream_key = derive_key(derive_key(key, NOISE_STREAM), block)
-    count = noise.thresholds.shape[0]
     for n in range(pool_ids.shape[0]):
-        bits = random_bits(stream_key, np.uint64(n))
-        column = scaled_draw(high_half(bits), count)
-        if low_half(bits) < np.uint64(noise.thresholds[column]):
-            pool_ids[n] = column
-        else:
-            pool_ids[n] = noise.aliases[column]
+        pool_ids[n] = draw_word(noise, random_bits(stream_key, np.uint64(n)))
+
+
+@kernel()
+def draw_word(noise, bits):
+    """A word id from the noise distribution, from 64 random bits."""
+    column = scaled_draw(high_half(bits), noise.thresholds.shape[0])
+    if low_half(bits) < np.uint64(noise.thresholds[column]):
+        return column
+    return np.int64(noise.aliases[column])
 
 
 @kernel()

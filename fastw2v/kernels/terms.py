@@ -20,6 +20,7 @@ from fastw2v.kernels.simd import (
     SHAPE,
     VECTOR,
     broadcast,
+    check_table,
     fma,
     instruction,
     int64,
@@ -73,7 +74,9 @@ def _exp_of_minus(builder: Any, size: Any) -> Any:
     scaled = builder.select(below, _splat(EXP_LEAST), scaled)
     whole = _unary(builder, "floor", builder.fadd(scaled, _splat(0.5)))
     power = _series(builder, builder.fsub(scaled, whole), [1.0, *EXP_SERIES])
-    exponent = builder.add(builder.fptosi(whole, _INTEGERS), _splat(127, _INTEGERS))
+    # (A NaN, which has no integer, stays in `power`.)
+    number = builder.select(builder.fcmp_ordered("ord", whole, whole), whole, _splat(0.0))
+    exponent = builder.add(builder.fptosi(number, _INTEGERS), _splat(127, _INTEGERS))
     bits = builder.shl(exponent, _splat(23, _INTEGERS))
     return builder.fmul(power, builder.bitcast(bits, VECTOR))
 
@@ -85,6 +88,8 @@ def terms_to_gradients(typing_context, scores, weights, first, count, sign, alph
     scores, weights: float32 (n,), the terms first … first + count − 1. sign: +1 for positives,
     −1 for draws. alpha: learning rate.
     """
+    for kind in (scores, weights):
+        check_table(kind, types.float32)
     signature = types.float64(
         scores, weights, types.int64, types.int64, types.float32, types.float32
     )
@@ -125,6 +130,7 @@ def terms_to_gradients(typing_context, scores, weights, first, count, sign, alph
 @instruction
 def fill_terms(typing_context, terms, first, count, value):
     """terms[first : first + count] = value; a whole number of vectors is."""
+    check_table(terms, types.float32)
     signature = types.void(terms, types.int64, types.int64, types.float32)
 
     def generate(context, builder, signature, arguments):

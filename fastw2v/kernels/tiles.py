@@ -24,6 +24,7 @@ from fastw2v.kernels.simd import (
     VECTOR_BYTES,
     broadcast,
     by_count,
+    check_table,
     entries,
     fma,
     instruction,
@@ -80,6 +81,9 @@ def dot_tile(typing_context, rows_at, row, columns_at, column, row_bytes, scores
     rows_at, columns_at: int64 tables of addresses, the tile's begin at `row` and `column`.
     row_bytes: length of a row. scores: float32 (n,).
     """
+    for kind in (rows_at, columns_at):
+        check_table(kind, types.int64)
+    check_table(scores, types.float32)
     numbers = types.int64
     signature = types.void(
         rows_at, numbers, columns_at, numbers, numbers, scores, numbers, numbers
@@ -118,6 +122,8 @@ def dots_of_row(typing_context, row, columns_at, first, count, row_bytes, scores
 
     row: an address. Scores up to the next multiple of 8 are overwritten (with what, is not said).
     """
+    check_table(columns_at, types.int64)
+    check_table(scores, types.float32)
     numbers = types.int64
     signature = types.void(numbers, columns_at, numbers, numbers, numbers, scores, numbers)
 
@@ -152,6 +158,9 @@ def _sums(rows: int, width: int, add: bool) -> Any:
         typing_context, outputs_at, first, outputs, sources_at, sources, weights, place,
         source_stride, output_stride, row_bytes,
     ):  # fmt: skip
+        for kind in (outputs_at, sources_at):
+            check_table(kind, types.int64)
+        check_table(weights, types.float32)
         numbers = types.int64
         signature = types.void(
             outputs_at, numbers, numbers, sources_at, numbers, weights, numbers, numbers, numbers,
@@ -249,6 +258,8 @@ def _row_sum(add: bool) -> Any:
     def row_sum(
         typing_context, output, sources_at, first, count, weights, place, stride, row_bytes
     ):
+        check_table(sources_at, types.int64)
+        check_table(weights, types.float32)
         numbers = types.int64
         signature = types.void(
             numbers, sources_at, numbers, numbers, weights, numbers, numbers, numbers

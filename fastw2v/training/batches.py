@@ -127,7 +127,7 @@ def make_stream(
     kept = fill_stream(ids, offsets, order, keep_thresholds, key, room)
     reaches = np.full(kept, config.half_window, np.int32)
     if config.window_sampling == "dynamic":
-        draw_reaches(reaches, config.half_window, key)
+        draw_reaches(reaches, room.sentence_starts[:kept], config.half_window, key)
     return Stream(
         room.token_ids[:kept],
         room.sentence_starts[:kept],

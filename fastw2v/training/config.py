@@ -23,7 +23,7 @@ NEGATIVE_TYPES = ("cbow_neg", "sgram_neg")
 # Measured on the reviews corpus: see bench/LOG.md, "Learning rates".
 DEFAULT_ALPHAS = {"cbow": 0.03, "cbow_neg": 0.15, "sgram": 0.03, "sgram_neg": 0.025}
 # Centres and draws of a block, by type: see bench/LOG.md, "Block and pool sizes".
-DEFAULT_BLOCKS = {"sgram_neg": (48, 24), "cbow_neg": (48, 16)}
+DEFAULT_BLOCKS = {"sgram_neg": (48, 24), "cbow_neg": (32, 16)}
 # What keeps the summed gradients of a block from overshooting: see `TrainConfig.with_blocks`.
 MOST_REPEATS = 0.3
 MOST_PULL = 1.5
@@ -124,7 +124,7 @@ class TrainConfig:
         minimum=1,
         maximum=4096,
         shown_default=", ".join(f"{sizes[0]} {name}" for name, sizes in DEFAULT_BLOCKS.items())
-        + ", fewer for a small vocabulary or a large --alpha",
+        + ", fewer for a small vocabulary, and the larger alpha, window and negatives are",
     )
     pool_size: int | None = option(
         None,
@@ -231,8 +231,7 @@ class TrainConfig:
         if self.negative_sampling:
             assert self.alpha is not None
             pull = self.alpha * self._negatives_a_centre / pool_size
-            limits = (MOST_REPEATS / repeat_rate, MOST_PULL / pull)
-            block_size = max(1, min(block_size, *map(int, limits)))
+            block_size = int(max(1, min(block_size, MOST_REPEATS / repeat_rate, MOST_PULL / pull)))
         return dataclasses.replace(
             self,
             block_size=min(self.block_size or block_size, self.batch_size),

@@ -85,7 +85,7 @@ class Holdout:
         """
         if not 0 < share < 1:
             raise UsageError(
-                f"--holdout: {share} is not a share of the sequences, above 0, below 1"
+                f"held-out share: {share} is not a share of the sequences, above 0, below 1"
             )
         limit = np.uint64(int(share * 2.0**64))
         chosen = Sequences(np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.uint64))
@@ -95,8 +95,8 @@ class Holdout:
             chosen, limit = _within(_joined(chosen, found), limit, most_tokens)
         if not len(chosen.token_ids):
             raise UsageError(
-                f"--holdout: {share} of {store.num_sentences:,} sequences, {most_tokens:,} tokens "
-                "at most, is none of them; use a larger share, or more text"
+                f"held-out share: {share} of {store.num_sentences:,} sequences, at most "
+                f"{most_tokens:,} tokens, is none of them; use a larger share, or more text"
             )
         return cls(chosen, limit, noise_tables(store.vocabulary.counts, NS_EXPONENT))
 

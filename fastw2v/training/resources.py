@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from fastw2v.errors import UsageError
+from fastw2v.kernels.scratch import scratch_bytes
 from fastw2v.kernels.softmax import slab_shape
 from fastw2v.machine import available_memory, free_disk, readable_bytes
 from fastw2v.training.config import TrainConfig
@@ -40,9 +41,9 @@ def estimate(
     if config.negative_sampling:
         assert config.block_size is not None
         assert config.pool_size is not None
-        rows = 3 * config.block_size + config.pool_size + config.window + 64
-        columns = config.block_size + config.pool_size + config.window + 64
-        buffers += threads * (rows * row + 2 * config.block_size * columns * 4)
+        buffers += threads * scratch_bytes(
+            config.block_size, config.pool_size, config.half_window, padded_dim(config.vector_dim)
+        )
     else:
         batch = config.batch_size
         slab_rows, slabs = slab_shape(vocabulary_size)

@@ -64,12 +64,27 @@ def weighted_spearman(first: np.ndarray, second: np.ndarray, weights: np.ndarray
 
 
 def resampled_means(values: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """The mean of `values` in each resample, shape (resamples,).
+    """The mean of `values` over items in each resample.
 
-    Items of equal value are interchangeable, so it is enough to draw how many of each value come:
-    exact, and cheap for answers that are right or wrong.
+    Items of equal values are interchangeable, so it is enough to draw how many of each come: exact,
+    and cheap for answers that are right or wrong.
+
+    Args:
+        values: shape (items,), or (items, models) to share the draws.
+
+    Returns:
+        Shape (resamples,), or (resamples, models).
     """
-    distinct, counts = np.unique(values, return_counts=True)
+    distinct, counts = np.unique(values, axis=0, return_counts=True)
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(values), counts / len(values), size=resamples)
     return drawn @ distinct / len(values)
+
+
+def seed_shares(seeds: int, resamples: int, seed: int) -> np.ndarray:
+    """How much each of a model's training seeds weighs in each resample, shape (resamples, seeds).
+
+    Rows sum to 1: seeds are drawn with replacement, as many as there are.
+    """
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(seeds, np.full(seeds, 1.0 / seeds), size=resamples) / seeds

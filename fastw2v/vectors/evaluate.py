@@ -20,6 +20,7 @@ from fastw2v.vectors.bootstrap import (
     draw_weights,
     percentile_interval,
     resampled_means,
+    seed_shares,
     weighted_spearman,
 )
 from fastw2v.vectors.keyed_vectors import KeyedVectors
@@ -209,21 +210,19 @@ def _by_test(results: Sequence, side: str) -> list[list[Result]]:
     return [[seed[test] for seed in seeds] for test in range(len(seeds[0]))]
 
 
-def _mean_spearman(
+def _spearmans(
     results: Sequence[PairsResult], chosen: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Spearman's rho in each resample of the `chosen` pairs, averaged over the seeds."""
-    return np.mean(
-        [weighted_spearman(r.gold[chosen], r.similarities[chosen], weights) for r in results],
-        axis=0,
-    )
+    """Spearman's rho of each result in each resample of `chosen` pairs: (resamples, results)."""
+    rows = [weighted_spearman(r.gold[chosen], r.similarities[chosen], weights) for r in results]
+    return np.stack(rows, axis=1)
 
 
-def _test_differences(
-    seeds_a: Sequence[Any], seeds_b: Sequence[Any], resamples: int, seed: int
-) -> tuple[float, np.ndarray]:
-    """A - B on one test, and the same in each resample of its items (shared by A and B)."""
-    everyone = [*seeds_a, *seeds_b]
+def _test_scores(
+    everyone: Sequence[Any], resamples: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of results on one test, (results,), and in each resample of its items, which all
+    share: (resamples, results)."""
     if len({(type(r), r.name, len(r.known)) for r in everyone}) != 1:
         names = ", ".join(sorted({f"{r.name} ({len(r.known)} items)" for r in everyone}))
         raise UsageError(f"results of different tests cannot be compared: {names}")
@@ -231,16 +230,11 @@ def _test_differences(
     if len(chosen) < 3:
         raise UsageError(f"{everyone[0].name}: fewer than 3 items that all the models know")
     if isinstance(everyone[0], AnalogyResult):
-        means = [np.mean([r.correct[chosen] for r in side], axis=0) for side in (seeds_a, seeds_b)]
-        values = means[0] - means[1]
-        return float(values.mean()), resampled_means(values, resamples, seed)
-
-    def difference(weights: np.ndarray) -> np.ndarray:
-        return _mean_spearman(seeds_a, chosen, weights) - _mean_spearman(seeds_b, chosen, weights)
-
+        correct = np.stack([r.correct[chosen] for r in everyone], axis=1).astype(np.float64)
+        return correct.mean(axis=0), resampled_means(correct, resamples, seed)
     draws = draw_weights(len(chosen), resamples, seed)
-    resampled = np.concatenate([difference(weights) for weights in draws])
-    return float(difference(np.ones((1, len(chosen))))[0]), resampled
+    resampled = np.concatenate([_spearmans(everyone, chosen, weights) for weights in draws])
+    return _spearmans(everyone, chosen, np.ones((1, len(chosen))))[0], resampled
 
 
 def paired_difference(
@@ -251,8 +245,9 @@ def paired_difference(
     Args:
         results_a, results_b: one result a test (in the same order on both sides), or a list of such
             lists, one a training seed; seeds are averaged, and need not be as many on both sides.
-        resamples, seed: of the bootstrap over items, which A and B share; items that some model
-            does not know are left out for all.
+        resamples, seed: of the bootstrap over items, which A and B share, and over the seeds of
+            each side; items that some model does not know are left out for all. (Questions count
+            as independent, although analogies share words: their interval is a lower bound.)
 
     Raises:
         UsageError: other tests on one side than on the other, or too few common items.
@@ -262,13 +257,17 @@ def paired_difference(
     tests_a, tests_b = _by_test(results_a, "A"), _by_test(results_b, "B")
     if len(tests_a) != len(tests_b):
         raise UsageError(f"{len(tests_a)} tests on one side, {len(tests_b)} on the other")
-    points, resampled = zip(
-        *(
-            _test_differences(seeds_a, seeds_b, resamples, seed + test)
-            for test, (seeds_a, seeds_b) in enumerate(zip(tests_a, tests_b, strict=True))
-        ),
-        strict=True,
-    )
+    seeds_a, seeds_b = len(tests_a[0]), len(tests_b[0])
+    shares_a = seed_shares(seeds_a, resamples, seed + 1000)
+    shares_b = seed_shares(seeds_b, resamples, seed + 2000)
+    differences, points = [], []
+    for test, (results_of_a, results_of_b) in enumerate(zip(tests_a, tests_b, strict=True)):
+        scores, resampled = _test_scores([*results_of_a, *results_of_b], resamples, seed + test)
+        points.append(scores[:seeds_a].mean() - scores[seeds_a:].mean())
+        differences.append(
+            (shares_a * resampled[:, :seeds_a]).sum(axis=1)
+            - (shares_b * resampled[:, seeds_a:]).sum(axis=1)
+        )
     return PairedDifference(
-        float(np.mean(points)), *percentile_interval(np.mean(resampled, axis=0))
+        float(np.mean(points)), *percentile_interval(np.mean(differences, axis=0))
     )
