@@ -27,9 +27,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def kernel_cache() -> Path:
-    """The folder for compiled kernels, named by the hash of all kernel sources."""
+    """The folder for compiled kernels, named by the hash of all kernel sources, rungs included."""
     digest = hashlib.sha256()
-    for path in sorted((ROOT / "fastw2v" / "kernels").glob("*.py")):
+    kernels = (ROOT / "fastw2v" / "kernels").glob("*.py")
+    for path in (*sorted(kernels), *sorted((ROOT / "bench").glob("rungs*.py"))):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return ROOT / ".numba-cache" / digest.hexdigest()[:16]
 

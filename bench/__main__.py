@@ -4,8 +4,9 @@
     python -m bench --quick                    minutes; leaves the README and the full results alone
     python -m bench --only kernels throughput  some of them, then the README
 
-Every benchmark writes its result file as it goes, so that what was measured is kept when one fails
-or is interrupted. One that fails is told at the end, and the others run.
+Every benchmark keeps what it has in NAME.partial.json until it is done, so that nothing is lost
+when one fails or is interrupted, and the last whole results stay. One that fails is told at the
+end, and the others run.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 import traceback
 from collections.abc import Callable
 
-from bench import ceilings, kernels, quality, readme, robustness, scaling, throughput
+from bench import ceilings, kernels, quality, readme, robustness, scaling, sweep, throughput
 
 BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
     "ceilings": ceilings.main,
@@ -25,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
     "scaling": scaling.main,
     "robustness": robustness.main,
     "quality": quality.main,
+    "sweep": sweep.main,
 }
 
 

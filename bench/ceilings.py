@@ -6,7 +6,8 @@
 sgemm: the best float32 rate of NumPy's BLAS over a few shapes, on one core (the process is held to
 it) and on all. OpenBLAS chooses its kernels from the CPU unless OPENBLAS_CORETYPE says otherwise,
 and those for AVX2 reach half of what a CPU with AVX-512 can do. So there are two figures: `gflops`,
-in the environment as it is, and `best_gflops`, whatever the environment and the choice.
+in the environment as it is, and `best_gflops`, the most of that, of OpenBLAS's own choice, and, on
+a CPU with AVX-512, of its kernels for SkylakeX.
 Bandwidth: scale and triad as in STREAM (McCalpin 1995; bytes read and written, without those that
 the cache fetches to write), in arrays that a core's second-level cache holds and in arrays that no
 cache does. Every measurement runs in a process of its own.
@@ -22,8 +23,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import common
-from fastw2v import machine
+from bench import command_line, common
+from fastw2v import machine, storage
 
 _SHAPES = ((512, 512, 512), (1024, 1024, 1024), (2048, 1024, 2048), (2048, 2048, 2048))
 _AVX512_KERNELS = "SkylakeX"
@@ -178,11 +179,9 @@ def _sgemm_rates(threads: int, quick: bool) -> dict[str, Any]:
     if any(name in os.environ for name in _OPENBLAS_CHOICES):
         detected = common.in_own_process(module, request, without=_OPENBLAS_CHOICES)
         runs.append(detected | {"coretype": "detected"})
-    elif (
-        found["architecture"] in ("Haswell", "Zen")
-        and "avx512f" in common.describe_cpu()["features"]
-    ):
-        wide = common.in_own_process(module, request, OPENBLAS_CORETYPE=_AVX512_KERNELS)
+    if "avx512f" in common.describe_cpu()["features"]:
+        choice = {"OPENBLAS_CORETYPE": _AVX512_KERNELS}
+        wide = common.in_own_process(module, request, without=_OPENBLAS_CHOICES, **choice)
         runs.append(wide | {"coretype": _AVX512_KERNELS})
     return {
         "gflops": found["gflops"],
@@ -215,7 +214,8 @@ def describe(ceilings: dict[str, Any]) -> str:
         sgemm = found["sgemm"]
         line = f"{name.replace('_', ' ')}: sgemm {sgemm['gflops']:.0f} GFLOP/s"
         if sgemm["best_gflops"] > sgemm["gflops"]:
-            first, other = (f"{run['architecture']} kernels" for run in sgemm["runs"])
+            best = max(sgemm["runs"], key=lambda run: float(run["gflops"]))
+            first, other = (f"{run['architecture']} kernels" for run in (sgemm["runs"][0], best))
             line += f" with {first}, {sgemm['best_gflops']:.0f} with {other}"
         for place in ("L2", "DRAM") if "bandwidth" in found else ():
             rates = found["bandwidth"][place]
@@ -227,6 +227,34 @@ def describe(ceilings: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def draw(ceilings: dict[str, Any], title: str, path: Path) -> None:
+    """Bars: sgemm as it comes and at its best, and the bandwidths, on one core and on all."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    flops, bandwidth = figure.subplots(1, 2)
+    for place, (name, found) in enumerate(ceilings.items()):
+        sgemm = [found["sgemm"]["gflops"], found["sgemm"]["best_gflops"]]
+        rates = {
+            f"{level}, {kernel}": found["bandwidth"][level][kernel]["gb_per_second"]
+            for level in ("L2", "DRAM")
+            for kernel in ("scale", "triad")
+        }
+        for axes, values in ((flops, sgemm), (bandwidth, list(rates.values()))):
+            places = [number + 0.42 * place for number in range(len(values))]
+            bars = axes.bar(places, values, 0.4, label=name.replace("_", " "))
+            axes.bar_label(bars, [f"{value:.0f}" for value in values], fontsize=8)
+    flops.set_xticks([0.21, 1.21], ["sgemm as it comes", "the fastest sgemm"])
+    bandwidth.set_xticks([number + 0.21 for number in range(4)], list(rates))
+    flops.set_ylabel("GFLOP/s")
+    bandwidth.set_ylabel("GB/s")
+    flops.legend(fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    with storage.atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+@command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     if words[:1] == ["--child"]:
@@ -240,9 +268,15 @@ def main(arguments: list[str] | None = None) -> None:
     name = "ceilings-quick.json" if quick else "ceilings.json"
     output = paths[0] if paths else common.RESULTS / name
     ceilings = measure(quick=quick)
-    result = {"benchmark": "ceilings", "machine": common.describe_machine(), "ceilings": ceilings}
+    result: dict[str, Any] = {
+        "benchmark": "ceilings",
+        "machine": common.describe_machine(),
+        "ceilings": ceilings,
+    }
     common.write_result(output, result)
-    print(f"{describe(ceilings)}\n\nwritten: {output}")
+    picture = output.with_suffix(".png")
+    draw(ceilings, f"Ceilings, {result['machine']['cpu']['model']}", picture)
+    print(f"{describe(ceilings)}\n\nwritten: {output} and {picture.name}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What both benchmarks need: the machine described, the corpus prepared, results written.
+"""What the benchmarks need: the machine described, the corpus prepared, result files.
 
 The corpus is the directory that FASTW2V_REVIEWS names, else ../shared/data/reviews beside the
 repository, else `--text PATH...`. It is preprocessed once into a token store under build/bench/;
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import hashlib
 import importlib.metadata
 import itertools
@@ -26,6 +27,7 @@ from typing import Any
 
 from bench import ROOT, kernel_cache
 from fastw2v import machine, storage
+from fastw2v.errors import DataError
 
 RESULTS = ROOT / "bench" / "results"
 WORK = ROOT / "build" / "bench"
@@ -37,6 +39,10 @@ _LIBRARIES = (
 _CPU_FEATURES = {"avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve"}
 
 _THREAD_VARIABLES = ("OPENBLAS_", "OMP_", "MKL_", "NUMBA_NUM_", "NUMBA_THREADING_", "NUMBA_CPU_")
+
+
+# What a commit has to agree in for results to be its own: code, not earlier results and notes.
+_CODE = ("fastw2v", "bench", ":!bench/results", ":!bench/LOG.md")
 
 
 def _read(path: Path) -> str:
@@ -83,14 +89,18 @@ def thread_layer() -> str:
         return f"{configured} (configured; none in use)"
 
 
+@functools.cache
+def versions() -> dict[str, str]:
+    """Python's version, and those of the libraries that are installed."""
+    found = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[library] = importlib.metadata.version(library)
+    return found
+
+
 def describe_machine() -> dict[str, Any]:
     """What a figure depends on besides the settings: hardware, libraries, state of the code."""
-    versions = {"python": platform.python_version()}
-    for library in _LIBRARIES:
-        try:
-            versions[library] = importlib.metadata.version(library)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "cpu": describe_cpu(),
@@ -102,16 +112,39 @@ def describe_machine() -> dict[str, Any]:
         "environment": {
             name: value for name, value in os.environ.items() if name.startswith(_THREAD_VARIABLES)
         },
-        "versions": versions,
+        "versions": versions(),
         "commit": _git("rev-parse", "HEAD"),
-        "uncommitted_changes": bool(_git("status", "--porcelain", "--", "fastw2v", "bench")),
+        "uncommitted_changes": bool(_git("status", "--porcelain", "--", *_CODE)),
         "kernels": kernel_cache().name,
     }
 
 
+def partial_path(path: Path) -> Path:
+    """Where a benchmark keeps what it has until it is done."""
+    return path.with_name(f"{path.stem}.partial{path.suffix}")
+
+
+def write_partial(path: Path, value: dict[str, Any]) -> None:
+    """Keep what an unfinished benchmark has, beside its result file: an older one stays whole."""
+    storage.write_json(partial_path(path), value)
+
+
 def write_result(path: Path, value: dict[str, Any]) -> None:
-    """Write a result file, atomically, so that an interrupted benchmark keeps what it had."""
+    """Write the result file of a benchmark that is done; its partial one goes."""
     storage.write_json(path, value)
+    storage.remove_file(partial_path(path))
+
+
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """A result file and its partial one, those that there are and can be read."""
+    found = []
+    for place in (path, partial_path(path)):
+        if place.is_file():
+            try:
+                found.append(storage.read_json(place))
+            except DataError as error:
+                print(f"warning: {error}", file=sys.stderr)
+    return found
 
 
 @contextlib.contextmanager
@@ -255,21 +288,3 @@ def write_text_of(store: Any, path: Path) -> None:
             bounds = offsets.tolist()
             for start, end in itertools.pairwise(bounds):
                 file.write(" ".join(words[start:end]) + "\n")
-
-
-def parse_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """`["block_size=64", "alpha=0.05"]` as options; numbers become numbers.
-
-    Raises:
-        SystemExit: not NAME=VALUE.
-    """
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise SystemExit(f"--ours {pair}: expected NAME=VALUE, as in block_size=64")
-        try:
-            options[name.replace("-", "_")] = json.loads(text)
-        except ValueError:
-            options[name.replace("-", "_")] = text
-    return options

@@ -24,7 +24,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from bench import ceilings, common
+from bench import ceilings, command_line, common
 from bench.ladder import RUNGS, bytes_of, flops_of
 from fastw2v import machine, storage
 
@@ -36,24 +36,29 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--text", type=Path, nargs="+", default=[], help="text files or directory")
     parser.add_argument("--synthetic", action="store_true", help="a Zipf stream, no text")
     parser.add_argument("--types", nargs="+", choices=("sgram_neg", "cbow_neg"))
-    parser.add_argument("--dims", nargs="+", type=int)
+    parser.add_argument("--dims", nargs="+", type=command_line.count)
     parser.add_argument("--rungs", nargs="+", choices=RUNGS, default=RUNGS)
-    parser.add_argument("--threads", nargs="+", type=int, help="default: 1 and all cores")
-    parser.add_argument("--repeats", type=int)
-    parser.add_argument("--seconds", type=float, help="about how long a timed call takes")
+    parser.add_argument(
+        "--threads", nargs="+", type=command_line.count, help="default: 1 and all cores"
+    )
+    parser.add_argument("--repeats", type=command_line.count)
+    parser.add_argument(
+        "--seconds", type=command_line.amount, help="about how long a timed call takes"
+    )
     parser.add_argument("--ours", nargs="+", default=[], metavar="NAME=VALUE",
                         help="further options of fastw2v, as in block_size=64")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="skip-gram, dim 100, short")
     parser.add_argument("--output", type=Path, help="result file (.json); a .png lies beside it")
     chosen = parser.parse_args(arguments)
-    quick = chosen.quick
-    chosen.types = chosen.types or (["sgram_neg"] if quick else ["sgram_neg", "cbow_neg"])
-    chosen.dims = chosen.dims or ([100] if quick else [300, 100])
-    chosen.threads = chosen.threads or sorted({1, machine.usable_cores()})
-    chosen.repeats = chosen.repeats or (3 if quick else 7)
-    chosen.seconds = chosen.seconds or (0.1 if quick else 0.5)
-    name = "kernels-quick.json" if quick else "kernels.json"
-    chosen.output = chosen.output or common.RESULTS / name
+    command_line.set_defaults(
+        chosen,
+        "kernels",
+        types=(["sgram_neg"], ["sgram_neg", "cbow_neg"]),
+        dims=([100], [300, 100]),
+        threads=(sorted({1, machine.usable_cores()}),) * 2,
+        repeats=(3, 7),
+        seconds=(0.1, 0.5),
+    )
     return chosen
 
 
@@ -131,7 +136,7 @@ def _requests(chosen: argparse.Namespace, store: str | None) -> list[dict[str, A
             "type": model_type, "dim": dim, "threads": threads, "store": store,
             "rungs": [name for name in chosen.rungs if name != "reference" or threads == 1],
             "repeats": chosen.repeats, "seconds": chosen.seconds,
-            "ours": common.parse_options(chosen.ours),
+            "ours": command_line.parse_options(chosen.ours),
         }
         for model_type in chosen.types
         for dim in chosen.dims
@@ -153,8 +158,10 @@ def _store_of(chosen: argparse.Namespace) -> common.Corpus | None:
     return common.prepare_corpus(shards, with_text=False, min_count=5)
 
 
+@command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
+    command_line.check_threads(max(chosen.threads))
     corpus = _store_of(chosen)
     result: dict[str, Any] = {
         "benchmark": "kernels",
@@ -171,7 +178,8 @@ def main(arguments: list[str] | None = None) -> None:
         rows = rows_of(request, found)
         print_rows(rows)
         result["rows"] += rows
-        common.write_result(chosen.output, result)
+        common.write_partial(chosen.output, result)
+    common.write_result(chosen.output, result)
     picture = chosen.output.with_suffix(".png")
     draw(result["rows"], f"The ladder, {result['machine']['cpu']['model']}", picture)
     print(f"\nwritten: {chosen.output} and {picture.name}")

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import ceilings, common
+from fastw2v.errors import UsageError
 
 RUNGS = ("reference", "classic", "window_shared", "block")
 _SYNTHETIC_WORDS, _SYNTHETIC_TOKENS, _SYNTHETIC_SENTENCE = 30_000, 1_000_000, 20
@@ -167,6 +168,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
 
     Raises:
         AssertionError: a rung computes something else than it should.
+        UsageError: more threads than Numba has here.
     """
     import numba
 
@@ -181,7 +183,9 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     config = config.with_blocks(sampling.repeat_rate(counts, thresholds))
     unit = (config.block_size or 1) * threads
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    numba.set_num_threads(min(threads, most))
+    if threads > most:
+        raise UsageError(f"--threads {threads}: Numba has {most} here (NUMBA_NUM_THREADS)")
+    numba.set_num_threads(threads)
     calls = {}
     for name, rung in _trainers(request["rungs"]).items():
         for undivided in (False,) if config.skip_gram else (False, True):

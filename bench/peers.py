@@ -4,7 +4,10 @@ What is timed is training alone. "words" are the words of the store read by the 
 subsampling, over all epochs; words/s is that over the wall-clock time of all threads together.
 
 fastw2v     `training_seconds` of the model: without compilation, reading options and saving.
-gensim      `Word2Vec.train` in corpus_file mode, its fastest; `build_vocab` is not timed.
+gensim      `Word2Vec.train` in corpus_file mode, its fastest; `build_vocab` is not timed. There, W
+            workers lower alpha by their own sentences over `total_examples`, that is by 1/W of the
+            way within an epoch, where that is the corpus's. It is given a worker's share, so that
+            alpha falls to its end as everybody's does.
 fastText    what it prints itself at the end, words/s a thread since its threads started; loading
             the file and building the vocabulary are not in it. It counts the end of each line as a
             word (`</s>`), which is taken off again here. Without subwords (maxn=0), which makes it
@@ -239,7 +242,9 @@ def _train_gensim(settings: Settings, job: dict[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
     _, read = model.train(
         corpus_file=job["text"],
-        total_examples=model.corpus_count,
+        # Each worker sets the sentences that it alone has read against this to lower alpha, so it
+        # is a worker's share. Nothing else hangs on it: where a worker ends, total_words says.
+        total_examples=-(-model.corpus_count // settings.threads),
         total_words=model.corpus_total_words,
         epochs=settings.epochs,
     )

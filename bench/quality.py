@@ -5,8 +5,9 @@
     python -m bench.quality --only-new         keeps the runs that the file has, trains the others
     python -m bench.quality --types sgram_neg --dims 300 --trainers gensim fastw2v
 
-All train on the same words with windows of 1 to 5 words a side drawn for each centre, 5 negatives a
-pair, noise exponent 0.75, subsampling at 1e-4, and alpha falling linearly to a ten thousandth.
+All train on the same words with windows of 1 to 5 words a side, uniformly, 5 negatives a pair,
+noise exponent 0.75, subsampling at 1e-4, and alpha falling linearly to a ten thousandth (in gensim
+too, whose corpus_file mode needs help for it: bench/peers.py).
 
 models    sgram_neg      alpha 0.025
           cbow_neg       alpha 0.05, the contexts' gradient not divided: the peers' CBOW
@@ -16,34 +17,29 @@ trainers  gensim, fasttext, and of our own pipeline: classic (word2vec.c's updat
 
 WordSim-353, SimLex-999 and the Google analogies come with gensim's test data. The held-out loss is
 that of `fastw2v.training.holdout`, on sequences that no trainer sees. Differences from gensim are
-means over the seeds, with 95 % intervals of a paired bootstrap over the items (the held-out
-sequences); cbow_neg_mean is compared with gensim's one CBOW. Results are written after each run.
+means over the seeds, with 95 % intervals of a bootstrap over items (of the held-out loss: over
+sequences), which both sides share, and over the seeds of each. cbow_neg_mean is compared with
+gensim's one CBOW. Each run is kept in NAME.partial.json until all are done; the runs of --only-new
+that are not of the present plan stay in the file, but are not summed up (bench/identity.py).
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import hashlib
-import json
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from bench import ROOT, common, peers, quality_plot, scoring, split
-from fastw2v import machine, storage
+from bench import command_line, common, identity, peers, quality_plot, scoring, split
+from fastw2v import machine
 from fastw2v.training.config import DEFAULT_ALPHAS
 
-VERSION = 2  # of the layout of the result file
 MODELS = ("sgram_neg", "cbow_neg", "cbow_neg_mean")
 TRAINERS = ("gensim", "fasttext", "classic", "one", "fastw2v")
 _BY_DEFAULT = ("gensim", "classic", "one", "fastw2v")
-_OF_THE_MEAN = ("gensim", "classic", "fastw2v")  # gensim: its other CBOW, to compare with
-# What a trainer's results depend on besides settings and libraries: files of the repository.
-_SHARED_CODE = ("training/batches.py", "training/sampling.py", "kernels/streams.py")
-_BLOCK_CODE = ("training/config.py", "training/steps.py")
-_OTHER_KERNELS = ("holdout.py", "softmax.py")
+_OF_THE_MEAN = ("gensim", "classic", "one", "fastw2v")  # gensim: its other CBOW, to compare with
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -53,42 +49,55 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add_corpus_options(parser)
     parser.add_argument("--types", nargs="+", choices=MODELS, default=MODELS)
     parser.add_argument("--trainers", nargs="+", choices=TRAINERS, default=_BY_DEFAULT)
-    parser.add_argument("--dims", type=int, nargs="+", help="default: 100 300; 100 with --quick")
-    parser.add_argument("--epochs", type=int, nargs="+", help="default: 1 5; 1 with --quick")
-    parser.add_argument("--seeds", type=int, nargs="+", help="default: 1 2 3; 1 with --quick")
-    parser.add_argument("--alpha", type=float, help="for all trainers; default: by type")
+    parser.add_argument(
+        "--dims", type=command_line.count, nargs="+", help="default: 100 300; 100 with --quick"
+    )
+    parser.add_argument(
+        "--epochs", type=command_line.count, nargs="+", help="default: 1 5; 1 with --quick"
+    )
+    parser.add_argument(
+        "--seeds", type=command_line.seed, nargs="+", help="default: 1 2 3; 1 with --quick"
+    )
+    parser.add_argument(
+        "--alpha", type=command_line.amount, help="for all trainers; default: by type"
+    )
     parser.add_argument("--ours", nargs="+", default=[], metavar="NAME=VALUE",
                         help="further options of our own trainers")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="one shard, dim 100, 1 epoch, 1 seed")
     parser.add_argument(
         "--only-new",
         action="store_true",
-        help="keep the runs of the output file that the present corpus and code would repeat, "
-        "and train only those that it lacks",
+        help="keep the runs of the output file (and its partial one) that the present corpus, "
+        "code, libraries and CPU would repeat, and train only those that it lacks",
     )
     parser.add_argument("--output", type=Path, help="result file (.json); a .png lies beside it")
     chosen = parser.parse_args(arguments)
-    quick = chosen.quick
-    chosen.shards = chosen.shards or (1 if quick else None)
-    chosen.dims = chosen.dims or ([100] if quick else [100, 300])
-    chosen.epochs = chosen.epochs or ([1] if quick else [1, 5])
-    chosen.seeds = chosen.seeds or ([1] if quick else [1, 2, 3])
-    chosen.output = chosen.output or common.RESULTS / f"quality{'-quick' if quick else ''}.json"
+    command_line.set_defaults(
+        chosen,
+        "quality",
+        shards=(1, None),
+        dims=([100], [100, 300]),
+        epochs=([1], [1, 5]),
+        seeds=([1], [1, 2, 3]),
+    )
     return chosen
 
 
 def add_corpus_options(parser: argparse.ArgumentParser) -> None:
     """What `prepare_split` goes by, and the threads."""
     parser.add_argument("--text", type=Path, nargs="+", default=[], help="text files or directory")
-    parser.add_argument("--shards", type=int, help="use only the first so many shards")
-    parser.add_argument("--min-count", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=machine.usable_cores())
+    parser.add_argument(
+        "--shards", type=command_line.count, help="use only the first so many shards"
+    )
+    parser.add_argument("--min-count", type=command_line.count, default=5)
+    parser.add_argument("--threads", type=command_line.count, default=machine.usable_cores())
 
 
 def prepare_split(chosen: argparse.Namespace) -> split.Split:
     """The corpus of the chosen text without its held-out sequences, and these."""
     shards = common.find_text(chosen.text)[: chosen.shards]
-    return split.prepare(common.prepare_corpus(shards, min_count=chosen.min_count))
+    corpus = common.prepare_corpus(shards, with_text=False, min_count=chosen.min_count)
+    return split.prepare(corpus)  # which writes the text that the peers read
 
 
 def settings_of(trainer: str, model: str, ours: dict[str, Any], **values: Any) -> peers.Settings:
@@ -102,7 +111,7 @@ def settings_of(trainer: str, model: str, ours: dict[str, Any], **values: Any) -
 
 def planned_runs(chosen: argparse.Namespace) -> list[peers.Settings]:
     """Seeds outermost and trainers innermost, so that an early end still has pairs."""
-    ours = common.parse_options(chosen.ours)
+    ours = command_line.parse_options(chosen.ours)
     runs = [
         settings_of(
             trainer, model, ours, dim=dim, epochs=epochs, seed=seed,
@@ -118,51 +127,17 @@ def planned_runs(chosen: argparse.Namespace) -> list[peers.Settings]:
     return [run for place, run in enumerate(runs) if run not in runs[:place]]
 
 
-def _hash_of(*values: Any) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _source(*patterns: str) -> list[str]:
-    paths = {path for pattern in patterns for path in (ROOT / "fastw2v").glob(pattern)}
-    return [path.read_text(encoding="utf-8") for path in sorted(paths)]
-
-
-def _block_code() -> list[str]:
-    named = (path.name for path in (ROOT / "fastw2v" / "kernels").glob("*.py"))
-    kernels = [f"kernels/{name}" for name in named if name not in _OTHER_KERNELS]
-    return _source(*_SHARED_CODE, *_BLOCK_CODE, *kernels)
-
-
-def code_of(trainer: str) -> str | None:
-    """A hash of the code of ours that makes a trainer's results; None for the peers."""
-    if trainer not in peers.OURS:
-        return None
-    if trainer in ("classic", "window_shared"):
-        rungs = (ROOT / "bench" / "rungs.py").read_text(encoding="utf-8")
-        return _hash_of(rungs, _source(*_SHARED_CODE, "kernels/primitives.py"))
-    return _hash_of(_block_code())
-
-
-def identity_of(settings: dict[str, Any], data: split.Split) -> dict[str, Any]:
-    """What a kept run must agree in: all settings, the corpus and its scoring, code of ours."""
-    scored_by = _source("training/holdout.py", "kernels/holdout.py", "vectors/evaluate.py")
-    return {
-        "settings": settings,
-        "corpus": _hash_of(data.describe(), scored_by),
-        "code": code_of(settings["trainer"]),
-    }
-
-
 def train_and_score(
     settings: peers.Settings, data: split.Split, benchmarks: dict[str, Any]
 ) -> dict[str, Any]:
-    """One run: its identity, its speed, its scores, its held-out loss."""
+    """One run: its identity and origin, its speed, its scores, its held-out loss."""
+    known = {**identity.identity_of(dataclasses.asdict(settings), data), **identity.origin()}
     with tempfile.TemporaryDirectory(prefix="fastw2v-quality-") as place:
         outcome = peers.run(settings, data.train, vectors=Path(place))
         vectors, outputs = peers.load_vectors(Path(place)), peers.load_outputs(Path(place))
     outcome["losses"] = outcome.get("losses", [])[-1:]  # the last is enough
     return {
-        **identity_of(dataclasses.asdict(settings), data),
+        **known,
         **outcome,
         "scores": scoring.score(vectors, benchmarks),
         "holdout": data.loss_of(
@@ -172,25 +147,11 @@ def train_and_score(
     }  # fmt: skip
 
 
-def kept_runs(path: Path, data: split.Split) -> list[dict[str, Any]]:
-    """The runs of a result file that the present code would repeat, whatever is planned now."""
-    if not path.is_file():
-        return []
-    result = storage.read_json(path)
-    if result.get("version") != VERSION:
-        return []
-    return [
-        run
-        for run in result["runs"]
-        if all(run[key] == value for key, value in identity_of(run["settings"], data).items())
-    ]
-
-
 def new_result(benchmark: str, data: split.Split) -> dict[str, Any]:
     """A result file's head."""
     return {
         "benchmark": benchmark,
-        "version": VERSION,
+        "version": identity.VERSION,
         "machine": common.describe_machine(),
         "corpus": data.describe(),
         "runs": [],
@@ -236,44 +197,50 @@ def print_comparisons(rows: list[dict[str, Any]]) -> None:
         )
 
 
+@command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
+    plan = planned_runs(chosen)
     benchmarks = scoring.read_benchmarks()
     data = prepare_split(chosen)
     result = new_result("quality", data)
     if chosen.only_new:
-        result["runs"] = kept_runs(chosen.output, data)
+        result["runs"] = identity.kept_runs(chosen.output, data)
     have = [run["settings"] for run in result["runs"]]
-    plan = [run for run in planned_runs(chosen) if dataclasses.asdict(run) not in have]
-    print(f"{len(have)} runs kept, {len(plan)} to train", flush=True)
+    missing = [run for run in plan if dataclasses.asdict(run) not in have]
+    print(f"{len(have)} runs kept, {len(missing)} to train", flush=True)
     began = time.monotonic()
-    for number, settings in enumerate(plan, start=1):
+    for number, settings in enumerate(missing, start=1):
         run = train_and_score(settings, data, benchmarks)
-        run["commit"] = result["machine"]["commit"]
         result["runs"].append(run)
-        common.write_result(chosen.output, result)
+        common.write_partial(chosen.output, result)
         minutes = (time.monotonic() - began) / 60
         print(
-            f"[{number}/{len(plan)}, {minutes:.0f} min] dim {settings.dim}, {settings.epochs} "
+            f"[{number}/{len(missing)}, {minutes:.0f} min] dim {settings.dim}, {settings.epochs} "
             f"epochs, {scoring.model_of(run['settings'])}, seed {settings.seed}, "
             f"{settings.trainer}: {describe_run(run)}",
             flush=True,
         )
-        if number < len(plan) and plan[number].seed != settings.seed:
-            finish(result, benchmarks, chosen.output)
-    finish(result, benchmarks, chosen.output)
+    finish(result, plan, benchmarks, chosen.output)
     print_summary(result["summary"])
     print_comparisons(result["comparisons"])
     print(f"\nwritten: {chosen.output} and {chosen.output.with_suffix('.png').name}")
 
 
-def finish(result: dict[str, Any], benchmarks: dict[str, Any], path: Path) -> None:
-    """Compare and sum up the runs that there are; write the file and its picture."""
-    groups = sorted({scoring.group_of(run) for run in result["runs"]})
+def finish(
+    result: dict[str, Any],
+    plan: list[peers.Settings],
+    benchmarks: dict[str, Any],
+    path: Path,
+) -> None:
+    """Compare and sum up the runs of the plan; write the file and its picture."""
+    runs = identity.planned(result["runs"], map(dataclasses.asdict, plan))
+    groups = sorted({scoring.group_of(run) for run in runs})
     result["comparisons"] = [
-        row for group in groups for row in scoring.compare(result["runs"], group, benchmarks)
+        row for group in groups for row in scoring.compare(runs, group, benchmarks)
     ]
-    result["summary"] = scoring.summarise(result["runs"])
+    result["summary"] = scoring.summarise(runs)
+    result["shown"] = identity.origins_of(runs)
     common.write_result(path, result)
     quality_plot.draw(result, path.with_suffix(".png"))
 

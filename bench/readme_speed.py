@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import textwrap
 from collections.abc import Callable
 from typing import Any
@@ -11,16 +12,31 @@ from bench.throughput_summary import COLUMNS, ONE_CORE, SHOWN, cells_of
 
 
 def where(result: dict[str, Any]) -> str:
-    """The day and the machine."""
+    """The days, the machine and the commits; of the runs that are shown, where these say."""
     machine = result["machine"]
-    return f"{machine['date']}, {machine['cpu']['model']}, {machine['cores']} cores"
+    shown = result.get("shown") or {
+        "dates": [machine["date"]],
+        "machines": [(machine["cpu"]["model"], machine["cores"])],
+        "commits": [machine["commit"]] if machine.get("commit") else [],
+        "uncommitted_changes": machine.get("uncommitted_changes"),
+    }
+    dates = list(dict.fromkeys((shown["dates"][0], shown["dates"][-1])))
+    parts = [" to ".join(dates), *(f"{cpu}, {cores} cores" for cpu, cores in shown["machines"])]
+    commits = [commit[:7] for commit in shown["commits"]]
+    if commits:
+        parts.append(f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}")
+    if shown["uncommitted_changes"]:
+        parts.append("with uncommitted changes")
+    return ", ".join(parts)
 
 
-def _prose(*parts: str) -> list[str]:
+def prose(*parts: str) -> list[str]:
+    """One paragraph."""
     return textwrap.wrap(" ".join(parts), 100)
 
 
-def _table(titles: list[str], rows: list[list[str]]) -> list[str]:
+def table(titles: list[str], rows: list[list[str]]) -> list[str]:
+    """A table of Markdown."""
     lines = [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles)]
     return lines + [f"| {' | '.join(row)} |" for row in rows]
 
@@ -39,14 +55,14 @@ def throughput_section(result: dict[str, Any]) -> list[str]:
         "Training speed in words read a second (before subsampling; building the vocabulary,",
         "compiling and saving excluded), all trainers in one run, medians of interleaved repeats:",
         "",
-        *_table(["model", "dim", "trainer", "words/s", "fastw2v is"], rows),
+        *table(["model", "dim", "trainer", "words/s", "fastw2v is"], rows),
     ]
     if result.get("ours"):
         titles = ["model", "dim", *(title for title, _ in COLUMNS)]
         rows = [[row["type"], str(row["dim"]), *cells_of(row)] for row in result["ours"]]
         lines += [
             "",
-            *_prose(
+            *prose(
                 "Of fastw2v in that run: its blocks (centres x noise words); flops, counted as",
                 "6 · dim · (noise words + mean contexts) a kept token (CBOW: without contexts),",
                 "against the machine's own sgemm, as NumPy has it there and with the fastest of",
@@ -54,7 +70,7 @@ def throughput_section(result: dict[str, Any]) -> list[str]:
                 "the matrices and the vocabulary; from the process's start to its first update:",
             ),
             "",
-            *_table(titles, rows),
+            *table(titles, rows),
         ]
     return [*lines, "", f"`python -m bench.throughput`, {where(result)}."]
 
@@ -73,14 +89,14 @@ def kernels_section(result: dict[str, Any]) -> list[str]:
         for group, cells in groups.items()
     ]
     return [
-        *_prose(
+        *prose(
             "The kernels alone, tokens that subsampling kept a second (GFLOP/s of the work that",
             "each does): word2vec's updates in NumPy (`reference`) and in Numba (`classic`),",
             "noise words shared by a window as in pWord2Vec, and our blocks. Each was validated",
             "before it was timed:",
         ),
         "",
-        *_table(["model", "dim", "threads", *rungs], rows),
+        *table(["model", "dim", "threads", *rungs], rows),
         "",
         f"`python -m bench.kernels`, {where(result)}.",
     ]
@@ -103,7 +119,7 @@ def scaling_section(result: dict[str, Any]) -> list[str]:
     return [
         "Cost by the size of the corpus, at the same vocabulary:",
         "",
-        *_table(titles, rows),
+        *table(titles, rows),
         "",
         f"`python -m bench.scaling`, {where(result)}.",
     ]
@@ -112,13 +128,16 @@ def scaling_section(result: dict[str, Any]) -> list[str]:
 def robustness_section(result: dict[str, Any]) -> list[str]:
     """One sentence on where training diverges."""
     cells = result["cells"]
+    verdicts = collections.Counter(cell["verdict"].split()[0] for cell in cells)
     both = sum(bool(cell["blocks"]["diverged"] and cell["classic"]["diverged"]) for cell in cells)
-    classic = sum(cell["verdict"].startswith("only classic") for cell in cells)
     most = max(cell["alpha_times"] for cell in cells)
-    return _prose(
+    return prose(
         f"Small corpora and learning rates up to {most:g} times the default, {len(cells)} pairs of",
-        f"runs: both methods diverged in {both}, only word2vec's own updates in {classic}, only",
-        f"our blocks in {result['claim_broken']} (`python -m bench.robustness`, {where(result)}).",
+        f"runs: both methods diverged in {both}, only word2vec's own updates in",
+        f"{verdicts['only']}, only our blocks in {verdicts['BLOCKS']}; where both trained, our",
+        f"blocks ended at a clearly higher loss in {verdicts['worse']}"
+        + (f"; {verdicts['no']} gave no result" if verdicts["no"] else ""),
+        f"(`python -m bench.robustness`, {where(result)}).",
     )
 
 

@@ -6,7 +6,8 @@
 Each cell trains twice with the same options and draws of the stream: with the default blocks, and
 with word2vec.c's pair by pair updates in their place (`rungs.train_classic`). The learning rate is
 the type's default times 1, 2, 4 ...; a run diverges when fastw2v stops it (NaN, infinity, or rows
-of absurd length). `worse` marks two runs that both end, but blocks at a loss well above classic's.
+of absurd length). `worse` marks two runs that both end, but blocks at a loss well above classic's;
+two that end, one of them without a finite loss, are no result.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from __future__ import annotations
 import argparse
 import gzip
 import logging
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import common
+from bench import command_line, common
 from fastw2v import machine, storage
 
 MODELS = {
@@ -29,6 +31,7 @@ MODELS = {
 }
 METHODS = ("blocks", "classic")
 SHORT_WORDS = 10_000
+NO_RESULT = "no result"
 _WORSE = 0.1  # nats of training loss a positive
 
 
@@ -38,19 +41,21 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--text", type=Path, nargs="+", default=[], help="text files or directory")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--times", nargs="+", type=float, help="learning rates, times the default")
-    parser.add_argument("--dim", type=int, default=100)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1])
-    parser.add_argument("--threads", type=int, default=machine.usable_cores())
+    parser.add_argument(
+        "--times", nargs="+", type=command_line.amount, help="learning rates, times the default"
+    )
+    parser.add_argument("--dim", type=command_line.count, default=100)
+    parser.add_argument("--epochs", type=command_line.count, default=5)
+    parser.add_argument("--seeds", nargs="+", type=command_line.seed, default=[1])
+    parser.add_argument("--threads", type=command_line.count, default=machine.usable_cores())
     parser.add_argument("--ours", nargs="+", default=[], metavar="NAME=VALUE",
                         help="further options of fastw2v, for both methods")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="the short text, three rates")
     parser.add_argument("--output", type=Path)
     chosen = parser.parse_args(arguments)
-    chosen.times = chosen.times or ([1, 4, 16] if chosen.quick else [1, 2, 4, 8, 16, 32, 64, 128])
-    name = "robustness-quick.json" if chosen.quick else "robustness.json"
-    chosen.output = chosen.output or common.RESULTS / name
+    command_line.set_defaults(
+        chosen, "robustness", times=([1, 4, 16], [1, 2, 4, 8, 16, 32, 64, 128])
+    )
     return chosen
 
 
@@ -127,7 +132,7 @@ def cell_of(
     options: dict[str, Any] = {
         **MODELS[model], "vector_dim": chosen.dim, "epochs": chosen.epochs, "seed": seed,
         "threads": chosen.threads, "save_interval": 1e9, "checkpoint_epochs": 0,
-        **common.parse_options(chosen.ours),
+        **command_line.parse_options(chosen.ours),
     }  # fmt: skip
     default = TrainConfig.create(**options).alpha
     assert default is not None
@@ -145,14 +150,64 @@ def verdict_of(cell: dict[str, Any]) -> str:
         return "both diverge"
     if classic["diverged"]:
         return "only classic diverges"
+    if not (_has_loss(blocks) and _has_loss(classic)):
+        return NO_RESULT
     return "worse" if blocks["loss"] > classic["loss"] + _WORSE else "both train"
 
 
+def _has_loss(run: dict[str, Any]) -> bool:
+    return run["loss"] is not None and math.isfinite(run["loss"])
+
+
+def _shown_loss(run: dict[str, Any]) -> str:
+    if run["diverged"]:
+        return "diverged"
+    return f"{run['loss']:.3f}" if _has_loss(run) else "none"
+
+
+def draw(cells: list[dict[str, Any]], title: str, path: Path) -> None:
+    """Loss of both methods over the learning rate, a panel a corpus and model; x: diverged."""
+    from matplotlib.figure import Figure
+
+    corpora = list(dict.fromkeys(cell["corpus"] for cell in cells))
+    models = list(dict.fromkeys(cell["model"] for cell in cells))
+    figure = Figure(figsize=(1 + 3.4 * len(models), 1 + 2.8 * len(corpora)), layout="constrained")
+    grid = figure.subplots(len(corpora), len(models), squeeze=False, sharex=True)
+    for corpus, row in zip(corpora, grid, strict=True):
+        for model, axes in zip(models, row, strict=True):
+            here = [cell for cell in cells if (cell["corpus"], cell["model"]) == (corpus, model)]
+            for method, marker in zip(METHODS, "os", strict=True):
+                _draw_method(axes, here, method, marker)
+            axes.set_xscale("log", base=2)
+            axes.set_title(f"{corpus}, {model}", fontsize=9)
+    for axes in grid[-1]:
+        axes.set_xlabel("alpha, times the default")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("training loss, nats")
+    grid[0, 0].legend(fontsize=8)
+    figure.suptitle(title, fontsize=10)
+    with storage.atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def _draw_method(axes: Any, cells: list[dict[str, Any]], method: str, marker: str) -> None:
+    good = [cell for cell in cells if not cell[method]["diverged"] and _has_loss(cell[method])]
+    (line,) = axes.plot(
+        [cell["alpha_times"] for cell in good],
+        [cell[method]["loss"] for cell in good],
+        marker=marker, markersize=4, linestyle="", label=method,
+    )  # fmt: skip
+    # At the panel's top and a little below it, so that both methods are seen.
+    height = 0.97 if method == METHODS[0] else 0.9
+    lost = [cell["alpha_times"] for cell in cells if cell[method]["diverged"]]
+    axes.plot(
+        lost, [height] * len(lost), marker="x", linestyle="", color=line.get_color(),
+        transform=axes.get_xaxis_transform(),
+    )  # fmt: skip
+
+
 def _print_cell(cell: dict[str, Any]) -> None:
-    losses = [
-        "diverged" if cell[method]["diverged"] else f"{cell[method]['loss']:.3f}"
-        for method in METHODS
-    ]
+    losses = [_shown_loss(cell[method]) for method in METHODS]
     block = cell["blocks"].get("block_size", "")
     print(
         f"{cell['corpus']:<18} {cell['model']:<18} alpha x{cell['alpha_times']:<5g}"
@@ -162,6 +217,17 @@ def _print_cell(cell: dict[str, Any]) -> None:
     )
 
 
+def count_verdicts(cells: list[dict[str, Any]]) -> dict[str, int]:
+    """`claim_broken`: blocks diverge where classic does not; `worse`: see above."""
+    verdicts = [cell["verdict"] for cell in cells]
+    return {
+        "claim_broken": sum(verdict.startswith("BLOCKS") for verdict in verdicts),
+        "worse": verdicts.count("worse"),
+        "no_result": verdicts.count(NO_RESULT),
+    }
+
+
+@command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
     logging.getLogger("fastw2v").setLevel(logging.ERROR)
@@ -185,14 +251,17 @@ def main(arguments: list[str] | None = None) -> None:
                     cell = {"corpus": name, **cell, "verdict": verdict_of(cell)}
                     _print_cell(cell)
                     result["cells"].append(cell)
-                    result["claim_broken"] = sum(
-                        cell["verdict"].startswith("BLOCKS") for cell in result["cells"]
-                    )
+                    result |= count_verdicts(result["cells"])
                     result["machine"]["thread_layer"] = common.thread_layer()
-                    common.write_result(chosen.output, result)
-    broken, cells = result["claim_broken"], len(result["cells"])
-    print(f"\nblocks diverge where classic does not: {broken} of {cells} cells")
-    print(f"written: {chosen.output}")
+                    common.write_partial(chosen.output, result)
+    common.write_result(chosen.output, result)
+    picture = chosen.output.with_suffix(".png")
+    draw(result["cells"], f"Large learning rates, {chosen.epochs} epochs", picture)
+    print(
+        f"\nof {len(result['cells'])} cells: blocks diverge where classic does not in "
+        f"{result['claim_broken']}, are worse in {result['worse']}, no result in "
+        f"{result['no_result']}\nwritten: {chosen.output} and {picture.name}"
+    )
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastw2v.kernels.hogwild import BlockPlan, Schedule
-from fastw2v.kernels.negative_sampling import Settings, Weights
+from fastw2v.kernels.hogwild import BlockPlan
+from fastw2v.kernels.negative_sampling import Weights
 from fastw2v.kernels.streams import Noise
 from fastw2v.training import steps
 from fastw2v.training.batches import Batch
@@ -29,21 +29,12 @@ class RungStepper:
     ) -> None:
         self._rung, self._weights, self._noise = rung, weights, noise
         self._config, self._threads = config, threads
-        self._settings = Settings(
-            config.half_window,
-            config.neg_samples,
-            config.negatives_per == "pair",
-            config.cbow_gradient == "word2vec",
-        )
+        self._settings = steps._settings(config)
 
     def train(self, batch: Batch, first: int, last: int, total_words: int) -> steps.StepResult:
         """See `steps.Stepper`."""
         config = self._config
-        assert config.alpha is not None
-        assert config.min_alpha is not None
-        schedule = Schedule(
-            config.alpha, config.min_alpha, float(total_words), float(batch.words_before)
-        )
+        schedule = steps.schedule_of(config, total_words, batch.words_before)
         plan = BlockPlan(first, last, 1, 1, np.uint64(batch.key))
         sums = self._rung(
             self._weights, batch.stream, self._noise, self._settings, schedule, plan,

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import common, peers
+from bench import command_line, common, peers
 from fastw2v import machine, storage
 
 PARTS = ("threads", "corpus")
@@ -37,22 +37,27 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--text", type=Path, nargs="+", default=[], help="text files or directory")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--types", nargs="+", choices=("sgram_neg", "cbow_neg"))
-    parser.add_argument("--dims", nargs="+", type=int, help="part corpus takes the first")
-    parser.add_argument("--times", nargs="+", type=int, help="sizes of the corpus: 1 4 16")
-    parser.add_argument("--repeats", type=int)
-    parser.add_argument("--min-count", type=int, default=5)
+    parser.add_argument(
+        "--dims", nargs="+", type=command_line.count, help="part corpus takes the first"
+    )
+    parser.add_argument(
+        "--times", nargs="+", type=command_line.count, help="sizes of the corpus: 1 4 16"
+    )
+    parser.add_argument("--repeats", type=command_line.count)
+    parser.add_argument("--min-count", type=command_line.count, default=5)
     parser.add_argument("--ours", nargs="+", default=[], metavar="NAME=VALUE",
                         help="further options of fastw2v")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="one shard, dim 100, 1 repeat")
     parser.add_argument("--output", type=Path, help="result file (.json); a .png lies beside it")
     chosen = parser.parse_args(arguments)
-    quick = chosen.quick
-    chosen.types = chosen.types or (["sgram_neg"] if quick else ["sgram_neg", "cbow_neg"])
-    chosen.dims = chosen.dims or ([100] if quick else [300, 100])
-    chosen.times = chosen.times or ([1, 4] if quick else [1, 4, 16])
-    chosen.repeats = chosen.repeats or (1 if quick else 3)
-    name = "scaling-quick.json" if quick else "scaling.json"
-    chosen.output = chosen.output or common.RESULTS / name
+    command_line.set_defaults(
+        chosen,
+        "scaling",
+        types=(["sgram_neg"], ["sgram_neg", "cbow_neg"]),
+        dims=([100], [300, 100]),
+        times=([1, 4], [1, 4, 16]),
+        repeats=(1, 3),
+    )
     return chosen
 
 
@@ -111,7 +116,7 @@ class PlannedRun:
 def planned_runs(chosen: argparse.Namespace) -> list[PlannedRun]:
     """One repeat of both parts."""
     cores = machine.usable_cores()
-    ours = common.parse_options(chosen.ours)
+    ours = command_line.parse_options(chosen.ours)
 
     def settings(model_type: str, dim: int, threads: int) -> peers.Settings:
         return peers.settings_for("fastw2v", model_type, dim=dim, threads=threads, ours=ours)
@@ -221,6 +226,7 @@ def draw(rows: list[dict[str, Any]], title: str, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=120)
 
 
+@command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
     plan = planned_runs(chosen)
@@ -249,7 +255,8 @@ def main(arguments: list[str] | None = None) -> None:
             settings = dataclasses.asdict(run.settings)
             result["runs"].append({**record, "settings": settings, **outcome})
             result["rows"] = summarise(result["runs"])
-            common.write_result(chosen.output, result)
+            common.write_partial(chosen.output, result)
+    common.write_result(chosen.output, result)
     print_rows(result["rows"])
     picture = chosen.output.with_suffix(".png")
     draw(result["rows"], f"fastw2v, {result['machine']['cpu']['model']}", picture)

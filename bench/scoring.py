@@ -1,7 +1,8 @@
 """Scores of trained vectors as plain values for result files, and what is made of several runs.
 
 A run is one trained model: its `settings` (of `peers.Settings`), `scores` by test, its held-out
-loss, its speed. Runs are grouped by dimension, epochs and model; a trainer's seeds are averaged.
+loss, its speed. Runs are grouped by dimension, epochs and model; a trainer's seeds are averaged,
+and in nothing but their seeds may its runs of a group differ.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from bench import packed, split
+from fastw2v.errors import UsageError
 from fastw2v.vectors.evaluate import (
     AnalogyResult,
     PairsResult,
@@ -93,14 +95,40 @@ def group_of(run: dict[str, Any]) -> Group:
     return Group(settings["dim"], settings["epochs"], model_of(settings))
 
 
+def settings_of(runs: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The settings, seed apart, that all the runs have.
+
+    Raises:
+        UsageError: they have different ones, so that they are no seeds of one trainer.
+    """
+    found: list[dict[str, Any]] = []
+    for run in runs:
+        settings = {name: value for name, value in run["settings"].items() if name != "seed"}
+        if settings not in found:
+            found.append(settings)
+    if len(found) != 1:
+        names = sorted({name for one in found for name in one if one[name] != found[0].get(name)})
+        raise UsageError(
+            f"runs of {found[0]['trainer']} differ in {', '.join(names)}, not only in their seeds: "
+            "give them result files of their own (--output)"
+        )
+    return found[0]
+
+
 def by_trainer(runs: Iterable[dict[str, Any]], group: Group) -> dict[str, list[dict[str, Any]]]:
-    """The runs of a group, seeds in order; with the baseline's, for a model that it lacks."""
+    """The runs of a group, seeds in order; with the baseline's, for a model that it lacks.
+
+    Raises:
+        UsageError: a trainer has runs of more than one setting.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
     stand_in = group._replace(model=group.model.removesuffix("_mean"))
     for run in sorted(runs, key=lambda run: int(run["settings"]["seed"])):
         trainer = run["settings"]["trainer"]
         if group_of(run) == (stand_in if trainer == BASELINE else group):
             found.setdefault(trainer, []).append(run)
+    for side in found.values():
+        settings_of(side)
     return found
 
 
@@ -109,7 +137,7 @@ def compare(
 ) -> list[dict[str, Any]]:
     """Every trainer of the group less the baseline, with 95 % intervals; [] without a baseline.
 
-    Paired bootstraps over the items of a benchmark, and over the held-out sequences.
+    Bootstraps over items and seeds: `evaluate.paired_difference`, `split.loss_difference`.
     """
     trainers = by_trainer(runs, group)
     theirs = trainers.pop(BASELINE, [])
@@ -155,6 +183,7 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 {
                     **group._asdict(),
                     "trainer": trainer,
+                    "settings": settings_of(found),
                     "seeds": len(found),
                     "scores": {**scores, MEAN: statistics.mean(scores.values())},
                     "holdout": statistics.mean(run["holdout"]["loss"] for run in found),

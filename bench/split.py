@@ -18,7 +18,8 @@ from bench import common, packed
 from fastw2v.corpus.preprocess import preprocess
 from fastw2v.corpus.store_layout import is_store
 from fastw2v.corpus.token_store import TokenStore
-from fastw2v.training.holdout import SHARE, Holdout, HoldoutLoss, ratio_interval
+from fastw2v.training.holdout import SHARE, Holdout, HoldoutLoss
+from fastw2v.vectors import bootstrap
 
 GROUPS = 512  # of sequences, at most, whose sums a result file keeps
 
@@ -73,14 +74,20 @@ def loss_difference(
 ) -> tuple[float, float, float]:
     """Mean loss of the models A less that of the models B, with its 95 % interval.
 
-    A and B are `loss_of` the same split and type, one a seed; paired by sequence (or their group).
+    A and B are `loss_of` the same split and type, one a seed. Bootstrap over sequences (or their
+    groups), which A and B share, and over the seeds of each.
     """
-    positives = packed.unpack(losses_a[0]["group_positives"], "<u4")
-    sums_a, sums_b = (
-        np.array([packed.unpack(loss["groups"], "<f4") for loss in side], np.float64)
-        for side in (losses_a, losses_b)
-    )
-    return ratio_interval(np.asarray(sums_a.mean(axis=0) - sums_b.mean(axis=0)), positives)
+    positives = packed.unpack(losses_a[0]["group_positives"], "<u4").astype(np.float64)
+    points, resampled = [], []
+    for number, side in enumerate((losses_a, losses_b), start=1):
+        sums = np.array([packed.unpack(loss["groups"], "<f4") for loss in side], np.float64)
+        points.append(float(sums.sum() / (len(side) * positives.sum())))
+        shares = bootstrap.seed_shares(len(side), bootstrap.RESAMPLES, number)
+        draws = bootstrap.draw_weights(len(positives), bootstrap.RESAMPLES, 0)  # alike for both
+        ratios = [(weights @ sums.T) / (weights @ positives)[:, None] for weights in draws]
+        resampled.append((shares * np.concatenate(ratios)).sum(axis=1))
+    interval = bootstrap.percentile_interval(resampled[0] - resampled[1])
+    return (points[0] - points[1], *interval)
 
 
 def prepare(corpus: common.Corpus, share: float = SHARE) -> Split:

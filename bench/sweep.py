@@ -1,13 +1,14 @@
 """Where quality breaks: fastw2v over block sizes T and pool sizes N.
 
-    python -m bench.sweep                                  all three models, dim 300, 5 epochs
+    python -m bench.sweep                                  all three models, dim 300, 5 epochs, for
+                                                           a quarter of an hour on two cores
     python -m bench.sweep --quick                          one shard, dim 100, 1 epoch, 3 x 2 cells
     python -m bench.sweep --types cbow_neg --blocks 8 16 32 64 --pools 8 16 32 --seeds 1 2
     python -m bench.sweep --only-new                       keeps the cells that the file has
 
-Every cell is trained and scored as in `bench.quality` (models, corpus, held-out loss: see there),
-and a run that diverges is kept as such. gensim's figures, where bench/results/quality.json has them
-for the same model, dimension and epochs, are shown beside. Results are written after each run.
+Every cell is trained and scored as in `bench.quality` (models, corpus, held-out loss, --only-new
+and partial results: see there), and a run that diverges is kept as such. gensim's figures, where
+bench/results/quality.json has them for the same model, dimension and epochs, are shown beside.
 """
 
 from __future__ import annotations
@@ -19,10 +20,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import common, peers, quality, quality_plot, scoring, split
-from fastw2v import storage
+from bench import command_line, common, identity, peers, quality, quality_plot, scoring, split
 
-_BLOCKS, _POOLS = (1, 4, 16, 32, 64, 128, 256, 512), (8, 16, 32, 64)
+# T and N by model: around the defaults, and to where quality breaks.
+_GRIDS = {
+    "sgram_neg": ((16, 32, 48, 64, 128), (8, 16, 24, 32)),
+    "cbow_neg": ((8, 16, 32, 64), (8, 16, 24)),
+    "cbow_neg_mean": ((8, 16, 32, 64), (8, 16, 24)),
+}
+_QUICK_GRID = ((1, 32, 256), (8, 32))
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -31,12 +37,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     quality.add_corpus_options(parser)
     parser.add_argument("--types", nargs="+", choices=quality.MODELS, default=quality.MODELS)
-    parser.add_argument("--blocks", type=int, nargs="+", help=f"T; default: {_BLOCKS}")
-    parser.add_argument("--pools", type=int, nargs="+", help=f"N; default: {_POOLS}")
-    parser.add_argument("--dims", type=int, nargs="+", help="default: 300; 100 with --quick")
-    parser.add_argument("--epochs", type=int, nargs="+", help="default: 5; 1 with --quick")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    parser.add_argument("--alpha", type=float, help="default: by type")
+    parser.add_argument("--blocks", type=command_line.count, nargs="+", help="T; default: by type")
+    parser.add_argument("--pools", type=command_line.count, nargs="+", help="N; default: by type")
+    parser.add_argument(
+        "--dims", type=command_line.count, nargs="+", help="default: 300; 100 with --quick"
+    )
+    parser.add_argument(
+        "--epochs", type=command_line.count, nargs="+", help="default: 5; 1 with --quick"
+    )
+    parser.add_argument("--seeds", type=command_line.seed, nargs="+", default=[1])
+    parser.add_argument("--alpha", type=command_line.amount, help="default: by type")
     parser.add_argument("--ours", nargs="+", default=[], metavar="NAME=VALUE",
                         help="further options of fastw2v")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="a look, in minutes")
@@ -45,19 +55,23 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
                         "would repeat")  # fmt: skip
     parser.add_argument("--output", type=Path, help="result file (.json); a .png lies beside it")
     chosen = parser.parse_args(arguments)
-    quick = chosen.quick
-    chosen.shards = chosen.shards or (1 if quick else None)
-    chosen.blocks = chosen.blocks or ([1, 32, 256] if quick else list(_BLOCKS))
-    chosen.pools = chosen.pools or ([8, 32] if quick else list(_POOLS))
-    chosen.dims = chosen.dims or ([100] if quick else [300])
-    chosen.epochs = chosen.epochs or ([1] if quick else [5])
-    chosen.output = chosen.output or common.RESULTS / f"sweep{'-quick' if quick else ''}.json"
+    command_line.set_defaults(
+        chosen, "sweep", shards=(1, None), dims=([100], [300]), epochs=([1], [5])
+    )
     return chosen
+
+
+def grid_of(chosen: argparse.Namespace, model: str) -> list[tuple[int, int]]:
+    """(T, N) of the cells of a model."""
+    blocks, pools = _QUICK_GRID if chosen.quick else _GRIDS[model]
+    blocks = blocks if chosen.blocks is None else tuple(chosen.blocks)
+    pools = pools if chosen.pools is None else tuple(chosen.pools)
+    return [(block_size, pool_size) for pool_size in pools for block_size in blocks]
 
 
 def planned_runs(chosen: argparse.Namespace) -> list[peers.Settings]:
     """Seeds outermost: a first picture of all cells comes first."""
-    ours = common.parse_options(chosen.ours)
+    ours = command_line.parse_options(chosen.ours)
     return [
         quality.settings_of(
             "fastw2v", model, {**ours, "block_size": block_size, "pool_size": pool_size},
@@ -67,8 +81,7 @@ def planned_runs(chosen: argparse.Namespace) -> list[peers.Settings]:
         for dim in chosen.dims
         for epochs in chosen.epochs
         for model in chosen.types
-        for pool_size in chosen.pools
-        for block_size in chosen.blocks
+        for block_size, pool_size in grid_of(chosen, model)
     ]  # fmt: skip
 
 
@@ -82,8 +95,8 @@ def train_cell(
         told = [line for line in str(error).splitlines() if "training diverged" in line]
         if not told:
             raise
-        identity = quality.identity_of(dataclasses.asdict(settings), data)
-        return {**identity, "diverged": told[-1].partition("training diverged")[2].strip()}
+        known = {**identity.identity_of(dataclasses.asdict(settings), data), **identity.origin()}
+        return {**known, "diverged": told[-1].partition("training diverged")[2].strip()}
     for score in run["scores"].values():
         del score["answers"]
     run["holdout"] = {name: run["holdout"][name] for name in ("loss", "low", "high")}
@@ -91,7 +104,11 @@ def train_cell(
 
 
 def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each cell: means over the seeds that did not diverge, None where all did."""
+    """A row for each cell: means over the seeds that did not diverge, None where all did.
+
+    Raises:
+        UsageError: the runs of a cell differ in more than their seeds.
+    """
     cells: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for run in runs:
         ours = run["settings"]["ours"]
@@ -100,6 +117,7 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for group, pool_size, block_size in sorted(cells):
         found = cells[group, pool_size, block_size]
+        settings = scoring.settings_of(found)
         good = [run for run in found if "diverged" not in run]
         scores: dict[str, Any] = {
             test: _mean([run["scores"][test]["score"] for run in good]) for test in scoring.TESTS
@@ -109,6 +127,7 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 **group._asdict(),
                 "block_size": block_size,
                 "pool_size": pool_size,
+                "settings": settings,
                 "seeds": len(found),
                 "diverged": len(found) - len(good),
                 "scores": scores,
@@ -126,15 +145,11 @@ def _mean(values: list[float]) -> float | None:
 
 def rows_of_gensim(data: split.Split) -> list[dict[str, Any]]:
     """gensim's rows of the quality benchmark on this corpus; for both gradients of CBOW."""
-    path = common.RESULTS / "quality.json"
-    if not path.is_file():
-        return []
-    result = storage.read_json(path)
-    if result.get("version") != quality.VERSION or result["corpus"] != data.describe():
-        return []
     rows = [
         {**row, "mean": row["scores"][scoring.MEAN]}
-        for row in result.get("summary", [])
+        for result in common.read_results(common.RESULTS / "quality.json")
+        if result.get("version") == identity.VERSION and result["corpus"] == data.describe()
+        for row in result.get("summary", [])  # which a partial file has not
         if row["trainer"] == scoring.BASELINE
     ]
     cbow = [row for row in rows if row["model"] == "cbow_neg"]
@@ -166,36 +181,47 @@ def _figures(row: dict[str, Any]) -> str:
     return f"{cells}{row['holdout']:>10.4f}{row['words_per_second']:>13,.0f}{diverged}"
 
 
+@command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
+    plan = planned_runs(chosen)
     benchmarks = scoring.read_benchmarks()
     data = quality.prepare_split(chosen)
     result = quality.new_result("sweep", data)
     if chosen.only_new:
-        result["runs"] = quality.kept_runs(chosen.output, data)
+        result["runs"] = identity.kept_runs(chosen.output, data)
     have = [run["settings"] for run in result["runs"]]
-    plan = [run for run in planned_runs(chosen) if dataclasses.asdict(run) not in have]
-    print(f"{len(have)} runs kept, {len(plan)} to train", flush=True)
+    missing = [run for run in plan if dataclasses.asdict(run) not in have]
+    print(f"{len(have)} runs kept, {len(missing)} to train", flush=True)
     began = time.monotonic()
-    for number, settings in enumerate(plan, start=1):
+    for number, settings in enumerate(missing, start=1):
         run = train_cell(settings, data, benchmarks)
-        run["commit"] = result["machine"]["commit"]
         result["runs"].append(run)
-        result["summary"] = summarise(result["runs"])
-        common.write_result(chosen.output, result)
+        common.write_partial(chosen.output, result)
         told = "diverged" if "diverged" in run else quality.describe_run(run)
         print(
-            f"[{number}/{len(plan)}, {(time.monotonic() - began) / 60:.0f} min] "
+            f"[{number}/{len(missing)}, {(time.monotonic() - began) / 60:.0f} min] "
             f"{scoring.model_of(run['settings'])} dim {settings.dim}, {settings.epochs} epochs, "
             f"seed {settings.seed}, T {settings.ours['block_size']} "
             f"N {settings.ours['pool_size']}: {told}",
             flush=True,
         )
-    result["summary"] = summarise(result["runs"])
+    finish(result, plan, rows_of_gensim(data), chosen)
+
+
+def finish(
+    result: dict[str, Any],
+    plan: list[peers.Settings],
+    gensim: list[dict[str, Any]],
+    chosen: argparse.Namespace,
+) -> None:
+    """Sum up the runs of the plan; write the file and its picture, print the table."""
+    runs = identity.planned(result["runs"], map(dataclasses.asdict, plan))
+    result["summary"] = summarise(runs)
+    result["shown"] = identity.origins_of(runs)
     common.write_result(chosen.output, result)
-    gensim = rows_of_gensim(data)
-    machine = result["machine"]
-    title = f"fastw2v (dashed: gensim), {chosen.threads} threads, {machine['cpu']['model']}"
+    cpu = result["machine"]["cpu"]["model"]
+    title = f"fastw2v (dashed: gensim), {chosen.threads} threads, {cpu}"
     picture = chosen.output.with_suffix(".png")
     quality_plot.draw_sweep(result["summary"], gensim, title, picture)
     print_table(result["summary"], gensim)

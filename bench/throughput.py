@@ -6,8 +6,9 @@
     python -m bench.throughput --ours block_size=128 pool_size=32 --trainers fastw2v
     python -m bench.throughput --word2vec PATH --koan PATH --pword2vec PATH    binaries of yours
 
-The repeats are interleaved (the ceilings and every trainer once, then all again), so that a noisy
-minute hits all alike; medians and their ratios are what to quote. fastw2v also runs with one thread
+The repeats are interleaved (the ceilings and every trainer once, then all again, the trainers in
+another order), so that a noisy minute hits all alike; medians and their ratios are what to quote.
+fastw2v also runs with one thread
 in a process held to one core: no helper thread gets a second core for nothing. The full-softmax
 types train on the 10,000 most frequent words and for a part of an epoch only: their cost is known
 to be proportional to the vocabulary. See bench/peers.py and bench/external.py for what is timed,
@@ -22,7 +23,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import ceilings, common, external, peers
+from bench import ceilings, command_line, common, external, peers
 from bench.throughput_summary import ONE_CORE, draw, print_tables, summarise, summarise_ours
 from fastw2v import machine
 
@@ -49,26 +50,25 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
                         default=["sgram_neg", "cbow_neg"])  # fmt: skip
     parser.add_argument("--trainers", nargs="+", choices=peers.TRAINERS, default=peers.TRAINERS)
     external.add_arguments(parser)
-    parser.add_argument("--dims", nargs="+", type=int, help="default: 300 100; 100 with --quick")
-    parser.add_argument("--repeats", type=int, help="default: 3; 1 with --quick")
-    parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=machine.usable_cores())
-    parser.add_argument("--min-count", type=int, default=5)
+    parser.add_argument(
+        "--dims", nargs="+", type=command_line.count, help="default: 300 100; 100 with --quick"
+    )
+    parser.add_argument("--repeats", type=command_line.count, help="default: 3; 1 with --quick")
+    parser.add_argument("--epochs", type=command_line.count, default=1)
+    parser.add_argument("--threads", type=command_line.count, default=machine.usable_cores())
+    parser.add_argument("--min-count", type=command_line.count, default=5)
     parser.add_argument("--ours", nargs="+", default=[], metavar="NAME=VALUE",
                         help="further options of fastw2v")  # fmt: skip
     parser.add_argument("--quick", action="store_true", help="one shard, dim 100, 1 repeat")
     parser.add_argument("--output", type=Path, help="result file (.json); a .png lies beside it")
     chosen = parser.parse_args(arguments)
-    chosen.dims = chosen.dims or ([100] if chosen.quick else [300, 100])
-    chosen.repeats = chosen.repeats or (1 if chosen.quick else 3)
-    name = "throughput-quick.json" if chosen.quick else "throughput.json"
-    chosen.output = chosen.output or common.RESULTS / name
+    command_line.set_defaults(chosen, "throughput", dims=([100], [300, 100]), repeats=(1, 3))
     return chosen
 
 
 def planned_runs(chosen: argparse.Namespace) -> list[PlannedRun]:
     """One repeat: every dimension, type and trainer that has the type."""
-    ours = common.parse_options(chosen.ours)
+    ours = command_line.parse_options(chosen.ours)
     runs = []
     for dim in chosen.dims:
         for model_type in chosen.types:
@@ -95,6 +95,21 @@ def planned_runs(chosen: argparse.Namespace) -> list[PlannedRun]:
     return runs
 
 
+def in_order_of(plan: list[PlannedRun], repeat: int) -> list[PlannedRun]:
+    """The plan with the trainers of each dimension and type turned round, a place a repeat.
+
+    What comes after a trainer that heats the machine, or always last, would pay for its place.
+    """
+    groups: dict[tuple[int, str], list[PlannedRun]] = {}
+    for run in plan:
+        groups.setdefault((run.settings.dim, run.settings.type), []).append(run)
+    turned = []
+    for group in groups.values():
+        first = (repeat - 1) % len(group)
+        turned += group[first:] + group[:first]
+    return turned
+
+
 def corpora_for(runs: list[PlannedRun], chosen: argparse.Namespace) -> dict[str, common.Corpus]:
     """The corpus of each type: the whole vocabulary, or the one that a full softmax can carry."""
     shards = common.find_text(chosen.text)[: 1 if chosen.quick else None]
@@ -112,9 +127,9 @@ def stream_statistics(
 ) -> dict[str, dict[str, float]]:
     """Share of words kept and mean number of contexts, by type, of fastw2v's first epoch."""
     statistics = {}
-    for model_type in {run.settings.type for run in runs if run.settings.type.endswith("_neg")}:
-        run = next(run for run in runs if run.settings.type == model_type)
-        settings = run.settings
+    ours = [run.settings for run in runs if run.settings.trainer == "fastw2v"]
+    for model_type in {settings.type for settings in ours if settings.type.endswith("_neg")}:
+        settings = next(each for each in ours if each.type == model_type)
         options: dict[str, Any] = {
             "type": model_type, "window": 2 * settings.reach + 1,
             "subsample": settings.subsample, "seed": settings.seed,
@@ -142,6 +157,7 @@ def fill_kernel_cache(plan: list[PlannedRun], corpora: dict[str, common.Corpus])
         peers.run(settings, corpora[model_type])
 
 
+@command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
     plan = planned_runs(chosen)
@@ -161,7 +177,7 @@ def main(arguments: list[str] | None = None) -> None:
         found = ceilings.measure(bandwidth=False, quick=chosen.quick)
         result["ceilings"].append({"repeat": repeat, **found})
         print(ceilings.describe(found), flush=True)
-        for run in plan:
+        for run in in_order_of(plan, repeat):
             record = {"repeat": repeat, **perform(run, corpora[run.settings.type])}
             print(
                 f"repeat {repeat} of {chosen.repeats}  {run.settings.type} dim {run.settings.dim}  "
@@ -172,7 +188,8 @@ def main(arguments: list[str] | None = None) -> None:
             result["runs"].append(record)
             result["summary"] = summarise(result["runs"])
             result["ours"] = summarise_ours(result)
-            common.write_result(chosen.output, result)
+            common.write_partial(chosen.output, result)
+    common.write_result(chosen.output, result)
     print_tables(result)
     picture = chosen.output.with_suffix(".png")
     cores, model = chosen.threads, result["machine"]["cpu"]["model"]

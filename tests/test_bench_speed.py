@@ -16,10 +16,12 @@ from bench import (
     ceilings,
     common,
     external,
+    kernels,
     ladder,
     numpy_rung,
     peers,
     probes,
+    quality,
     readme_speed,
     robustness,
     scaling,
@@ -241,6 +243,76 @@ def test_the_verdict_names_blocks_that_diverge_alone():
     assert robustness.verdict_of(cell(None, None)) == "both diverge"
     assert robustness.verdict_of(cell(2.2, 2.0)) == "worse"
     assert robustness.verdict_of(cell(2.0, 2.0)) == "both train"
+    for nothing in (None, float("nan"), float("inf")):
+        for blocks, classic in ((nothing, 2.0), (2.0, nothing), (nothing, nothing)):
+            ended = cell(blocks, classic)
+            for method in robustness.METHODS:
+                ended[method]["diverged"] = None
+            assert robustness.verdict_of(ended) == "no result"
+
+
+def test_the_robustness_sentence_and_picture_tell_every_verdict(tmp_path, capsys):
+    def cell(blocks, classic, times):
+        runs = {
+            name: {"diverged": "so" if loss is None else None, "loss": loss}
+            for name, loss in (("blocks", blocks), ("classic", classic))
+        }
+        cell = {"corpus": "few words", "model": "sgram_neg", "alpha_times": times, "alpha": 0.1}
+        cell |= {"seed": 1, **runs}
+        return {**cell, "verdict": robustness.verdict_of(cell)}
+
+    nan = float("nan")
+    cells = [
+        cell(blocks, classic, times)
+        for times, (blocks, classic) in enumerate(
+            [(2.0, 2.0), (2.5, 2.0), (2.5, 2.0), (2.0, None), (None, None), (nan, 2.0)], start=1
+        )
+    ]
+    for each in cells:
+        robustness._print_cell(each)
+    assert "diverged" in capsys.readouterr().out
+    result = {"cells": cells, "machine": {"date": "d", "cpu": {"model": "m"}, "cores": 2}}
+    assert robustness.count_verdicts(cells) == {"claim_broken": 0, "worse": 2, "no_result": 1}
+    text = " ".join(readme_speed.robustness_section(result))
+    assert (
+        "both methods diverged in 1, only word2vec's own updates in 1, only our blocks in 0" in text
+    )
+    assert "clearly higher loss in 2; 1 gave no result" in text
+    robustness.draw(cells, "title", tmp_path / "robustness.png")
+    assert (tmp_path / "robustness.png").stat().st_size > 10_000
+
+
+def test_the_fastest_sgemm_is_the_most_of_all_choices(monkeypatch, tmp_path):
+    asked = []
+
+    def measured(module, request, without=(), **environment):
+        asked.append((tuple(without), environment))
+        return {"gflops": float(len(asked)), "architecture": f"a{len(asked)}"}
+
+    monkeypatch.setattr(common, "in_own_process", measured)
+    monkeypatch.setattr(common, "describe_cpu", lambda: {"features": ["avx2", "avx512f"]})
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    found = ceilings._sgemm_rates(2, quick=True)
+    assert (found["gflops"], found["best_gflops"]) == (1.0, 3.0)
+    choices = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+    assert asked == [((), {}), (choices, {}), (choices, {"OPENBLAS_CORETYPE": "SkylakeX"})]
+    told = ceilings.describe({"one_core": {"sgemm": found}})
+    assert told == "one core: sgemm 1 GFLOP/s with a1 kernels, 3 with a3 kernels"
+    place = {name: {"gb_per_second": 9.0} for name in ("scale", "triad")}
+    whole = {"sgemm": found, "bandwidth": {"L2": place, "DRAM": place}}
+    ceilings.draw({"one_core": whole, "all_cores": whole}, "title", tmp_path / "ceilings.png")
+    assert (tmp_path / "ceilings.png").stat().st_size > 5_000
+
+
+def test_misuse_ends_in_one_line(capsys):
+    with pytest.raises(SystemExit, match=r"^python -m bench\.kernels: --threads 9999: .*cores$"):
+        kernels.main(["--threads", "1", "9999"])
+    for option, value in [("--repeats", "0"), ("--dims", "x"), ("--seconds", "nan")]:
+        with pytest.raises(SystemExit) as caught:
+            kernels.parse_arguments([option, value])
+        assert caught.value.code == 2
+        assert f"{value!r} is not a" in capsys.readouterr().err
+    assert quality.parse_arguments(["--seeds", "0"]).seeds == [0]
 
 
 def test_the_first_update_is_the_runs_own_not_the_warm_ups(monkeypatch):

@@ -10,13 +10,27 @@ import numpy as np
 import planted
 import pytest
 
-from bench import common, packed, peers, quality, quality_plot, readme, scoring, split, sweep
+from bench import (
+    common,
+    identity,
+    packed,
+    peers,
+    quality,
+    quality_plot,
+    readme_quality,
+    scoring,
+    split,
+    sweep,
+)
 from fastw2v.corpus.token_store import TokenStore
+from fastw2v.errors import UsageError
 from fastw2v.training import holdout
 from fastw2v.vectors.benchmarks import AnalogyBenchmark, PairBenchmark
 from fastw2v.vectors.evaluate import evaluate_pairs, paired_difference
 from fastw2v.vectors.keyed_vectors import KeyedVectors
 
+ORIGIN = {"date": "2026-01-02", "cpu": "some CPU", "cores": 2, "commit": "0123456789",
+          "uncommitted_changes": False}  # fmt: skip
 WORDS = [f"w{number}" for number in range(20)]
 
 
@@ -55,6 +69,7 @@ def run_of(trainer: str, seed: int, model: str = "sgram_neg", loss: float = 2.0)
         "scores": scoring.score(vectors_of(seed), some_benchmarks()),
         "holdout": held_out(seed, loss),
         "words_per_second": 100.0 * seed,
+        **ORIGIN,
     }
 
 
@@ -94,7 +109,7 @@ def test_every_trainer_is_compared_with_gensim():
     rows = scoring.compare(runs, scoring.group_of(runs[0]), some_benchmarks())
     assert [row["comparison"] for row in rows] == 2 * [*scoring.COMPARISONS, scoring.LOSS]
     equal, ours = rows[:5], rows[5:]
-    assert all(row["difference"] == row["low"] == row["high"] == 0.0 for row in equal)
+    assert all(row["difference"] == 0.0 and row["low"] <= 0 <= row["high"] for row in equal)
     assert [row["trainer"] for row in rows] == ["classic"] * 5 + ["fastw2v"] * 5
     three = [row["difference"] for row in ours[1:4]]
     assert ours[0]["difference"] == pytest.approx(np.mean(three))
@@ -124,10 +139,10 @@ def test_both_gradients_of_cbow_are_compared_with_gensims_one():
 def test_the_plan_is_balanced_and_has_no_run_twice():
     chosen = quality.parse_arguments(["--ours", "pool_size=8", "--threads", "1"])
     plan = quality.planned_runs(chosen)
-    assert len(plan) == 3 * 2 * 2 * 10
+    assert len(plan) == 3 * 2 * 2 * 11
     assert [run.seed for run in plan] == sorted(run.seed for run in plan)
     assert len({json.dumps(dataclasses.asdict(run), sort_keys=True) for run in plan}) == len(plan)
-    first = [(run.trainer, run.type, run.alpha, run.ours) for run in plan[:10]]
+    first = [(run.trainer, run.type, run.alpha, run.ours) for run in plan[:11]]
     mean = {"cbow_gradient": "mean", "pool_size": 8}
     alpha = quality.DEFAULT_ALPHAS["cbow_neg"]
     assert first[:4] == [
@@ -136,7 +151,11 @@ def test_the_plan_is_balanced_and_has_no_run_twice():
         ("one", "sgram_neg", 0.025, {"pool_size": 8, "block_size": 1}),
         ("fastw2v", "sgram_neg", 0.025, {"pool_size": 8}),
     ]
-    assert first[8:] == [(name, "cbow_neg", alpha, mean) for name in ("classic", "fastw2v")]
+    assert first[8:] == [
+        ("classic", "cbow_neg", alpha, mean),
+        ("one", "cbow_neg", alpha, {**mean, "block_size": 1}),
+        ("fastw2v", "cbow_neg", alpha, mean),
+    ]
     quick = quality.planned_runs(quality.parse_arguments(["--quick"]))
     assert {(run.dim, run.epochs, run.seed) for run in quick} == {(100, 1, 1)}
 
@@ -216,20 +235,31 @@ def test_runs_are_kept_while_nothing_that_made_them_has_changed(tmp_path, monkey
         dataclasses.asdict(peers.settings_for(trainer, "sgram_neg"))
         for trainer in ("gensim", "classic", "fastw2v")
     ]
-    runs = [quality.identity_of(each, data) for each in settings]
-    path = tmp_path / "quality.json"
+    runs = [identity.identity_of(each, data) for each in settings]
+    path, versions = tmp_path / "quality.json", common.versions()
 
     def kept() -> list[str]:
-        common.write_result(path, {"version": quality.VERSION, "runs": runs})
-        return [run["settings"]["trainer"] for run in quality.kept_runs(path, data)]
+        common.write_result(path, {"version": identity.VERSION, "runs": runs})
+        return [run["settings"]["trainer"] for run in identity.kept_runs(path, data)]
 
     assert kept() == ["gensim", "classic", "fastw2v"]
-    monkeypatch.setattr(quality, "_block_code", lambda: ["other blocks"])
-    assert kept() == ["gensim", "classic"]
+    with monkeypatch.context() as changed:
+        changed.setattr(identity, "block_code", lambda: {"blocks.py": "other blocks"})
+        assert kept() == ["gensim", "classic"]
+    for library in ("gensim", "numba"):
+        with monkeypatch.context() as changed:
+            changed.setattr(common, "versions", lambda: {**versions, library: "0"})  # noqa: B023
+            assert kept() == []
+    with monkeypatch.context() as changed:
+        changed.setattr(common, "describe_cpu", lambda: {"model": "another"})
+        assert kept() == []
     runs[0]["corpus"] = "another"
-    assert kept() == ["classic"]
-    common.write_result(path, {"runs": runs})  # an older layout
-    assert quality.kept_runs(path, data) == []
+    assert kept() == ["classic", "fastw2v"]
+    partial = [{**runs[1], "later": True}]
+    common.write_partial(path, {"version": identity.VERSION, "runs": partial})
+    assert [run.get("later") for run in identity.kept_runs(path, data)] == [True, None]
+    common.write_result(path, {"runs": runs})  # an older layout; the partial file goes
+    assert identity.kept_runs(path, data) == []
 
 
 def test_a_run_that_diverges_is_a_cell_of_the_sweep(monkeypatch):
@@ -240,10 +270,14 @@ def test_a_run_that_diverges_is_a_cell_of_the_sweep(monkeypatch):
 
     cell = quality.settings_of("fastw2v", "cbow_neg", {"block_size": 9, "pool_size": 3})
     monkeypatch.setattr(quality, "train_and_score", fail)
-    monkeypatch.setattr(quality, "identity_of", lambda settings, data: {"settings": settings})
+    monkeypatch.setattr(identity, "identity_of", lambda settings, data: {"settings": settings})
     lost = sweep.train_cell(cell, None, {})
     good = run_of("fastw2v", 1, "cbow_neg")
-    good["settings"] |= {"dim": 300, "ours": {"block_size": 9, "pool_size": 4}}
+    ours = {"block_size": 9, "pool_size": 4}
+    good["settings"] |= {"dim": 300, "epochs": 1, "ours": ours}
+    other = {**good, "settings": {**good["settings"], "threads": 7}}
+    with pytest.raises(UsageError, match="fastw2v differ in threads"):
+        sweep.summarise([good, other])
     rows = sweep.summarise([lost, good, good])
     assert [(row["pool_size"], row["diverged"], row["seeds"]) for row in rows] == [
         (3, 1, 1), (4, 0, 2)
@@ -266,15 +300,82 @@ def test_the_readmes_section_and_the_pictures_are_made(tmp_path):
     ]
     machine = {"date": "today", "cpu": {"model": "some CPU"}, "cores": 2}
     corpus = {"holdout": {"tokens": 1000, "reach": 5, "negatives": 5}}
-    result = {"machine": machine, "corpus": corpus, "runs": runs}
-    quality.finish(result, some_benchmarks(), tmp_path / "quality.json")
+    stray = run_of("fastw2v", 9)  # kept, but not of the plan
+    stray["settings"]["alpha"] = 0.5
+    result = {"machine": machine, "corpus": corpus, "runs": [*runs, stray]}
+    runs[-1]["date"], runs[-1]["uncommitted_changes"] = "2026-01-05", True
+    plan = [peers.Settings(**run["settings"]) for run in runs]
+    path = tmp_path / "quality.json"
+    common.write_partial(path, result)
+    quality.finish(result, plan, some_benchmarks(), path)
+    assert not common.partial_path(path).exists()
     assert (tmp_path / "quality.png").stat().st_size > 10_000
-    lines = readme.quality_section(json.loads((tmp_path / "quality.json").read_text()))
+    stored = json.loads(path.read_text())
+    assert len(stored["runs"]) == len(runs) + 1
+    assert {row["seeds"] for row in stored["summary"]} == {1}
+    lines = readme_quality.quality_section(stored)
     assert sum(line.startswith("| sgram_neg ") for line in lines) == 3
     assert sum(line.startswith("| 10 | 1 | ") for line in lines) == 6
+    assert lines[-1].endswith(
+        "2026-01-02 to 2026-01-05, some CPU, 2 cores, commit 0123456, with uncommitted changes."
+    )
+    stored["summary"][0]["seeds"] = 3
+    assert any("| alpha | seeds |" in line for line in readme_quality.quality_section(stored))
     cells = [run for run in runs if run["settings"]["trainer"] == "fastw2v"]
     for run in cells:
         run["settings"]["ours"] |= {"block_size": 8, "pool_size": 4}
     gensim = [{**row, "mean": 0.1} for row in result["summary"] if row["trainer"] == "gensim"]
-    quality_plot.draw_sweep(sweep.summarise(cells), gensim, "title", tmp_path / "sweep.png")
+    summary = sweep.summarise(cells)
+    quality_plot.draw_sweep(summary, gensim, "title", tmp_path / "sweep.png")
     assert (tmp_path / "sweep.png").stat().st_size > 10_000
+    section = readme_quality.sweep_section({**stored, "summary": summary})
+    assert sum(line.startswith("| T = 8 | ") for line in section) == 3
+
+
+def test_settings_that_differ_are_no_seeds_of_one_trainer():
+    runs = [run_of("gensim", 1), run_of("fastw2v", 1), run_of("fastw2v", 2)]
+    runs[2]["settings"]["alpha"] = 0.1
+    with pytest.raises(UsageError, match="fastw2v differ in alpha"):
+        scoring.summarise(runs)
+    with pytest.raises(UsageError, match="fastw2v differ in alpha"):
+        scoring.compare(runs, scoring.group_of(runs[0]), some_benchmarks())
+
+
+def test_the_default_sweep_has_a_grid_for_each_model():
+    plan = sweep.planned_runs(sweep.parse_arguments(["--threads", "1"]))
+    assert len(plan) == 5 * 4 + 2 * 4 * 3
+    assert {(run.dim, run.epochs, run.seed) for run in plan} == {(300, 5, 1)}
+    few = sweep.planned_runs(sweep.parse_arguments(["--blocks", "3", "--pools", "2", "4"]))
+    assert [(run.ours["block_size"], run.ours["pool_size"]) for run in few] == 3 * [(3, 2), (3, 4)]
+
+
+def test_an_interrupted_benchmark_keeps_its_runs_and_the_last_whole_file(tmp_path, monkeypatch):
+    _, data = small_split(tmp_path)
+    path = tmp_path / "results" / "quality.json"
+    common.write_result(path, {"whole": True})
+    trained = []
+
+    def train(settings, *_):
+        if trained:
+            raise RuntimeError("gensim failed:\nTraceback\nValueError: no")
+        trained.append(settings)
+        run = run_of(settings.trainer, settings.seed)
+        return {**run, **identity.identity_of(dataclasses.asdict(settings), data)}
+
+    monkeypatch.setattr(quality, "prepare_split", lambda chosen: data)
+    monkeypatch.setattr(quality, "train_and_score", train)
+    monkeypatch.setattr(scoring, "read_benchmarks", some_benchmarks)
+    arguments = ["--quick", "--types", "sgram_neg", "--output", str(path)]
+    arguments += ["--trainers", "gensim", "fastw2v"]
+    with pytest.raises(
+        SystemExit, match=r"^python -m bench\.quality: gensim failed: ValueError: no$"
+    ):
+        quality.main(arguments)
+    assert json.loads(path.read_text()) == {"whole": True}
+    (kept,) = identity.kept_runs(path, data)
+    assert kept["settings"] == dataclasses.asdict(trained[0])
+    trained.clear()
+    quality.main([*arguments, "--only-new"])
+    assert [settings.trainer for settings in trained] == ["fastw2v"]
+    assert len(json.loads(path.read_text())["summary"]) == 2
+    assert not common.partial_path(path).exists()
