@@ -6,7 +6,7 @@
 Each cell trains twice with the same options and draws of the stream: with the default blocks, and
 with word2vec.c's pair by pair updates in their place (`rungs.train_classic`). The learning rate is
 the type's default times 1, 2, 4 ...; a run diverges when fastw2v stops it (NaN, infinity, or rows
-of absurd length). `worse` marks two runs that both end, but blocks at a loss well above classic's;
+of absurd length), or when its loss ends above twice that of untrained vectors, (1 + K)·log 2. `worse` marks two runs that both end, but blocks at a loss well above classic's;
 two that end, one of them without a finite loss, are no result.
 """
 
@@ -115,9 +115,12 @@ def train_once(store: Path, method: str, options: dict[str, Any]) -> dict[str, A
                     model = fastw2v.train(store, place, **options)
         except DivergenceError as error:
             return {"diverged": str(error), "loss": None}
+        loss = model.history[-1]["loss"]
+        untrained = (1 + model.config["neg_samples"]) * math.log(2)
+        exploded = loss is not None and loss > 2 * untrained
         return {
-            "diverged": None,
-            "loss": model.history[-1]["loss"],
+            "diverged": f"the loss ended at {loss:.3g}" if exploded else None,
+            "loss": loss,
             "block_size": model.config["block_size"],
             "pool_size": model.config["pool_size"],
         }
