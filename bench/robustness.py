@@ -6,8 +6,9 @@
 Each cell trains twice with the same options and draws of the stream: with the default blocks, and
 with word2vec.c's pair by pair updates in their place (`rungs.train_classic`). The learning rate is
 the type's default times 1, 2, 4 ...; a run diverges when fastw2v stops it (NaN, infinity, or rows
-of absurd length), or when its loss ends above twice that of untrained vectors, (1 + K)·log 2. `worse` marks two runs that both end, but blocks at a loss well above classic's;
-two that end, one of them without a finite loss, are no result.
+of absurd length), or when its loss ends above twice that of untrained vectors, (1 + K)·log 2.
+`worse` marks two runs that both end, but blocks at a loss well above classic's; two that end, one
+of them without a finite loss, are no result.
 """
 
 from __future__ import annotations
