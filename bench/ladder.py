@@ -57,7 +57,7 @@ def _synthetic(config: Any) -> tuple[Any, Any]:
     """(counts, stream) of a Zipf corpus: sentences of 20 words drawn one by one."""
     import numpy as np
 
-    from fastw2v.training.batches import make_stream
+    from fastw2v.training.batches import make_stream, new_room
     from fastw2v.training.sampling import keep_thresholds
 
     shares = 1.0 / (np.arange(_SYNTHETIC_WORDS) + 2.7)
@@ -67,7 +67,8 @@ def _synthetic(config: Any) -> tuple[Any, Any]:
     offsets = np.arange(0, _SYNTHETIC_TOKENS + 1, _SYNTHETIC_SENTENCE)
     thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample)
     key = np.uint64(1)
-    return counts, make_stream(ids.astype(np.int32), offsets, key, thresholds, config)
+    room = new_room(_SYNTHETIC_TOKENS)
+    return counts, make_stream(ids.astype(np.int32), offsets, key, thresholds, config, room)
 
 
 def _first_row_group(store: str, config: Any) -> tuple[Any, Any]:

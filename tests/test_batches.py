@@ -3,7 +3,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 
 import fastw2v
 from fastw2v.corpus.token_store import TokenStore
-from fastw2v.training.batches import Batch, BatchSource, Position, ReadAhead
+from fastw2v.training.batches import _BATCHES_AT_ONCE, Batch, BatchSource, Position, ReadAhead
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.sampling import keep_thresholds
 
@@ -158,3 +158,44 @@ def test_read_ahead_ends_with_its_block() -> None:
     with ReadAhead(endless) as batches:
         assert next(iter(batches)).epoch == 0
     assert time.monotonic() - began < 5
+
+
+def test_read_ahead_makes_no_more_than_its_share() -> None:
+    """Batches hold memory: those ahead are few, and each waits for one that is done with."""
+    made = []
+
+    def counting() -> Iterator[Batch]:
+        for batch in source(StoreOfGroups()).batches(Position(), 100):
+            made.append(batch)
+            yield batch
+
+    with ReadAhead(counting()) as batches:
+        for done, _ in enumerate(batches):
+            assert settles(lambda done=done: len(made) == done + _BATCHES_AT_ONCE)
+            if done == 5:
+                break
+
+
+def settles(condition: Callable[[], bool]) -> bool:
+    """Whether the condition comes true soon, and is still true a moment later."""
+    deadline = time.monotonic() + 5
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(0.02)
+    return condition()
+
+
+@pytest.mark.parametrize("window_sampling", ["dynamic", "fixed"])
+def test_reused_memory_gives_the_same_batches(window_sampling: str) -> None:
+    options = {"keep": 0.6, "window_sampling": window_sampling}
+    expected = list(source(StoreOfGroups(), **options).batches(Position(), 3))
+    reusing = source(StoreOfGroups(), **options)
+    rooms = set()
+    for batch, fresh in zip(reusing.batches(Position(), 3), expected, strict=True):
+        for array, other in zip(batch.stream, fresh.stream, strict=True):
+            np.testing.assert_array_equal(array, other)
+        rooms.add(id(batch.room))
+        for array in batch.room:
+            array.fill(-1)
+        reusing.reuse(batch)
+    assert len(rooms) == 1

@@ -7,6 +7,7 @@ on from one sees exactly the words that an undisturbed run would have seen.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import queue
 import threading
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from fastw2v.corpus.token_store import TokenStore
     from fastw2v.training.config import TrainConfig
 
-_READ_AHEAD = 2
+_BATCHES_AT_ONCE = 3  # one in training, two ready or in the making
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -46,6 +47,7 @@ class Batch:
     key: uint64, the key of its draws.
     stream: `streams.Stream` of the kept tokens.
     words_before: words of the whole run that come before it.
+    room: the memory that `stream` lies in.
     """
 
     epoch: int
@@ -53,6 +55,7 @@ class Batch:
     key: Any
     stream: Stream
     words_before: int
+    room: Stream
 
     @property
     def words(self) -> int:
@@ -72,6 +75,8 @@ class BatchSource:
         self._store = store
         self._config = config
         self._keep_thresholds = keep_thresholds
+        self._largest = int(store.row_group_tokens.max(initial=0))
+        self._free_rooms: collections.deque[Stream] = collections.deque()
 
     def row_group_order(self, epoch: int) -> np.ndarray:
         """int64 (row groups,): the order in which `epoch` reads them."""
@@ -87,8 +92,17 @@ class BatchSource:
         before = int(self._store.row_group_tokens[order[:row_group]].sum())
         key = np.uint64(derive_key(self._epoch_key(epoch), np.uint64(index)))
         ids, offsets = self._store.read_row_group(index)
-        stream = make_stream(ids, offsets, key, self._keep_thresholds, self._config)
-        return Batch(epoch, row_group, key, stream, epoch * self._store.num_tokens + before)
+        room = self._free_rooms.pop() if self._free_rooms else new_room(self._largest)
+        stream = make_stream(ids, offsets, key, self._keep_thresholds, self._config, room)
+        return Batch(epoch, row_group, key, stream, epoch * self._store.num_tokens + before, room)
+
+    def reuse(self, batch: Batch) -> None:
+        """Give the memory of a batch that nobody will look at again to one to come.
+
+        New memory costs page faults, and where a virtual machine gives freed pages back to its
+        host, as many milliseconds a batch as all the rest of making it.
+        """
+        self._free_rooms.append(batch.room)
 
     def batches(self, start: Position, epochs: int) -> Iterator[Batch]:
         """All batches from that of `start` to the end of the last epoch."""
@@ -103,37 +117,44 @@ class BatchSource:
         return np.uint64(derive_key(np.uint64(seed_key), np.uint64(epoch)))
 
 
+def new_room(tokens: int) -> Stream:
+    """Memory for the stream of up to `tokens` tokens."""
+    return Stream(
+        np.empty(tokens, np.int32),
+        np.empty(tokens, np.int32),
+        np.empty(tokens, np.int32),
+        np.empty(tokens + 1, np.int64),
+        np.empty(tokens, np.int32),
+    )
+
+
 def make_stream(
     ids: np.ndarray,
     offsets: np.ndarray,
     key: np.uint64,
     keep_thresholds: np.ndarray,
     config: TrainConfig,
+    room: Stream,
 ) -> Stream:
     """The stream of one row group: sentences shuffled, tokens subsampled, reaches drawn.
 
     Args:
         ids: int32 (n,); offsets: int64 (m + 1,), the sentences.
         key: the row group's; keep_thresholds: see `sampling.keep_thresholds`.
+        room: of at least n tokens; the stream lies in it.
     """
-    room = Stream(
-        np.empty(len(ids), np.int32),
-        np.empty(len(ids), np.int32),
-        np.empty(len(ids), np.int32),
-        np.empty(len(ids) + 1, np.int64),
-        np.empty(0, np.int32),
-    )
     order = _random_order(key, len(offsets) - 1)
     kept = fill_stream(ids, offsets, order, keep_thresholds, key, room)
-    reaches = np.full(kept, config.half_window, np.int32)
     if config.window_sampling == "dynamic":
-        draw_reaches(reaches, room.sentence_starts[:kept], config.half_window, key)
+        draw_reaches(room.reaches[:kept], room.sentence_starts[:kept], config.half_window, key)
+    else:
+        room.reaches[:kept] = config.half_window
     return Stream(
         room.token_ids[:kept],
         room.sentence_starts[:kept],
         room.sentence_ends[:kept],
         room.word_positions[: kept + 1],
-        reaches,
+        room.reaches[:kept],
     )
 
 
@@ -147,12 +168,14 @@ class ReadAhead:
     """Runs an iterator of batches in a background thread, a few ahead; an iterator itself.
 
     Use as a context manager: leaving it stops the thread. An error in the thread is raised where
-    its batch would have come.
+    its batch would have come. At most `_BATCHES_AT_ONCE` batches are there at a time: the next is
+    made when one is done with, which is when the one after it is asked for.
     """
 
     def __init__(self, batches: Iterator[Batch]) -> None:
         self._batches = batches
-        self._queue: queue.Queue[Batch | BaseException | None] = queue.Queue(_READ_AHEAD)
+        self._ready: queue.SimpleQueue[Batch | BaseException | None] = queue.SimpleQueue()
+        self._places = threading.Semaphore(_BATCHES_AT_ONCE)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fastw2v-read-ahead", daemon=True)
 
@@ -162,25 +185,25 @@ class ReadAhead:
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
-        while self._thread.is_alive():  # make room, so that a waiting put ends
-            try:
-                self._queue.get(timeout=0.01)
-            except queue.Empty:
-                continue
+        self._places.release()
         self._thread.join()
 
     def __iter__(self) -> Iterator[Batch]:
-        while (item := self._queue.get()) is not None:
+        while (item := self._ready.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
             yield item
+            self._places.release()
 
     def _run(self) -> None:
         try:
-            for batch in self._batches:
+            while True:
+                self._places.acquire()
                 if self._stopped.is_set():
                     return
-                self._queue.put(batch)
-            self._queue.put(None)
+                batch = next(self._batches, None)
+                self._ready.put(batch)
+                if batch is None:
+                    return
         except BaseException as error:
-            self._queue.put(error)
+            self._ready.put(error)

@@ -23,7 +23,7 @@ NEGATIVE_TYPES = ("cbow_neg", "sgram_neg")
 # Measured on the reviews corpus: see bench/LOG.md, "Learning rates".
 DEFAULT_ALPHAS = {"cbow": 0.03, "cbow_neg": 0.15, "sgram": 0.03, "sgram_neg": 0.025}
 # Centres and draws of a block, by type: see bench/LOG.md, "Block and pool sizes".
-DEFAULT_BLOCKS = {"sgram_neg": (48, 24), "cbow_neg": (32, 16)}
+DEFAULT_BLOCKS = {"sgram_neg": (48, 24), "cbow_neg": (64, 16)}
 # What keeps the summed gradients of a block from overshooting: see `TrainConfig.with_blocks`.
 MOST_REPEATS = 0.3
 MOST_PULL = 1.5

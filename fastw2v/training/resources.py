@@ -14,7 +14,7 @@ from fastw2v.training.steps import LOGIT_BYTES, padded_dim
 
 _BYTES_A_TOKEN = 200  # a vocabulary entry: string, dict entry, count, tables
 _BYTES_A_STREAM_TOKEN = 40  # ids, order and stream of a row group
-_ROW_GROUPS_IN_MEMORY = 4
+_ROW_GROUPS_IN_MEMORY = 4  # those of `ReadAhead`, and the one that is being read
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,14 +90,20 @@ class TrainingRun:
         most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
         numba.set_num_threads(min(self.threads, most))
         # The kernels are parallel themselves: BLAS gets one thread in each of them.
-        with threadpool_limits(1, user_api="blas"), stop_on_signals(self._acknowledge) as request:
+        upcoming = ReadAhead(self._source.batches(self.position, self.config.epochs))
+        # The kernels are parallel themselves: BLAS gets one thread in each of them.
+        with (
+            threadpool_limits(1, user_api="blas"),
+            stop_on_signals(self._acknowledge) as request,
+            upcoming as batches,  # from here on, so that compilation and the first save hide it
+        ):
             began = time.perf_counter()
             steps.warm_up(self.config, self.threads)
             self.compile_seconds = time.perf_counter() - began
             self._save()
             self._tell("start")
             try:
-                self._train(request)
+                self._train(batches, request)
                 self._close_interval()
                 if self.words_done != self._words_saved:
                     self._save()
@@ -124,16 +130,16 @@ class TrainingRun:
             self.compile_seconds,
         )
 
-    def _train(self, request: StopRequest) -> None:
+    def _train(self, batches: Iterable[Batch], request: StopRequest) -> None:
         stepper = steps.new_stepper(self.weights, self._noise, self.config, self.threads)
         self._lap_began = time.perf_counter()
-        with ReadAhead(self._source.batches(self.position, self.config.epochs)) as batches:
-            for batch in batches:
-                if not self._train_batch(batch, stepper, request):
-                    return
-                self._end_batch(batch)
-                if self.words_done >= self.total_words:
-                    return
+        for batch in batches:
+            if not self._train_batch(batch, stepper, request):
+                return
+            self._end_batch(batch)
+            self._source.reuse(batch)
+            if self.words_done >= self.total_words:
+                return
 
     def _train_batch(self, batch: Batch, stepper: steps.Stepper, request: StopRequest) -> bool:
         """Train a batch from the position on; False when the run is to stop before its end."""

@@ -11,7 +11,7 @@ from fastw2v.kernels.hogwild import BlockPlan, Schedule, learning_rate, train_ne
 from fastw2v.kernels.negative_sampling import Settings, Weights
 from fastw2v.kernels.simd import ROW_FLOATS
 from fastw2v.kernels.streams import Noise
-from fastw2v.training.batches import Batch, make_stream
+from fastw2v.training.batches import Batch, make_stream, new_room
 from fastw2v.training.config import TrainConfig
 
 LOGIT_BYTES = 128 << 20  # logits kept between the passes of the full softmax, at most
@@ -182,6 +182,7 @@ def warm_up(config: TrainConfig, threads: int) -> None:
     noise = Noise(np.zeros(rows, np.uint32), np.zeros(rows, np.int32))
     everything = np.full(rows, 1 << 32, np.uint64)
     ids, offsets, key = np.zeros(2, np.int32), np.array([0, 2]), np.uint64(1)
-    stream = make_stream(ids, offsets, key, everything, config)
-    batch = Batch(0, 0, key, stream, 0)
+    room = new_room(len(ids))
+    stream = make_stream(ids, offsets, key, everything, config, room)
+    batch = Batch(0, 0, key, stream, 0, room)
     new_stepper(weights, noise, config, threads).train(batch, 0, 2, 2)
