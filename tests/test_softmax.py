@@ -17,18 +17,24 @@ from kernel_cases import (
     assert_update_matches,
     central_differences,
     change_tolerance,
-    copy_weights,
     exp_error,
     make_sentences,
     make_stream,
     make_weights,
+    padded_weights,
     planted_corpus,
     score_bound,
 )
-from threadpoolctl import threadpool_limits
 
 from fastw2v.kernels.negative_sampling import Settings, Weights
-from fastw2v.kernels.softmax import new_room, softmax_batch_update
+from fastw2v.kernels.softmax import (
+    buffer_bytes,
+    logit_bytes,
+    new_room,
+    slab_rows,
+    softmax_batch_update,
+)
+from fastw2v.kernels.softmax_examples import TILE
 
 ALPHA = float(np.float32(0.05))
 KEEP, RECOMPUTE = 1 << 30, 0  # logit_bytes
@@ -36,34 +42,31 @@ MEAN, UNDIVIDED = Settings(5, 0, False, False), Settings(5, 0, False, True)
 MODELS = [(True, MEAN), (False, MEAN), (False, UNDIVIDED)]
 
 
-@pytest.fixture(autouse=True)
-def one_blas_thread():
-    with threadpool_limits(1, user_api="blas"):
-        yield
-
-
 def run_batch(weights, stream, first, count, options, skip_gram, alpha, room=None, keep=KEEP):
-    """One batch on a copy: (loss, centres, weights after)."""
-    after = copy_weights(weights)
+    """One batch on a padded copy: (loss, centres, weights after)."""
+    after = padded_weights(weights)
     if room is None:
-        room = new_room(*weights.input_vectors.shape, count, options.half_window, keep)
+        room = new_room(*after.input_vectors.shape, count, options.half_window, keep)
     loss, centres = softmax_batch_update(
         after, stream, first, count, options, skip_gram, np.float32(alpha), room
     )
-    return loss, centres, after
+    dim = weights.input_vectors.shape[1]
+    for matrix in after:
+        assert np.isnan(loss) or not matrix[:, dim:].any()  # padding stays zero
+    return loss, centres, Weights(*(matrix[:, :dim].copy() for matrix in after))
 
 
 def relative_error(weights: Weights, count: int) -> float:
-    """Of p − target and of the products with it; BLAS may add in any order.
+    """Of p − target and of the products with it, added in any order.
 
     ln p = logit − log-sum-exp: both logits are dot products of D terms, the sum of exp has at most
-    1,024 terms in float32, and the log-sum-exp is rounded.
+    64 terms in float32, and the largest of a tile is moved to the largest of all.
     """
     V, dim = weights.input_vectors.shape
     bound = score_bound(weights)
     logit = (dim + 14) * UNIT * bound  # a mean of up to ten rows
-    log_sum = (bound + np.log(V)) * UNIT + min(V, 1024) * UNIT
-    log_p = 2 * logit + log_sum + 2 * exp_error(2 * bound + np.log(V))
+    log_sum = (bound + np.log(V)) * UNIT + min(V, TILE) * UNIT
+    log_p = 2 * logit + log_sum + 4 * exp_error(2 * bound + np.log(V))
     return log_p + (V + count + 20) * UNIT
 
 
@@ -98,13 +101,13 @@ def test_batches_match_twin(skip_gram, options, dim):
             check_against_twin(weights, stream, first, count, options, skip_gram, keep)
 
 
-@pytest.mark.parametrize("V", [1023, 1024, 1025, 2049])
+@pytest.mark.parametrize("V", [63, 64, 65, 511, 512, 513, 1025])
 @pytest.mark.parametrize("keep", [KEEP, RECOMPUTE])
 @pytest.mark.parametrize("skip_gram", [True, False])
 def test_slabs_match_twin(skip_gram, keep, V):
     rng = np.random.default_rng(V)
     weights, stream = random_batch(rng, V, 8, [20], 2, True)
-    stream.token_ids[3:7] = [V - 1, 0, V - 1, 1023 % V]  # targets in the first and the last slab
+    stream.token_ids[3:7] = [V - 1, 0, V - 1, 511 % V]  # targets in the first and the last slab
     check_against_twin(weights, stream, 1, 17, MEAN, skip_gram, keep)
 
 
@@ -153,10 +156,10 @@ def test_repeated_centre_is_one_softmax_with_all_its_windows():
     weights = make_weights(np.random.default_rng(6), 8, 5)
     stream = make_stream([[3, 1, 3, 3, 2], [0, 3]], np.array([1, 1, 2, 1, 1, 1, 1]))
     check_against_twin(weights, stream, 0, 7, MEAN, True)
-    room = new_room(8, 5, 7, 5, KEEP)
+    room = new_room(8, 16, 7, 5, KEEP)
     run_batch(weights, stream, 0, 7, MEAN, True, ALPHA, room)
-    assert room[0].counts[:4].tolist() == [4, 1, 1, 1]
-    assert room[0].slots.tolist() == [-1] * 8
+    assert room.examples.counts[:4].tolist() == [4, 1, 1, 1]
+    assert room.examples.slots.tolist() == [-1] * 8
 
 
 @pytest.mark.parametrize(("skip_gram", "options"), MODELS)
@@ -165,7 +168,7 @@ def test_room_can_be_used_again(skip_gram, options):
     rng = np.random.default_rng(9)
     weights, stream = random_batch(rng, 1025, 8, [9, 1, 30, 4], 3, False)
     for keep in (KEEP, RECOMPUTE):
-        room = new_room(1025, 8, 16, 5, keep)
+        room = new_room(1025, 16, 16, 5, keep)
         shared = fresh = weights
         for first, count in ((0, 16), (16, 16), (32, 12), (3, 1), (5, 7)):
             loss, centres, shared = run_batch(
@@ -205,22 +208,30 @@ def test_result_does_not_depend_on_threads(skip_gram, options, keep):
 def test_computing_logits_again_changes_nothing(skip_gram, options):
     rng = np.random.default_rng(12)
     weights, stream = random_batch(rng, 2100, 16, [30], 5, False)
-    kept = run_batch(weights, stream, 0, 30, options, skip_gram, ALPHA, keep=4 * 2100 * 30)
-    again = run_batch(weights, stream, 0, 30, options, skip_gram, ALPHA, keep=4 * 2100 * 30 - 1)
-    assert new_room(2100, 16, 30, 5, 4 * 2100 * 30)[1].keep
-    assert not new_room(2100, 16, 30, 5, 4 * 2100 * 30 - 1)[1].keep
-    assert kept[0] == pytest.approx(again[0], rel=1e-6)
+    most = logit_bytes(2100, 30)
+    kept, again = (
+        run_batch(weights, stream, 0, 30, options, skip_gram, ALPHA, keep=limit)
+        for limit in (most, most - 1)
+    )
+    assert kept[0] == again[0]
     for one, other in zip(kept[2], again[2], strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+        assert one.tobytes() == other.tobytes()
 
 
-def test_room_for_recomputed_logits_is_a_slab_a_thread():
-    V, batch = 5000, 512
-    kept, recomputed = (new_room(V, 1, batch, 1, limit)[1] for limit in (KEEP, 4 * V * batch - 1))
-    assert (kept.keep, kept.rooms, kept.logits.size) == (True, 5, V * batch)
-    rooms = min(5, numba.get_num_threads())
-    assert (recomputed.keep, recomputed.rooms) == (False, rooms)
-    assert recomputed.logits.size == rooms * 1024 * batch
+def test_room_holds_the_logits_only_where_they_fit():
+    most = logit_bytes(5000, 512)
+    assert most == 4 * 79 * 64 * 528
+    assert new_room(5000, 16, 512, 1, most).slabs.logits.nbytes == most
+    assert new_room(5000, 16, 512, 1, most - 1).slabs.logits.nbytes == 0
+
+
+@pytest.mark.parametrize("keep", [KEEP, RECOMPUTE])
+def test_room_takes_what_is_said(keep):
+    V, dim, batch = 5000, 304, 100
+    room = new_room(V, dim, batch, 3, keep)
+    arrays = [array for part in room for array in part if isinstance(array, np.ndarray)]
+    said = buffer_bytes(V, dim, batch, numba.get_num_threads(), keep)
+    assert said == pytest.approx(sum(array.nbytes for array in arrays), rel=0.03)
 
 
 @pytest.fixture
@@ -233,7 +244,7 @@ def one_numba_thread():
 
 @pytest.mark.usefixtures("one_numba_thread")
 @pytest.mark.parametrize(("skip_gram", "options"), MODELS)
-def test_slabs_that_share_a_room_match_twin(skip_gram, options):
+def test_one_thread_does_all_slabs(skip_gram, options):
     rng = np.random.default_rng(19)
     weights, stream = random_batch(rng, 3100, 8, [20], 3, False)
     check_against_twin(weights, stream, 1, 17, options, skip_gram, RECOMPUTE)
@@ -303,13 +314,22 @@ def test_nan_weight_gives_nan_loss(skip_gram, matrix, keep):
 
 @pytest.mark.parametrize(
     ("V", "rows", "slabs"),
-    [(1, 1, 1), (1024, 1024, 1), (1025, 1024, 2), (65_536, 1024, 64), (65_537, 1025, 64),
-     (1_000_000, 15_625, 64)],
+    [(1, 512, 1), (512, 512, 1), (513, 512, 2), (32_768, 512, 64), (32_769, 576, 57),
+     (1_000_000, 15_680, 64)],
 )  # fmt: skip
 def test_slabs_cover_the_vocabulary(V, rows, slabs):
-    _, room = new_room(V, 1, 1, 1, RECOMPUTE)
-    assert (room.rows, len(room.maxima)) == (rows, slabs)
+    assert slab_rows(V) == rows
     assert (slabs - 1) * rows < V <= slabs * rows
+
+
+@pytest.mark.parametrize("count", [60, 64, 65, 131])
+@pytest.mark.parametrize(("skip_gram", "options"), MODELS)
+def test_many_examples_match_twin(skip_gram, options, count):
+    """More examples than the kernels take at a time, most centre words distinct."""
+    rng = np.random.default_rng(count)
+    weights, stream = random_batch(rng, 700, 20, [150], 3, False)
+    for keep in (KEEP, RECOMPUTE):
+        check_against_twin(weights, stream, 5, count, options, skip_gram, keep)
 
 
 @pytest.mark.parametrize(("skip_gram", "options"), MODELS)

@@ -406,7 +406,7 @@ def test_shape_fills_the_vector_registers():
 
 
 def test_narrow_shape_gives_the_same(tmp_path):
-    """All tests here, and of the block updates, compiled for a processor without AVX-512."""
+    """All tests here, and of the updates, compiled for a processor without AVX-512."""
     if platform.machine() not in ("x86_64", "AMD64"):
         pytest.skip(f"no AVX2 code can run on {platform.machine()}: only its own shape is tested")
     features = llvmlite.binding.get_host_cpu_features()
@@ -424,6 +424,7 @@ def test_narrow_shape_gives_the_same(tmp_path):
     names = ("sgram_neg_update", "cbow_neg_update")
     tests += [f"{blocks}[{name}-{T}]" for name in names for T in (1, 7, 9, 33)]
     tests.append("tests/test_negative_sampling.py::test_what_is_left_in_scratch_does_not_matter")
+    tests.append("tests/test_softmax.py::test_many_examples_match_twin")
     options = ["-p", "no:cacheprovider", "-k", "not narrow"]
     result = subprocess.run(
         [sys.executable, "-c", NARROW, *options, *tests],

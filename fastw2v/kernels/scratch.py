@@ -66,7 +66,7 @@ def padded(count):
 
 
 @kernel()
-def _new_rows(count, dim):
+def new_rows(count, dim):
     """Zeros, float32 (count, dim), rows aligned to cache lines."""
     room = np.zeros(count * dim + ROW_FLOATS, np.float32)
     start = (-np.int64(room.ctypes.data) % (4 * ROW_FLOATS)) // 4
@@ -97,8 +97,8 @@ def new_scratch(block_size, pool_size, half_window, dim):
         np.zeros(columns, np.int64),
         np.zeros(rows, np.int64),
         np.zeros(rows, np.int64),
-        _new_rows(rows, dim),
-        _new_rows(rows, dim),
+        new_rows(rows, dim),
+        new_rows(rows, dim),
         np.zeros(terms, np.float32),
         np.zeros(terms, np.float32),
         np.zeros(block_size, np.float32),
@@ -108,7 +108,7 @@ def new_scratch(block_size, pool_size, half_window, dim):
         np.zeros(halo + 1, np.int64),
         np.zeros(pairs, np.int64),
         np.zeros(pairs, np.float32),
-        _new_rows(1, dim),
+        new_rows(1, dim),
         np.zeros(FLAGS, np.uint8),
     )
     for row in range(rows):

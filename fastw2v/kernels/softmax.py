@@ -1,19 +1,21 @@
 """Batch updates of skip-gram and CBOW with the full softmax over the vocabulary.
 
-A batch is some consecutive centres of the stream. Its examples are U distinct hidden rows: each
-centre for CBOW; each *distinct* centre word for skip-gram, whose softmax depends on that word
-alone, so one serves all its occurrences. With counts n_u (occurrences of u) and targets t:
+With U examples (see softmax_examples.py), counts n_u (occurrences of u) and targets t:
 
     Z = O · Hᵀ            logits, V × U
     G = n · softmax(Z) − Σ target weights
     dH = Gᵀ · O           O −= α · G · H
 
-The output matrix is cut into slabs of rows. A slab is one thread's at a time; partial results are
-kept by slab and combined in the slabs' order. So nothing races, and the sums do not depend on the
-number of threads. The products are BLAS calls (one thread each: the trainer sees to that).
+The output matrix is cut into slabs of rows, and these into tiles. Pass 1 computes the logits of a
+tile and turns them at once into exponentials over the tile's own largest, which stay in memory
+where they fit, so that each is computed once. Pass 2 makes G of them, a tile at a time in cache,
+and does both products with it.
+
+A slab is one thread's at a time; partial results are kept by tile and slab, and combined in their
+order. So nothing races, and the sums do not depend on the number of threads.
 
 A trap of Numba's (seen in 0.68): in a parallel kernel, an assignment to an element of an array that
-is a member of a tuple is deleted as dead code. So the parallel kernel here only calls others.
+is a member of a tuple is deleted as dead code. So the parallel kernels here only call others.
 """
 
 from __future__ import annotations
@@ -25,267 +27,305 @@ import numba
 import numpy as np
 from numba import prange
 
-from fastw2v.kernels.primitives import copy_row, exp_negative, kernel
+from fastw2v.kernels.primitives import exp_negative, kernel
+from fastw2v.kernels.scratch import new_rows, padded
+from fastw2v.kernels.simd import ROW_FLOATS, fetch_and_add
+from fastw2v.kernels.softmax_examples import (
+    TILE,
+    Examples,
+    Targets,
+    Windows,
+    add_cbow_gradients,
+    add_sgram_gradients,
+    gather_cbow_examples,
+    gather_sgram_examples,
+    list_windows,
+    new_examples,
+    new_targets,
+    new_windows,
+    sort_targets,
+)
+from fastw2v.kernels.softmax_terms import exp_columns, scale_columns
+from fastw2v.kernels.terms import fill_terms
+from fastw2v.kernels.tiles import (
+    DOT_COLUMNS,
+    DOT_ROWS,
+    TILE_ROWS,
+    add_sums,
+    address_of,
+    dot_tile,
+    set_sums,
+)
 
-_ZERO, _ONE = np.float32(0.0), np.float32(1.0)
-
-
-class Examples(NamedTuple):
-    """The examples of one batch, filled by `gather_examples`; room for B centres.
-
-    hidden: float32 (B, dim), rows h_u; gradient: float32 (B, dim), ∂loss/∂h_u.
-    word_ids: int32 (B,), skip-gram: the centre word of example u.
-    counts: float32 (B,), softmaxes that example u stands for.
-    target_examples, target_ids: int32 (B · max(1, 2·half),); target_weights: float32: the target
-        word, its example and its weight.
-    slots: int32 (V,), −1 between batches: example of a word (skip-gram).
-    """
-
-    hidden: Any
-    gradient: Any
-    word_ids: Any
-    counts: Any
-    target_examples: Any
-    target_ids: Any
-    target_weights: Any
-    slots: Any
+_ZERO = np.float32(0.0)
+# What the first-level cache keeps of one side of a product while the other streams past.
+_SCORE_ROWS, _SUM_SOURCES = 16, 64
+_MOST_SLABS, _LEAST_SLAB = 64, 512
 
 
 class Slabs(NamedTuple):
-    """Room for the slabs' work; S slabs of `rows` output rows.
+    """Results by slab and tile: S slabs of `slab_rows` output rows, N tiles, P padded examples.
 
-    logits: float32 (kept rows · B,): all V rows when they are kept, else `rows` for each room.
-    maxima, exp_sums: float32 (S, B); gradients: float32 (S, B, dim); losses: float64 (S, 8).
-    rows: output rows a slab; keep: whether pass 2 finds pass 1's logits (else it computes them
-        again).
-    rooms: how many slabs can have logits at once; slab s uses room s modulo that.
+    logits: float32 (N · TILE · stride,), tile after tile, or empty where they are not kept.
+    maxima, exp_sums: float32 (N · stride,), of each tile's columns.
+    gradients: float32 (S · P, dim), −α·∂/∂h by slab.
+    stride: floats from one row of logits to the next.
     """
 
     logits: Any
     maxima: Any
     exp_sums: Any
     gradients: Any
-    losses: Any
-    rows: int
-    keep: bool
-    rooms: int
+    slab_rows: int
+    stride: int
 
 
-@kernel()
-def gather_sgram_examples(weights, stream, first, count, examples):
-    """Distinct centre words of the batch with their targets; returns (U, number of targets, n).
+class Totals(NamedTuple):
+    """Over the whole vocabulary, for each example.
 
-    n is how many centres have a context. Each occurrence's target is the mean of the one-hots of
-    its own window.
-    """
-    distinct, targets, centres = 0, 0, 0
-    for pos in range(first, first + count):
-        low = max(pos - stream.reaches[pos], stream.sentence_starts[pos])
-        high = min(pos + stream.reaches[pos] + 1, stream.sentence_ends[pos])
-        if high - low < 2:
-            continue
-        word_id = stream.token_ids[pos]
-        example = examples.slots[word_id]
-        if example < 0:
-            example = distinct
-            distinct += 1
-            examples.slots[word_id] = example
-            examples.word_ids[example] = word_id
-            examples.counts[example] = _ZERO
-            copy_row(examples.hidden, example, weights.input_vectors, word_id)
-        examples.counts[example] += _ONE
-        centres += 1
-        for context_pos in range(low, high):
-            if context_pos != pos:
-                examples.target_examples[targets] = example
-                examples.target_ids[targets] = stream.token_ids[context_pos]
-                examples.target_weights[targets] = _ONE / np.float32(high - low - 1)
-                targets += 1
-    for example in range(distinct):
-        examples.slots[examples.word_ids[example]] = -1
-    return distinct, targets, centres
-
-
-@kernel()
-def gather_cbow_examples(weights, stream, first, count, examples):
-    """One example a centre that has context, h = mean of its context rows; returns as above."""
-    dim = weights.input_vectors.shape[1]
-    found = 0
-    for pos in range(first, first + count):
-        low = max(pos - stream.reaches[pos], stream.sentence_starts[pos])
-        high = min(pos + stream.reaches[pos] + 1, stream.sentence_ends[pos])
-        if high - low < 2:
-            continue
-        share = _ONE / np.float32(high - low - 1)
-        for d in range(dim):
-            examples.hidden[found, d] = _ZERO
-        for context_pos in range(low, high):
-            if context_pos != pos:
-                word_id = stream.token_ids[context_pos]
-                for d in range(dim):
-                    examples.hidden[found, d] += share * weights.input_vectors[word_id, d]
-        examples.counts[found] = _ONE
-        examples.target_examples[found] = found
-        examples.target_ids[found] = stream.token_ids[pos]
-        examples.target_weights[found] = _ONE
-        found += 1
-    return found, found, found
-
-
-@kernel()
-def _slab_logits(hidden, slabs, room, low, high):
-    """The room for one slab's logits, (high − low, U)."""
-    U = hidden.shape[0]
-    start = (low if slabs.keep else room * slabs.rows) * U
-    return slabs.logits[start : start + (high - low) * U].reshape((high - low, U))
-
-
-@kernel()
-def _log_sum_exp_of_slab(logits, maxima, exp_sums):
-    """Column maxima, and sums of exp(logit − maximum), of one slab."""
-    rows, U = logits.shape
-    for u in range(U):
-        maxima[u] = logits[0, u]
-        exp_sums[u] = _ZERO
-    for row in range(1, rows):
-        for u in range(U):
-            maxima[u] = logits[row, u] if logits[row, u] > maxima[u] else maxima[u]
-    for row in range(rows):
-        for u in range(U):
-            exp_sums[u] += exp_negative(logits[row, u] - maxima[u])
-
-
-@kernel()
-def _combine_slab_sums(slabs, tops, totals):
-    """Over all slabs: the largest logit of each example, and Σ exp(logit − largest).
-
+    tops: float32 (stride,), its largest logit; sums: float64 (stride,), Σ exp(logit − largest).
     They stay apart, so that large logits lose nothing: largest + log Σ would round away the log.
+    factors: float32 (stride,), −α·count/sum.
     """
-    for u in range(tops.shape[0]):
-        top = slabs.maxima[0, u]
-        for slab in range(slabs.maxima.shape[0]):
-            top = max(top, slabs.maxima[slab, u])
-        total = 0.0
-        for slab in range(slabs.maxima.shape[0]):
-            total += np.float64(slabs.exp_sums[slab, u]) * math.exp(
-                np.float64(slabs.maxima[slab, u] - top)
-            )
-        tops[u] = top
-        totals[u] = total
+
+    tops: Any
+    sums: Any
+    factors: Any
+
+
+class Work(NamedTuple):
+    """What each of W threads needs for the tile it is at.
+
+    tile: float32 (W, TILE · stride), logits, then gradients. scales: float32 (W, stride).
+    rows_at: int64 (W, TILE + 4), addresses of the tile's output rows, then those of `spare`.
+    parts_at: int64 (W, P), addresses of its slab's rows of `Slabs.gradients`.
+    spare: float32 (1, dim), zeros, and written only zeros.
+    """
+
+    tile: Any
+    scales: Any
+    rows_at: Any
+    parts_at: Any
+    spare: Any
+
+
+class Room(NamedTuple):
+    """All that a batch update writes besides the weights; see `new_room`."""
+
+    windows: Windows
+    examples: Examples
+    targets: Targets
+    slabs: Slabs
+    totals: Totals
+    work: Work
 
 
 @kernel()
-def _gradient_of_slab(logits, low, high, tops, totals, examples, targets, losses):
-    """Turn one slab's logits into G = n·p − targets; losses[0] = loss of the targets in it."""
-    rows, U = logits.shape
-    loss = 0.0
-    for target in range(targets):
-        target_id = examples.target_ids[target]
-        if low <= target_id < high:
-            u = examples.target_examples[target]
-            surprise = math.log(totals[u]) + np.float64(tops[u] - logits[target_id - low, u])
-            loss += np.float64(examples.target_weights[target]) * surprise
-    scales = np.empty(U, np.float32)
-    for u in range(U):
-        scales[u] = np.float64(examples.counts[u]) / totals[u]
+def _address_tile(outputs, low, rows, spare, rows_at):
     for row in range(rows):
-        for u in range(U):
-            logits[row, u] = scales[u] * exp_negative(logits[row, u] - tops[u])
-    for target in range(targets):
-        target_id = examples.target_ids[target]
-        if low <= target_id < high:
-            u = examples.target_examples[target]
-            logits[target_id - low, u] -= examples.target_weights[target]
-    losses[0] = loss
+        rows_at[row] = address_of(outputs, low + row)
+    for row in range(TILE_ROWS):
+        rows_at[rows + row] = address_of(spare, 0)
 
 
 @kernel()
-def _subtract_scaled(rows, alpha, step):
-    """rows −= alpha · step."""
-    for row in range(rows.shape[0]):
-        for d in range(rows.shape[1]):
-            rows[row, d] -= alpha * step[row, d]
+def _fill_logits(rows_at, rows, hidden_at, columns, row_bytes, logits, place, stride):
+    """logits[place + r·stride + u] = output row r · hidden row u."""
+    for first in range(0, rows, _SCORE_ROWS):
+        last = min(first + _SCORE_ROWS, rows)
+        for column in range(0, columns, DOT_COLUMNS):
+            for row in range(first, last, DOT_ROWS):
+                dot_tile(
+                    rows_at, row, hidden_at, column, row_bytes,
+                    logits, place + row * stride + column, stride,
+                )  # fmt: skip
 
 
 @kernel()
-def _sum_over_slabs(slab_gradients, u, gradient):
-    """gradient[u] = Σ over slabs of slab_gradients[slab, u], in the slabs' order."""
-    for d in range(gradient.shape[1]):
-        gradient[u, d] = _ZERO
-    for slab in range(slab_gradients.shape[0]):
-        for d in range(gradient.shape[1]):
-            gradient[u, d] += slab_gradients[slab, u, d]
+def _exponentials_of_tile(outputs, tile, U, examples, targets, slabs, work, thread, logits, place):
+    """From `place` on: exp(logit − the tile's largest), for the tile's rows and all examples.
+
+    Keeps the targets' logits on the way; leaves the rows' addresses with the thread. Returns how
+    many rows the tile has.
+    """
+    low, stride, rows_at = tile * TILE, slabs.stride, work.rows_at[thread]
+    rows = min(TILE, outputs.shape[0] - low)
+    _address_tile(outputs, low, rows, work.spare, rows_at)
+    _fill_logits(rows_at, rows, examples.hidden_at, U, 4 * outputs.shape[1], logits, place, stride)
+    for number in range(targets.starts[tile], targets.starts[tile + 1]):
+        target = targets.order[number]
+        at = place + (targets.ids[target] - low) * stride + targets.examples[target]
+        targets.logits[target] = logits[at]
+    exp_columns(logits, place, rows, stride, U, slabs.maxima, slabs.exp_sums, tile * stride)
+    return rows
+
+
+@kernel()
+def _sum_exponentials(outputs, U, examples, targets, slabs, work, thread, next_slab):
+    """Pass 1: slab after slab, until none is left."""
+    keep = slabs.logits.shape[0] > 0
+    tiles, slab_tiles = _tiles_of(outputs, slabs)
+    while True:
+        first = slab_tiles * fetch_and_add(next_slab, 0, 1)
+        if first >= tiles:
+            break
+        for tile in range(first, min(first + slab_tiles, tiles)):
+            logits = slabs.logits if keep else work.tile[thread]
+            place = tile * TILE * slabs.stride if keep else 0
+            _exponentials_of_tile(
+                outputs, tile, U, examples, targets, slabs, work, thread, logits, place
+            )
+
+
+@kernel()
+def _tiles_of(outputs, slabs):
+    """(tiles, tiles a slab)."""
+    return (outputs.shape[0] + TILE - 1) // TILE, slabs.slab_rows // TILE
+
+
+@kernel()
+def _combine_tiles(outputs, first, last, alpha, counts, slabs, totals):
+    """Fill `totals` for the examples first … last − 1; the tiles in their order."""
+    tops, sums = totals.tops[first:last], totals.sums[first:last]
+    tops[:] = slabs.maxima[first:last]
+    sums[:] = 0.0
+    tiles = _tiles_of(outputs, slabs)[0]
+    for tile in range(1, tiles):
+        maxima = slabs.maxima[tile * slabs.stride + first :]
+        for u in range(tops.shape[0]):
+            tops[u] = maxima[u] if maxima[u] > tops[u] else tops[u]
+    for tile in range(tiles):
+        maxima = slabs.maxima[tile * slabs.stride + first :]
+        exp_sums = slabs.exp_sums[tile * slabs.stride + first :]
+        for u in range(tops.shape[0]):
+            sums[u] += np.float64(exp_sums[u] * exp_negative(maxima[u] - tops[u]))
+    for u in range(first, last):
+        totals.factors[u] = -np.float64(alpha) * np.float64(counts[u]) / totals.sums[u]
+
+
+@kernel()
+def _gradients_of_tile(
+    tile, rows, U, alpha, targets, slabs, totals, work, thread, exponentials, place
+):
+    """Into the thread's tile: −α·(n·p − target weights), 0 for rows and examples of padding."""
+    scales, gradients, stride = work.scales[thread], work.tile[thread], slabs.stride
+    maxima = slabs.maxima[tile * stride :]
+    for u in range(U):
+        scales[u] = totals.factors[u] * exp_negative(maxima[u] - totals.tops[u])
+    scales[U:] = _ZERO
+    scale_columns(exponentials, place, gradients, rows, stride, padded(U), scales)
+    fill_terms(gradients, rows * stride, (padded(rows) - rows) * stride, _ZERO)
+    for number in range(targets.starts[tile], targets.starts[tile + 1]):
+        target = targets.order[number]
+        at = (targets.ids[target] - tile * TILE) * stride + targets.examples[target]
+        gradients[at] += alpha * targets.weights[target]
+
+
+@kernel()
+def _update_slabs(outputs, U, alpha, examples, targets, slabs, totals, work, thread, next_slab):
+    """Pass 2: each slab's gradients of the hidden rows, and its output rows; until none is left."""
+    keep = slabs.logits.shape[0] > 0
+    tiles, slab_tiles = _tiles_of(outputs, slabs)
+    stride, row_bytes = slabs.stride, 4 * outputs.shape[1]
+    rows_at, parts_at, gradients = work.rows_at[thread], work.parts_at[thread], work.tile[thread]
+    while True:
+        slab = fetch_and_add(next_slab, 0, 1)
+        first = slab_tiles * slab
+        if first >= tiles:
+            break
+        for u in range(parts_at.shape[0]):
+            parts_at[u] = address_of(slabs.gradients, slab * parts_at.shape[0] + u)
+        for tile in range(first, min(first + slab_tiles, tiles)):
+            if keep:
+                rows = min(TILE, outputs.shape[0] - tile * TILE)
+                _address_tile(outputs, tile * TILE, rows, work.spare, rows_at)
+                exponentials, place = slabs.logits, tile * TILE * stride
+            else:
+                exponentials, place = gradients, 0
+                rows = _exponentials_of_tile(
+                    outputs, tile, U, examples, targets, slabs, work, thread, gradients, 0
+                )
+            _gradients_of_tile(
+                tile, rows, U, alpha, targets, slabs, totals, work, thread, exponentials, place
+            )
+            if tile == first:
+                set_sums(parts_at, 0, U, rows_at, rows, gradients, 0, stride, 1, row_bytes)
+            else:
+                add_sums(parts_at, 0, U, rows_at, rows, gradients, 0, stride, 1, row_bytes)
+            for source in range(0, U, _SUM_SOURCES):
+                add_sums(
+                    rows_at, 0, rows, examples.hidden_at[source:], min(_SUM_SOURCES, U - source),
+                    gradients, source, 1, stride, row_bytes,
+                )  # fmt: skip
+
+
+@kernel()
+def _sum_parts(first, last, gradient, parts, size):
+    """gradient[u] = Σ over slabs of its part, in the slabs' order, for u in first … last − 1."""
+    for u in range(first, last):
+        total = gradient[u]
+        total[:] = parts[u]
+        for slab in range(1, parts.shape[0] // size):
+            part = parts[slab * size + u]
+            for d in range(total.shape[0]):
+                total[d] += part[d]
 
 
 @kernel(parallel=True)
-def softmax_update(output_vectors, examples, U, targets, alpha, slabs):
-    """Pass 1 and 2 over all slabs: loss, dH into `examples.gradient`, O −= α·G·H.
+def _sum_all_exponentials(outputs, U, examples, targets, slabs, work, threads):
+    next_slab = np.zeros(1, np.int64)
+    for thread in prange(threads):
+        _sum_exponentials(outputs, U, examples, targets, slabs, work, thread, next_slab)
+
+
+@kernel(parallel=True)
+def _combine_all_tiles(outputs, U, alpha, counts, slabs, totals, threads):
+    for thread in prange(threads):
+        first, last = U * thread // threads, U * (thread + 1) // threads
+        _combine_tiles(outputs, first, last, alpha, counts, slabs, totals)
+
+
+@kernel(parallel=True)
+def _update_all_slabs(outputs, U, alpha, examples, targets, slabs, totals, work, threads):
+    next_slab = np.zeros(1, np.int64)
+    for thread in prange(threads):
+        _update_slabs(outputs, U, alpha, examples, targets, slabs, totals, work, thread, next_slab)
+
+
+@kernel(parallel=True)
+def _sum_all_parts(U, gradient, parts, size, threads):
+    for thread in prange(threads):
+        first, last = U * thread // threads, U * (thread + 1) // threads
+        _sum_parts(first, last, gradient, parts, size)
+
+
+@kernel()
+def softmax_update(outputs, U, num_targets, alpha, room):
+    """Loss of the batch; and unless α = 0, −α·dH into `room.examples.gradient`, O −= α·G·H.
 
     Args:
-        output_vectors: float32 (V, dim), changed in place.
-        examples: `Examples`, gathered; U: how many; targets: how many targets.
+        outputs: float32 (V, dim), changed in place.
+        U, num_targets: how many examples and targets `room` has.
         alpha: float32 learning rate; 0 leaves the weights as they are.
-        slabs: `Slabs`.
+        room: `Room`, its examples and targets gathered.
 
     Returns:
         The loss in nats, summed over the centres: −Σ weight · log softmax(Z)[target].
     """
-    V = output_vectors.shape[0]
-    num_slabs = slabs.maxima.shape[0]
-    hidden = examples.hidden[:U]
-    for room in prange(slabs.rooms):
-        for slab in range(room, num_slabs, slabs.rooms):
-            low, high = slab * slabs.rows, min(V, (slab + 1) * slabs.rows)
-            logits = _slab_logits(hidden, slabs, room, low, high)
-            np.dot(output_vectors[low:high], hidden.T, logits)
-            _log_sum_exp_of_slab(logits, slabs.maxima[slab], slabs.exp_sums[slab])
-    tops, totals = np.empty(U, np.float32), np.empty(U, np.float64)
-    _combine_slab_sums(slabs, tops, totals)
-    for room in prange(slabs.rooms):
-        for slab in range(room, num_slabs, slabs.rooms):
-            low, high = slab * slabs.rows, min(V, (slab + 1) * slabs.rows)
-            logits = _slab_logits(hidden, slabs, room, low, high)
-            rows = output_vectors[low:high]
-            if not slabs.keep:
-                np.dot(rows, hidden.T, logits)
-            losses = slabs.losses[slab]
-            _gradient_of_slab(logits, low, high, tops, totals, examples, targets, losses)
-            np.dot(logits.T, rows, slabs.gradients[slab, :U])
-            if alpha != _ZERO:
-                _subtract_scaled(rows, alpha, np.dot(logits, hidden))
-    for u in prange(U):
-        _sum_over_slabs(slabs.gradients, u, examples.gradient)
+    examples, targets, slabs = room.examples, room.targets, room.slabs
+    totals, work, threads = room.totals, room.work, room.work.tile.shape[0]
+    sort_targets(targets, num_targets)
+    _sum_all_exponentials(outputs, U, examples, targets, slabs, work, threads)
+    _combine_all_tiles(outputs, U, alpha, examples.counts, slabs, totals, threads)
     loss = 0.0
-    for slab in range(num_slabs):
-        loss += slabs.losses[slab, 0]
+    for target in range(num_targets):
+        u = targets.examples[target]
+        surprise = math.log(totals.sums[u]) + np.float64(totals.tops[u] - targets.logits[target])
+        loss += np.float64(targets.weights[target]) * surprise
+    if alpha != _ZERO:
+        _update_all_slabs(outputs, U, alpha, examples, targets, slabs, totals, work, threads)
+        _sum_all_parts(U, examples.gradient, slabs.gradients, work.parts_at.shape[1], threads)
     return loss
-
-
-@kernel()
-def add_sgram_gradients(weights, examples, U, alpha):
-    """input[word of u] −= α · dH_u; the words are distinct."""
-    for u in range(U):
-        word_id = examples.word_ids[u]
-        for d in range(weights.input_vectors.shape[1]):
-            weights.input_vectors[word_id, d] -= alpha * examples.gradient[u, d]
-
-
-@kernel()
-def add_cbow_gradients(weights, stream, first, count, examples, undivided, alpha):
-    """input[context word] −= α · dh/m (or dh, `undivided`) for every context of every centre."""
-    example = 0
-    for pos in range(first, first + count):
-        low = max(pos - stream.reaches[pos], stream.sentence_starts[pos])
-        high = min(pos + stream.reaches[pos] + 1, stream.sentence_ends[pos])
-        if high - low < 2:
-            continue
-        step = alpha if undivided else alpha / np.float32(high - low - 1)
-        for context_pos in range(low, high):
-            if context_pos != pos:
-                word_id = stream.token_ids[context_pos]
-                for d in range(weights.input_vectors.shape[1]):
-                    weights.input_vectors[word_id, d] -= step * examples.gradient[example, d]
-        example += 1
 
 
 @kernel()
@@ -293,65 +333,98 @@ def softmax_batch_update(weights, stream, first, count, settings, skip_gram, alp
     """Train one batch: centres first … first + count − 1, gradients summed over them.
 
     Args:
-        weights: `negative_sampling.Weights`, changed in place.
+        weights: `blocks.Weights`, changed in place; rows of whole `simd.ROW_FLOATS`.
         stream: `streams.Stream`.
         first, count: the batch's centres, as stream positions.
-        settings: `negative_sampling.Settings` (only `undivided` matters).
+        settings: `blocks.Settings` (only `undivided` matters).
         skip_gram: True for sgram, False for cbow.
-        alpha: float32 learning rate.
-        room: (`Examples`, `Slabs`).
+        alpha: float32 learning rate; with 0, only the loss is computed.
+        room: `Room`.
 
     Returns:
         (loss in nats summed over the centres, number of centres that have a context).
     """
-    examples, slabs = room
-    if skip_gram:
-        U, targets, centres = gather_sgram_examples(weights, stream, first, count, examples)
-    else:
-        U, targets, centres = gather_cbow_examples(weights, stream, first, count, examples)
-    if U == 0:
+    inputs, threads = weights.input_vectors, room.work.tile.shape[0]
+    windows, examples, targets = room.windows, room.examples, room.targets
+    centres = list_windows(stream, first, count, windows)
+    if centres == 0:
         return 0.0, 0
-    loss = softmax_update(weights.output_vectors, examples, U, targets, alpha, slabs)
     if skip_gram:
-        add_sgram_gradients(weights, examples, U, alpha)
+        U, num_targets = gather_sgram_examples(inputs, windows, centres, examples, targets)
     else:
-        add_cbow_gradients(weights, stream, first, count, examples, settings.undivided, alpha)
+        U, num_targets = gather_cbow_examples(inputs, windows, centres, examples, targets, threads)
+    loss = softmax_update(weights.output_vectors, U, num_targets, alpha, room)
+    if alpha != _ZERO:
+        if skip_gram:
+            add_sgram_gradients(inputs, examples, U)
+        else:
+            add_cbow_gradients(inputs, windows, centres, examples, settings.undivided, threads)
     return loss, centres
 
 
-def slab_shape(vocabulary_size):
-    """(rows a slab, slabs): at least 1,024 rows each, at most 64 of them."""
-    rows = min(vocabulary_size, max(1024, -(-vocabulary_size // 64)))
-    return rows, -(-vocabulary_size // rows)
+def slab_rows(vocabulary_size: int) -> int:
+    """Rows a slab: whole tiles, at least 512 rows, and at most 64 slabs."""
+    tiles = -(-vocabulary_size // TILE)
+    return TILE * max(_LEAST_SLAB // TILE, -(-tiles // _MOST_SLABS))
 
 
-def new_room(vocabulary_size, dim, batch_size, half_window, logit_bytes):
-    """`(Examples, Slabs)` for batches up to `batch_size` centres.
+def _stride(batch_size: int) -> int:
+    """Whole cache lines, an odd number of them: rows then fall into all sets of the caches."""
+    return ROW_FLOATS * (-(-batch_size // ROW_FLOATS) | 1)
 
-    Logits are kept between the passes when V · batch fits in `logit_bytes`; else there is room for
-    one slab's a thread. The slabs depend on the vocabulary alone, not on the threads.
-    """
-    rows, slabs = slab_shape(vocabulary_size)
-    keep = 4 * vocabulary_size * batch_size <= logit_bytes
-    rooms = slabs if keep else min(slabs, numba.get_num_threads())
-    target_room = batch_size * max(1, 2 * half_window)
-    examples = Examples(
-        np.zeros((batch_size, dim), np.float32),
-        np.zeros((batch_size, dim), np.float32),
-        np.zeros(batch_size, np.int32),
-        np.zeros(batch_size, np.float32),
-        np.zeros(target_room, np.int32),
-        np.zeros(target_room, np.int32),
-        np.zeros(target_room, np.float32),
-        np.full(vocabulary_size, -1, np.int32),
+
+def logit_bytes(vocabulary_size: int, batch_size: int) -> int:
+    """What keeping all logits of a batch takes."""
+    return 4 * -(-vocabulary_size // TILE) * TILE * _stride(batch_size)
+
+
+def buffer_bytes(vocabulary_size: int, dim: int, batch_size: int, threads: int, most: int) -> int:
+    """What `new_room` takes, small things apart; dim is that of padded rows."""
+    stride, tiles = _stride(batch_size), -(-vocabulary_size // TILE)
+    logits = logit_bytes(vocabulary_size, batch_size)
+    slabs = -(-vocabulary_size // slab_rows(vocabulary_size))
+    parts = 4 * (slabs + 2) * batch_size * dim
+    sums = 8 * tiles * stride + 4 * vocabulary_size
+    return (logits if logits <= most else 0) + parts + sums + threads * 4 * TILE * stride
+
+
+@kernel()
+def _new_work(threads, dim, batch_size, stride):
+    return Work(
+        np.zeros((threads, TILE * stride), np.float32),
+        np.zeros((threads, stride), np.float32),
+        np.zeros((threads, TILE + TILE_ROWS), np.int64),
+        np.zeros((threads, padded(batch_size)), np.int64),
+        new_rows(1, dim),
     )
-    return examples, Slabs(
-        np.zeros((vocabulary_size if keep else rooms * rows) * batch_size, np.float32),
-        np.zeros((slabs, batch_size), np.float32),
-        np.zeros((slabs, batch_size), np.float32),
-        np.zeros((slabs, batch_size, dim), np.float32),
-        np.zeros((slabs, 8)),
-        rows,
-        keep,
-        rooms,
+
+
+def new_room(
+    vocabulary_size: int, dim: int, batch_size: int, half_window: int, most_logit_bytes: int
+) -> Room:
+    """Room for batches up to `batch_size` centres, for the threads that Numba has now.
+
+    Logits are kept between the passes where they fit in `most_logit_bytes`; else they are computed
+    again. What is kept by slab depends on the vocabulary alone, not on the threads.
+    """
+    stride, tiles = _stride(batch_size), -(-vocabulary_size // TILE)
+    keep = logit_bytes(vocabulary_size, batch_size) <= most_logit_bytes
+    rows = slab_rows(vocabulary_size)
+    parts = -(-vocabulary_size // rows) * int(padded(batch_size))
+    return Room(
+        new_windows(batch_size, half_window),
+        new_examples(vocabulary_size, dim, batch_size),
+        new_targets(vocabulary_size, batch_size, half_window),
+        Slabs(
+            np.zeros(tiles * TILE * stride if keep else 0, np.float32),
+            np.zeros(tiles * stride, np.float32),
+            np.zeros(tiles * stride, np.float32),
+            np.zeros((parts, dim), np.float32),
+            rows,
+            stride,
+        ),
+        Totals(
+            np.zeros(stride, np.float32), np.zeros(stride, np.float64), np.zeros(stride, np.float32)
+        ),
+        _new_work(numba.get_num_threads(), dim, batch_size, stride),
     )

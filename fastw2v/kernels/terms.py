@@ -67,7 +67,7 @@ def _unary(builder: Any, name: str, x: Any) -> Any:
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [x])
 
 
-def _exp_of_minus(builder: Any, size: Any) -> Any:
+def exp_of_minus(builder: Any, size: Any) -> Any:
     """exp(−size) for size ≥ 0, as `primitives.exp_negative`; NaN stays NaN."""
     scaled = builder.fmul(size, _splat(-LOG2_E))
     below = builder.fcmp_ordered("<", scaled, _splat(EXP_LEAST))
@@ -108,7 +108,7 @@ def terms_to_gradients(typing_context, scores, weights, first, count, sign, alph
             offset = builder.mul(index, int64(4))
             score, weight = (load(builder, start, offset) for start in starts)
             x = builder.fmul(score, flip)
-            e = _exp_of_minus(builder, _unary(builder, "fabs", x))
+            e = exp_of_minus(builder, _unary(builder, "fabs", x))
             positive = builder.fcmp_ordered(">", x, zero)
             sigma = builder.fdiv(builder.select(positive, one, e), builder.fadd(one, e))
             gradient = builder.fmul(builder.fmul(scale, weight), sigma)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastw2v.errors import UsageError
 from fastw2v.kernels.scratch import scratch_bytes
-from fastw2v.kernels.softmax import slab_shape
+from fastw2v.kernels.softmax import buffer_bytes
 from fastw2v.machine import available_memory, free_disk, readable_bytes
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.steps import LOGIT_BYTES, padded_dim
@@ -45,12 +45,7 @@ def estimate(
             config.block_size, config.pool_size, config.half_window, padded_dim(config.vector_dim)
         )
     else:
-        batch = config.batch_size
-        slab_rows, slabs = slab_shape(vocabulary_size)
-        logits = 4 * vocabulary_size * batch
-        if logits > LOGIT_BYTES:
-            logits = 4 * min(slabs, threads) * slab_rows * batch
-        buffers += logits + (slabs + 2) * batch * row + threads * slab_rows * row
+        buffers += buffer_bytes(vocabulary_size, row // 4, config.batch_size, threads, LOGIT_BYTES)
     saved = 2 * vocabulary_size * config.vector_dim * 4 + vocabulary_size * 16
     checkpoints = 0
     if config.checkpoint_epochs:

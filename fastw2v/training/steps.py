@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -135,16 +135,18 @@ class NegativeSamplingStepper:
 class SoftmaxStepper:
     """sgram and cbow: one batch a call, all threads together on it."""
 
-    def __init__(self, weights: Weights, config: TrainConfig) -> None:
+    def __init__(
+        self, weights: Weights, config: TrainConfig, most_logit_bytes: int = LOGIT_BYTES
+    ) -> None:
         self._weights, self._config = weights, config
         self._settings = _settings(config)
         self.unit = self.step_centres = config.batch_size
-        self._room: Any = softmax.new_room(
+        self._room = softmax.new_room(
             len(weights.output_vectors),
             weights.output_vectors.shape[1],
             config.batch_size,
             config.half_window,
-            LOGIT_BYTES,
+            most_logit_bytes,
         )
 
     def train(self, batch: Batch, first: int, last: int, total_words: int) -> StepResult:
