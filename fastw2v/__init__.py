@@ -1,8 +1,8 @@
 """fastw2v: word vectors on ordinary multicore CPUs.
 
 `preprocess` turns text into a token store, `train` turns a store (or text) into a model,
-`KeyedVectors` answers questions about the vectors. Names are imported when first used, so that
-`import fastw2v` costs nothing.
+`KeyedVectors` answers questions about the vectors, `perplexity` and `predict` about a model's
+probabilities. Names are imported when first used, so that `import fastw2v` costs nothing.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from fastw2v.corpus.preprocess import preprocess
     from fastw2v.corpus.token_store import TokenStore
     from fastw2v.training.model import Model
+    from fastw2v.training.perplexity import perplexity
     from fastw2v.training.trainer import train
     from fastw2v.vectors.keyed_vectors import KeyedVectors
+    from fastw2v.vectors.predict import predict
 
 _HOMES = {
     "preprocess": "fastw2v.corpus.preprocess",
@@ -25,9 +27,14 @@ _HOMES = {
     "train": "fastw2v.training.trainer",
     "Model": "fastw2v.training.model",
     "KeyedVectors": "fastw2v.vectors.keyed_vectors",
+    "perplexity": "fastw2v.training.perplexity",
+    "predict": "fastw2v.vectors.predict",
 }
 
-__all__ = ["KeyedVectors", "Model", "TokenStore", "__version__", "preprocess", "train"]
+__all__ = [
+    "KeyedVectors", "Model", "TokenStore", "__version__", "perplexity", "predict", "preprocess",
+    "train",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

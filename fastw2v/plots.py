@@ -1,4 +1,4 @@
-"""The loss curve and the vector map: the only module that imports matplotlib.
+"""The loss curve, the vector map and bars: the only module that imports matplotlib.
 
 Figures are made with matplotlib's objects, without pyplot: no window, no global state, so that a
 training thread may draw.
@@ -27,6 +27,7 @@ SUFFIXES = (".png", ".pdf", ".svg")
 _TRAINING, _HELD_OUT, _ALPHA, _INK = "#1f5fa8", "#c8501e", "#8a8a8a", "#333333"
 _MOST_POINTS = 1500  # more than the pixels of the width: a longer history is averaged down to it
 _MOST_EPOCH_MARKS = 12
+_MOST_BARS = 100
 _LEADER_FROM = 12  # points between dot and label from which a line joins them
 _LABEL_PLACES = tuple(  # where a label may stand, in points from its dot: near places first
     (radius * x, radius * y)
@@ -316,3 +317,43 @@ def plot_map(
     with _any_script():
         _place_labels(figure, axes, plane, words)
     _save(figure, path)
+
+
+def check_bars(count: int) -> None:
+    """Refuse more bars than a picture has room for.
+
+    Raises:
+        UsageError: they are too many.
+    """
+    if count > _MOST_BARS:
+        raise UsageError(
+            f"{count:,} words are too many for one picture; draw {_MOST_BARS} or fewer"
+        )
+
+
+def plot_bars(
+    words: Sequence[str], probabilities: Sequence[float], path: str | Path, title: str
+) -> None:
+    """Draw the probability of each word as a horizontal bar, in the order given, from the top.
+
+    Raises:
+        UsageError: no word, too many words, or the suffix names no picture format.
+        ResourceError: the disk is full or not writable.
+    """
+    if not words:
+        raise UsageError("no word to draw a bar for")
+    check_bars(len(words))
+    figure, axes = _new_figure(Path(path), 7.5, 1.3 + 0.27 * len(words))
+    percents = 100 * np.asarray(probabilities, dtype=np.float64)
+    places = np.arange(len(words))
+    bars = axes.barh(places, percents, height=0.7, color=_TRAINING)
+    axes.bar_label(bars, [f"{percent:.3g} %" for percent in percents], padding=4, fontsize=9)
+    axes.set_yticks(places, words, parse_math=False)
+    axes.set_ylim(len(words) - 0.4, -0.6)
+    axes.set_xlim(0, 1.15 * percents.max() or 1)  # room for the label of the longest
+    axes.set_title(title, parse_math=False, color=_INK, fontsize=12, pad=10)
+    axes.set_xlabel("probability (%)")
+    axes.tick_params(axis="y", length=0, labelcolor=_INK)
+    axes.grid(axis="x", color="#e6e6e6", lw=0.8)
+    axes.set_axisbelow(True)
+    _save(figure, Path(path))

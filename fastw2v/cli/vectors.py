@@ -1,66 +1,31 @@
-"""Commands that ask a model: neighbors, analogy, similarity, plot, evaluate, export."""
+"""Commands that ask a model's vectors: neighbors, analogy, similarity, plot, export."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
+from fastw2v.cli.model_options import (
+    force_option,
+    known,
+    load,
+    model_argument,
+    topn_option,
+    vectors_option,
+    warn,
+)
 from fastw2v.cli.tables import print_rows
 from fastw2v.errors import UsageError
 
-if TYPE_CHECKING:
-    from fastw2v.vectors.evaluate import Score
-    from fastw2v.vectors.keyed_vectors import KeyedVectors
-
 _MAP_WORDS = 150
-
-_model_argument = click.argument("model", type=click.Path(path_type=Path))
-_topn_option = click.option(
-    "--topn", type=click.IntRange(min=1), default=10, show_default=True, help="How many words."
-)
-
-
-def _vectors_option(default: str | None = "input") -> Callable[[Any], Any]:
-    return click.option(
-        "--vectors",
-        type=click.Choice(["input", "output", "mean"]),
-        default=default,
-        show_default=True if default else "input",
-        help="Which matrix of a model directory: its input vectors, its output vectors, or the "
-        "mean of both. A vectors file has one only.",
-    )
-
-
-_force_option = click.option("--force", is_flag=True, help="Replace the output if it exists.")
-
-
-def _warn(message: str) -> None:
-    click.echo(f"fastw2v: warning: {message}", err=True)
-
-
-def _load(model: Path, vectors: str | None) -> KeyedVectors:
-    from fastw2v.vectors.keyed_vectors import KeyedVectors
-
-    return KeyedVectors.load(model, vectors or "input", on_damage=_warn)
-
-
-def _known(keyed_vectors: KeyedVectors, word: str) -> str:
-    """The word as typed, else in lower case; raises UnknownWordError if neither is known."""
-    found = keyed_vectors.match_case(word)
-    if found is None:
-        keyed_vectors.get_index(word)  # raises, with the nearest spellings
-    return found or word
 
 
 @click.command()
-@_model_argument
+@model_argument
 @click.argument("words", nargs=-1, required=True, metavar="WORD...")
-@_topn_option
-@_vectors_option()
+@topn_option
+@vectors_option()
 def neighbors(model: Path, words: tuple[str, ...], topn: int, vectors: str) -> None:
     """The words nearest to each WORD, with the cosine.
 
@@ -68,30 +33,30 @@ def neighbors(model: Path, words: tuple[str, ...], topn: int, vectors: str) -> N
 
     Example: fastw2v neighbors my.model king queen --topn 5
     """
-    keyed_vectors = _load(model, vectors)
-    known = [_known(keyed_vectors, word) for word in words]
+    keyed_vectors = load(model, vectors)
+    asked = [known(keyed_vectors, word) for word in words]
     rows = [
         (word, near, f"{cosine:.4f}")
-        for word in known
+        for word in asked
         for near, cosine in keyed_vectors.most_similar(word, topn=topn)
     ]
     print_rows(("word", "neighbor", "cosine"), rows)
 
 
 @click.command()
-@_model_argument
+@model_argument
 @click.argument("a")
 @click.argument("b")
 @click.argument("c")
-@_topn_option
-@_vectors_option()
+@topn_option
+@vectors_option()
 def analogy(model: Path, a: str, b: str, c: str, topn: int, vectors: str) -> None:
     """A is to B as C is to ... (the words nearest to B - A + C).
 
     Example: fastw2v analogy my.model man king woman
     """
-    keyed_vectors = _load(model, vectors)
-    a, b, c = (_known(keyed_vectors, word) for word in (a, b, c))
+    keyed_vectors = load(model, vectors)
+    a, b, c = (known(keyed_vectors, word) for word in (a, b, c))
     answers = keyed_vectors.most_similar(positive=[b, c], negative=[a], topn=topn)
     question = f"{a} : {b} = {c} : ?"
     rows = [(question, answer, f"{cosine:.4f}") for answer, cosine in answers]
@@ -99,22 +64,22 @@ def analogy(model: Path, a: str, b: str, c: str, topn: int, vectors: str) -> Non
 
 
 @click.command()
-@_model_argument
+@model_argument
 @click.argument("a")
 @click.argument("b")
-@_vectors_option()
+@vectors_option()
 def similarity(model: Path, a: str, b: str, vectors: str) -> None:
     """The cosine between the vectors of A and B.
 
     Example: fastw2v similarity my.model good great
     """
-    keyed_vectors = _load(model, vectors)
-    a, b = _known(keyed_vectors, a), _known(keyed_vectors, b)
+    keyed_vectors = load(model, vectors)
+    a, b = known(keyed_vectors, a), known(keyed_vectors, b)
     print_rows(("word", "other", "cosine"), [(a, b, f"{keyed_vectors.similarity(a, b):.4f}")])
 
 
 @click.command()
-@_model_argument
+@model_argument
 @click.option("--map", "as_map", is_flag=True, help="Draw a 2-D map of words instead (PCA).")
 @click.option(
     "--words",
@@ -134,8 +99,8 @@ def similarity(model: Path, a: str, b: str, vectors: str) -> None:
     help="The picture to write (.png, .pdf or .svg); default: MODEL/loss.png, redrawn, or "
     "MODEL-map.png.",
 )
-@_vectors_option(default=None)
-@_force_option
+@vectors_option(default=None)
+@force_option
 def plot(
     model: Path,
     as_map: bool,
@@ -176,10 +141,10 @@ def _plot_map(
     output = output or Path(f"{model}-map.png")
     plots.check_suffix(output)
     check_output(output, force)
-    keyed_vectors = _load(model, vectors)
+    keyed_vectors = load(model, vectors)
     listed = [word for group in words for word in group.split(",") if word]
     if listed:
-        shown = [_known(keyed_vectors, word) for word in listed]
+        shown = [known(keyed_vectors, word) for word in listed]
         title = f"{model.name}: {len(set(shown))} words"
     else:
         shown = keyed_vectors.index_to_key[:top]
@@ -196,7 +161,7 @@ def _plot_loss(model: Path, output: Path | None, force: bool) -> Path:
     if output is not None:
         plots.check_suffix(output)
         check_output(output, force)
-    generation = open_model(model, on_damage=_warn)
+    generation = open_model(model, on_damage=warn)
     if output is None:
         if not (model / CURRENT).is_file():  # a checkpoint's files are never changed
             raise UsageError(f"{model}: is a checkpoint; say where to draw with --output FILE.png")
@@ -208,68 +173,10 @@ def _plot_loss(model: Path, output: Path | None, force: bool) -> Path:
 
 
 @click.command()
-@_model_argument
-@click.option(
-    "--pairs",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Word pairs with human scores: WordSim-353, SimLex-999, MEN or any file of two words and "
-    "a score a line. May be repeated.",
-)
-@click.option(
-    "--analogies",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Questions of four words a line, as questions-words.txt. May be repeated.",
-)
-@_vectors_option()
-def evaluate(
-    model: Path, pairs: tuple[Path, ...], analogies: tuple[Path, ...], vectors: str
-) -> None:
-    """Score a model on word pairs (Spearman) and analogies (3CosAdd accuracy).
-
-    Words are looked up as they stand, then in lower case. Pairs and questions with an unknown word
-    are left out of the score; the last column counts them as similarity 0 or as wrong.
-
-    Example: fastw2v evaluate my.model --pairs wordsim353.tsv --analogies questions-words.txt
-    """
-    if not pairs and not analogies:
-        raise UsageError("nothing to evaluate on: give --pairs FILE or --analogies FILE")
-    from fastw2v.vectors import evaluate as evaluation
-
-    pair_sets = [evaluation.read_pairs(path) for path in pairs]
-    question_sets = [evaluation.read_analogies(path) for path in analogies]
-    keyed_vectors = _load(model, vectors)
-    rows = []
-    for pair_set in pair_sets:
-        score = evaluation.evaluate_pairs(keyed_vectors, pair_set).score()
-        rows.append(_score_row(pair_set.name, "Spearman x100", score))
-    for question_set in question_sets:
-        result = evaluation.evaluate_analogies(keyed_vectors, question_set)
-        rows += [_score_row(result.name, s.name, s) for s in result.section_scores()]
-        rows.append(_score_row(result.name, "total, % right", result.score()))
-    columns = ("test", "part", "items", "known", "score", "low", "high", "unknown as 0")
-    print_rows(columns, rows)
-    click.echo(
-        "Items with an unknown word are left out of the score; the last column counts them as "
-        "similarity 0 or wrong. Low to high: 95 % bootstrap interval, 1,000 resamples.",
-        err=True,
-    )
-
-
-def _score_row(test: str, part: str, score: Score) -> tuple[str, ...]:
-    figures = (score.score, score.low, score.high, score.score_all)
-    shown = ("-" if math.isnan(figure) else f"{100 * figure:.1f}" for figure in figures)
-    return (test, part, str(score.items), str(score.known), *shown)
-
-
-@click.command()
-@_model_argument
+@model_argument
 @click.argument("out", type=click.Path(path_type=Path))
-@_vectors_option()
-@_force_option
+@vectors_option()
+@force_option
 def export(model: Path, out: Path, vectors: str, force: bool) -> None:
     """Write the vectors of MODEL to OUT; the suffix of OUT chooses the format.
 
@@ -286,7 +193,7 @@ def export(model: Path, out: Path, vectors: str, force: bool) -> None:
     from fastw2v.vectors.formats import check_writable
 
     check_writable(out, [], force)  # before a large model is read
-    keyed_vectors = _load(model, vectors)
+    keyed_vectors = load(model, vectors)
     keyed_vectors.save(out, force=force)
     click.echo(
         f"wrote {out}: {len(keyed_vectors):,} words, {keyed_vectors.vector_size} dimensions, "
@@ -294,4 +201,4 @@ def export(model: Path, out: Path, vectors: str, force: bool) -> None:
     )
 
 
-COMMANDS: list[click.Command] = [neighbors, analogy, similarity, plot, evaluate, export]
+COMMANDS: list[click.Command] = [neighbors, analogy, similarity, plot, export]

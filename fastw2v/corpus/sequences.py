@@ -202,3 +202,15 @@ def _pieces(lengths: np.ndarray, longest: int) -> np.ndarray:
     pieces = np.full(int(counts.sum()), longest, dtype=np.int64)
     pieces[np.cumsum(counts) - 1] = lengths - (counts - 1) * longest
     return pieces
+
+
+def drop_unknown(ids: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sequences without their unknown tokens: the ids that are left, and lengths int64 (m,) > 0.
+
+    Args:
+        ids: int (n,), -1 for an unknown token; offsets: int64 (k + 1,), the sequences.
+    """
+    kept = ids >= 0
+    kept_before = np.concatenate([[0], np.cumsum(kept)])
+    lengths = np.diff(kept_before[offsets])
+    return ids[kept], lengths[lengths > 0]

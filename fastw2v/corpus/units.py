@@ -19,13 +19,13 @@ import pyarrow.compute as pc
 
 from fastw2v import storage
 from fastw2v.corpus.config import Layout
-from fastw2v.corpus.sequences import ChunkCodes, Sequencer, TokenCodes
-from fastw2v.corpus.shards import BYTE_ORDER_MARK, Segment, SegmentReader
+from fastw2v.corpus.sequences import Sequencer, TokenCodes, drop_unknown
+from fastw2v.corpus.shards import Segment
 from fastw2v.corpus.store_layout import UNFINISHED, VOCABULARY, part_name
+from fastw2v.corpus.text_codes import TextCodes
 from fastw2v.corpus.token_store import TokenPart, TokenPartWriter
-from fastw2v.corpus.tokenizer import Tokenizer, UndecodableBytes, valid_utf8
+from fastw2v.corpus.tokenizer import Tokenizer
 from fastw2v.corpus.vocabulary import Vocabulary, load_counted_tokens, save_counts
-from fastw2v.errors import DataError
 
 Progress = Callable[[int], None]
 
@@ -154,71 +154,22 @@ def spool_codes(
     return spool.tables
 
 
-class _TextUnit:
-    """Spools the text of one unit."""
-
-    def __init__(self, settings: UnitSettings, unit: int, progress: Progress) -> None:
-        self._settings = settings
-        self._unit = unit
-        tokenizer = Tokenizer(settings.tokenizer, settings.lowercase, settings.strip_accents)
-        self._tokens = TokenCodes(settings.stopwords)
-        self._chunks = ChunkCodes(tokenizer, self._tokens)
-        self._sequencer = settings.sequencer()
-        self._progress = progress
-
-    def run(self, segments: list[Segment]) -> dict[str, Any]:
-        """Read the segments to their end; the unit's result."""
-        inputs: list[dict[str, Any]] = []
-        batches = (self._chunks.codes_of(block) for block in self._blocks(segments, inputs))
-        tables = spool_codes(
-            self._settings, self._unit, batches, self._tokens, self._sequencer, self._forget
-        )
-        return {"inputs": inputs, "stats": dict(self._sequencer.stats), "tables": tables}
-
-    def _forget(self) -> None:
-        self._chunks.forget()
-        self._tokens.forget()
-
-    def _blocks(self, segments: list[Segment], inputs: list[dict[str, Any]]) -> Iterator[bytes]:
-        """Blocks of clean UTF-8; each file's last line is ended."""
-        stats = self._sequencer.stats
-        for segment in segments:
-            reader = SegmentReader(segment, self._settings.layout.block_bytes, self._progress)
-            last = b"\n"
-            for offset, block in reader.blocks():
-                stats["text_bytes"] += len(block)
-                last = block[-1:]
-                yield self._clean(segment, offset, block)
-            if last != b"\n":
-                yield b"\n"
-            inputs.append(
-                {
-                    "name": segment.name,
-                    "start": segment.start,
-                    "end": segment.end,
-                    "sha256": reader.sha256,
-                }
-            )
-
-    def _clean(self, segment: Segment, offset: int, block: bytes) -> bytes:
-        stats = self._sequencer.stats
-        removed = 0
-        if offset == 0 and block.startswith(BYTE_ORDER_MARK):
-            stats["byte_order_marks"] += 1
-            removed = len(BYTE_ORDER_MARK)
-            block = block[removed:]
-        stats["nul_bytes"] += block.count(b"\0")
-        stats["crlf_lines"] += block.count(b"\r\n")
-        try:
-            block, undecodable = valid_utf8(block, self._settings.errors)
-        except UndecodableBytes as error:
-            where = offset + removed + error.position
-            unpacked = " of the unpacked text" if segment.compressed else ""
-            raise DataError(
-                f"{segment.path}: at byte {where}{unpacked}: {error}; use --errors replace or skip"
-            ) from None
-        stats["undecodable_bytes"] += undecodable
-        return block
+def _spool_text(
+    settings: UnitSettings, unit: int, segments: list[Segment], progress: Progress
+) -> dict[str, Any]:
+    """Spool the text of one unit; its result."""
+    tokens, sequencer = TokenCodes(settings.stopwords), settings.sequencer()
+    text = TextCodes(
+        Tokenizer(settings.tokenizer, settings.lowercase, settings.strip_accents),
+        tokens,
+        settings.errors,
+        sequencer.stats,
+        progress,
+        settings.layout.block_bytes,
+    )
+    batches = text.batches(segments)
+    tables = spool_codes(settings, unit, batches, tokens, sequencer, text.forget)
+    return {"inputs": text.inputs, "stats": dict(sequencer.stats), "tables": tables}
 
 
 class UnitJobs:
@@ -237,7 +188,7 @@ class UnitJobs:
         """
         if job["task"] == "spool":
             segments = [Segment.from_json(values) for values in job["segments"]]
-            result = _TextUnit(self._settings, job["unit"], progress).run(segments)
+            result = _spool_text(self._settings, job["unit"], segments, progress)
             storage.write_json(spool_result_path(self._settings.work, job["unit"]), result)
         else:
             result = self._encode(job["unit"], job["tables"], progress)
@@ -282,9 +233,5 @@ def _encode_table(
     part = TokenPart.open(sequences)
     for row_group in range(part.metadata.num_row_groups):
         local_ids, offsets = part.read(row_group, len(id_of))
-        ids = id_of[local_ids]
-        kept = ids >= 0
-        kept_before = np.concatenate([[0], np.cumsum(kept)])
-        lengths = np.diff(kept_before[offsets])
-        writer.add(ids[kept], lengths[lengths > 0])
+        writer.add(*drop_unknown(id_of[local_ids], offsets))
         progress(len(local_ids))

@@ -196,3 +196,9 @@ def merge_counts(paths: Iterable[Path]) -> pa.Table:
         grouped = pa.concat_tables([merged, table]).group_by("token", use_threads=False)
         merged = grouped.aggregate([("count", "sum")]).rename_columns(["token", "count"])
     return merged.filter(pc.greater(merged["count"], 0))
+
+
+def noise_distribution(counts: np.ndarray, exponent: float) -> np.ndarray:
+    """Negative sampling's p ∝ count**exponent, float64 (V,) (Mikolov et al. 2013: 0.75)."""
+    weights = counts.astype(np.float64) ** exponent
+    return np.asarray(weights / weights.sum())

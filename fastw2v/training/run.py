@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from fastw2v import model_directory as layout
 from fastw2v.errors import DivergenceError, ResourceError, TrainingInterrupted
@@ -20,9 +19,11 @@ from fastw2v.kernels.negative_sampling import Weights
 from fastw2v.training import checkpoint, sampling, steps
 from fastw2v.training.batches import Batch, BatchSource, Position, ReadAhead
 from fastw2v.training.config import DEFAULT_ALPHAS, TrainConfig
+from fastw2v.training.corpus_note import NOTE_KEY, corpus_note
 from fastw2v.training.model import Model
 from fastw2v.training.monitor import Monitor, Progress, check_weights
 from fastw2v.training.signals import StopRequest, stop_on_signals
+from fastw2v.training.softmax_time import estimate_time, time_line
 
 if TYPE_CHECKING:
     from fastw2v.corpus.token_store import TokenStore
@@ -65,11 +66,10 @@ class TrainingRun:
             self.weights = _loaded_weights(generation, vocabulary_size, config)
         self.monitor = Monitor(history, self.words_done)
         counts = store.vocabulary.counts
-        self._source = BatchSource(
-            store,
-            config,
-            sampling.keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0),
+        self._keep_thresholds = sampling.keep_thresholds(
+            counts, int(counts.sum()), config.subsample or 0.0
         )
+        self._source = BatchSource(store, config, self._keep_thresholds)
         self._noise = sampling.noise_tables(counts, config.ns_exponent)
         self._last_save = time.monotonic()
         self._lap_began = time.perf_counter()
@@ -89,17 +89,15 @@ class TrainingRun:
         """
         most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
         numba.set_num_threads(min(self.threads, most))
-        # The kernels are parallel themselves: BLAS gets one thread in each of them.
         upcoming = ReadAhead(self._source.batches(self.position, self.config.epochs))
-        # The kernels are parallel themselves: BLAS gets one thread in each of them.
         with (
-            threadpool_limits(1, user_api="blas"),
             stop_on_signals(self._acknowledge) as request,
             upcoming as batches,  # from here on, so that compilation and the first save hide it
         ):
             began = time.perf_counter()
             steps.warm_up(self.config, self.threads)
             self.compile_seconds = time.perf_counter() - began
+            self._estimate_time()
             self._save()
             self._tell("start")
             try:
@@ -129,6 +127,15 @@ class TrainingRun:
             self.monitor.seconds,
             self.compile_seconds,
         )
+
+    def _estimate_time(self) -> None:
+        """Say how long a full-softmax run will take; the other types take minutes."""
+        if self.config.negative_sampling:
+            return
+        words = self.total_words - self.words_done
+        found = estimate_time(self.store, self.config, self._keep_thresholds, words)
+        if found is not None:
+            self.say(time_line(found, len(self.store.vocabulary), self.config))
 
     def _train(self, batches: Iterable[Batch], request: StopRequest) -> None:
         stepper = steps.new_stepper(self.weights, self._noise, self.config, self.threads)
@@ -215,6 +222,7 @@ class TrainingRun:
             {
                 "vocabulary_hash": self.store.vocabulary.hash,
                 "corpus_hash": corpus_hash(self.store),
+                NOTE_KEY: corpus_note(self.store.manifest),
                 "position": dataclasses.asdict(self.position),
                 "words_done": self.words_done,
                 "total_words": self.total_words,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastw2v.corpus.vocabulary import noise_distribution
 from fastw2v.kernels.streams import Noise, fill_alias_table
 
 
@@ -22,10 +23,9 @@ def keep_thresholds(counts: np.ndarray, total: int, subsample: float) -> np.ndar
 
 
 def noise_tables(counts: np.ndarray, exponent: float) -> Noise:
-    """The alias table of p ∝ count**exponent (Mikolov et al. 2013: exponent 0.75)."""
-    weights = counts.astype(np.float64) ** exponent
+    """The alias table of `noise_distribution`."""
     noise = Noise(np.empty(len(counts), np.uint32), np.empty(len(counts), np.int32))
-    fill_alias_table(weights / weights.sum(), noise.thresholds, noise.aliases)
+    fill_alias_table(noise_distribution(counts, exponent), noise.thresholds, noise.aliases)
     return noise
 
 

@@ -1,0 +1,274 @@
+"""The exact perplexity of a text under a model, by the kernels of the full softmax.
+
+Skip-gram: the mean over the centres of the mean over their contexts of −log p(context | centre).
+CBOW: the mean over the centres of −log p(centre | context). Nats a centre; the perplexity is exp of
+it. A centre is a known word with another in its window. Windows are whole, half a window of the
+model to each side, also for models that were trained with dynamic ones: so figures compare.
+
+What p is, `fastw2v.vectors.full_model` tells. Negative sampling is usually trained on text that
+subsampling has thinned, and its p is that of the thinned text, where frequent words are rarer. A
+word c of the text as it stands has p ∝ p_noise(c) · exp(score) / kept(c), with kept(c) the share
+of its occurrences that training saw. The factors are one more dimension: 1 in every input vector
+(the mean of ones is one), their log in the output vectors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from fastw2v.corpus.known_sequences import KnownSequences, Piece, open_sequences
+from fastw2v.errors import DataError, UsageError
+from fastw2v.kernels.negative_sampling import Settings, Weights
+from fastw2v.kernels.softmax import new_room, softmax_batch_update
+from fastw2v.kernels.streams import Stream
+from fastw2v.machine import usable_cores
+from fastw2v.training.corpus_note import noted_config
+from fastw2v.training.sampling import keep_thresholds
+from fastw2v.training.steps import new_matrix
+from fastw2v.vectors.full_model import FullModel
+
+SOFTMAX, WITH_NOISE = "softmax", "noise x exp(score)"
+UNTHINNED = "noise x exp(score) / kept"
+BATCH_CENTRES = 512
+STREAM_TOKENS = 1_000_000
+
+_logger = logging.getLogger("fastw2v")
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """What a model makes of a text when its scores are read as probabilities in one way.
+
+    probability: `SOFTMAX` of the scores, or ∝ `WITH_NOISE`, or ∝ `UNTHINNED`.
+    loss: nats a centre.
+    """
+
+    probability: str
+    loss: float
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss); infinite where that is too large for a float."""
+        with np.errstate(over="ignore"):
+            return float(np.exp(self.loss))
+
+
+@dataclasses.dataclass(frozen=True)
+class PerplexityResult:
+    """The perplexity of a text.
+
+    words: tokens of the text, stop words and short lines of the corpus's options left out.
+    known: those of them that the model knows; the others are dropped before windows are cut.
+    centres: known words that have another in their window, over which losses are means.
+    readings: the model's own first. For a negative-sampling model that is `WITH_NOISE`; then come
+        `UNTHINNED`, if it was trained with subsampling, and the raw `SOFTMAX`.
+    """
+
+    words: int
+    known: int
+    centres: int
+    readings: tuple[Reading, ...]
+
+    @property
+    def loss(self) -> float:
+        """Nats a centre, as the model's type has it."""
+        return self.readings[0].loss
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss)."""
+        return self.readings[0].perplexity
+
+    @property
+    def coverage(self) -> float:
+        """Share of the words that are known."""
+        return self.known / self.words if self.words else 0.0
+
+
+def perplexity(
+    model: str | Path,
+    text: str | Path,
+    *,
+    threads: int | None = None,
+    notify: Callable[[str], None] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> PerplexityResult:
+    """The exact perplexity of `text` under `model`.
+
+    Args:
+        model: a model directory or one of its checkpoints.
+        text: a token store, or text as `preprocess` takes it (a file, directory or glob pattern),
+            which is tokenised as the model's own corpus was. Nothing is written.
+        threads: default: the usable cores.
+        notify: called with each line meant for the user, as in `train`.
+        progress: called as progress(phase, done, total); what is counted depends on the text.
+
+    Raises:
+        UsageError: no model directory or text there, an empty text, no known word in it.
+        DataError: a damaged model or store; text that is not text.
+        ResourceError: the text cannot be read.
+    """
+    say = notify or _log
+    threads = usable_cores() if threads is None else threads
+    if threads < 1:
+        raise UsageError(f"--threads: {threads} is too small; the least is 1")
+    loaded = FullModel.load(model, on_damage=lambda line: say(f"warning: {line}"))
+    sequences = open_sequences(
+        text, loaded.vocabulary, lambda: noted_config(loaded.state, model, say)
+    )
+    with _numba_threads(threads):
+        scorer = _Scorer(loaded)
+        known = scorer.score(sequences, progress or (lambda phase, done, total: None))
+    if not known or not scorer.centres:
+        raise UsageError(_nothing_to_score(text, sequences.words, known))
+    readings = tuple(
+        Reading(name, loss / scorer.centres) for name, loss in scorer.loss_sums.items()
+    )
+    if not all(np.isfinite(reading.loss) for reading in readings):
+        raise DataError(f"{model}: its vectors are not finite; train it anew")
+    return PerplexityResult(sequences.words, known, scorer.centres, readings)
+
+
+class _Scorer:
+    """Adds up the losses of a text.
+
+    loss_sums: nats over all centres by reading, the model's own first. centres: how many.
+    """
+
+    def __init__(self, model: FullModel) -> None:
+        self._log_factors = _log_factors(model)
+        self.loss_sums = dict.fromkeys(self._log_factors, 0.0)
+        self.centres = 0
+        self._model = model
+        self._dim = int(model.config["vector_dim"])
+        self._half_window = (int(model.config["window"]) - 1) // 2
+        self._weights = self._padded_weights()
+        self._room: Any = new_room(
+            len(model.vocabulary),
+            self._weights.output_vectors.shape[1],
+            BATCH_CENTRES,
+            self._half_window,
+            most_logit_bytes=0,  # which are needed once only
+        )
+
+    def score(self, sequences: KnownSequences, progress: Callable[[str, int, int], None]) -> int:
+        """Score all of `sequences`; returns how many tokens they have."""
+        known, before = 0, 0
+        for piece in _gathered(sequences.pieces()):
+            stream = _stream_of(piece, self._half_window)
+            batches = range(0, len(piece.ids), BATCH_CENTRES)
+            steps_done, steps = 0, len(self.loss_sums) * len(batches)
+            for name in self.loss_sums:
+                if self._model.negative_sampling:
+                    self._weights.output_vectors[:, self._dim] = self._log_factors[name]
+                found = 0
+                for first in batches:
+                    found += self._score_batch(name, stream, first)
+                    steps_done += 1
+                    done = before + (piece.done - before) * steps_done // steps
+                    progress("scoring", done, sequences.total)
+            self.centres += found  # the same for every reading
+            known, before = known + len(piece.ids), piece.done
+        return known
+
+    def _score_batch(self, name: str, stream: Stream, first: int) -> int:
+        count = min(BATCH_CENTRES, len(stream.token_ids) - first)
+        loss, centres = softmax_batch_update(
+            self._weights,
+            stream,
+            first,
+            count,
+            Settings(self._half_window, 1, False, False),
+            self._model.skip_gram,
+            np.float32(0.0),
+            self._room,
+        )
+        self.loss_sums[name] += loss
+        return int(centres)
+
+    def _padded_weights(self) -> Weights:
+        """The matrices as the kernels want them, with room for the dimension of the factors."""
+        words, dims = len(self._model.vocabulary), self._dim + self._model.negative_sampling
+        weights = Weights(new_matrix(words, dims), new_matrix(words, dims))
+        weights.input_vectors[:, : self._dim] = self._model.input_vectors
+        weights.output_vectors[:, : self._dim] = self._model.output_vectors
+        if self._model.negative_sampling:
+            weights.input_vectors[:, self._dim] = 1.0
+        return weights
+
+
+def _log_factors(model: FullModel) -> dict[str, np.ndarray | float]:
+    """Reading -> log of what exp(score) is multiplied by, float64 (V,)."""
+    if not model.negative_sampling:
+        return {SOFTMAX: 0.0}
+    noise = model.log_noise()
+    if not model.config["subsample"]:
+        return {WITH_NOISE: noise, SOFTMAX: 0.0}
+    counts = model.vocabulary.counts
+    thresholds = keep_thresholds(counts, int(counts.sum()), model.config["subsample"])
+    kept = np.maximum(thresholds, np.uint64(1)) / 2.0**32
+    return {WITH_NOISE: noise, UNTHINNED: noise - np.log(kept), SOFTMAX: 0.0}
+
+
+def _gathered(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """The same sequences in pieces of about `STREAM_TOKENS` tokens."""
+    waiting: list[Piece] = []
+    tokens = 0
+    for piece in pieces:
+        if len(piece.ids):
+            waiting.append(piece)
+            tokens += len(piece.ids)
+        if tokens >= STREAM_TOKENS:
+            yield _joined(waiting)
+            waiting, tokens = [], 0
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(pieces: list[Piece]) -> Piece:
+    ids, lengths, done = zip(*pieces, strict=True)
+    return Piece(np.concatenate(ids), np.concatenate(lengths), done[-1])
+
+
+def _stream_of(piece: Piece, half_window: int) -> Stream:
+    """All tokens in their order, with whole windows."""
+    ends = np.cumsum(piece.lengths)
+    tokens = len(piece.ids)
+    return Stream(
+        piece.ids,
+        np.repeat(ends - piece.lengths, piece.lengths).astype(np.int32),
+        np.repeat(ends, piece.lengths).astype(np.int32),
+        np.arange(tokens + 1, dtype=np.int64),
+        np.full(tokens, half_window, np.int32),
+    )
+
+
+@contextlib.contextmanager
+def _numba_threads(threads: int) -> Iterator[None]:
+    before = numba.get_num_threads()
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    numba.set_num_threads(min(threads, most))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
+
+
+def _nothing_to_score(text: str | Path, words: int, known: int) -> str:
+    if not words:
+        return f"{text}: no word in it; give a text with words"
+    if not known:
+        return f"{text}: none of its {words:,} words is in the model's vocabulary; give other text"
+    return f"{text}: no known word has another in its window; give text with longer lines"
+
+
+def _log(line: str) -> None:
+    _logger.log(logging.WARNING if line.startswith("warning:") else logging.INFO, line)

@@ -1,0 +1,79 @@
+"""A saved model with both of its matrices, and what its scores are as probabilities.
+
+The score of word c with a hidden vector h is c · h. For a model of the full softmax, p(c | h) is
+the softmax of the scores. The loss of negative sampling is least where the score of c is
+log(p(c | h) / p_noise(c)) + a constant (Mikolov et al. 2013; Levy and Goldberg 2014), so that there
+p(c | h) ∝ p_noise(c) · exp(score).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastw2v.corpus.vocabulary import Vocabulary, noise_distribution
+from fastw2v.errors import DataError, UsageError
+from fastw2v.model_directory import Generation, read_model
+
+
+@dataclasses.dataclass(frozen=True)
+class FullModel:
+    """What a save holds.
+
+    config, state: the training options, and how the save was made (see `model_directory`).
+    vocabulary: V tokens and counts; the row is the id.
+    input_vectors, output_vectors: float32 (V, dim), memory-mapped.
+    """
+
+    config: dict[str, Any]
+    state: dict[str, Any]
+    vocabulary: Vocabulary
+    input_vectors: np.ndarray
+    output_vectors: np.ndarray
+
+    @classmethod
+    def load(cls, path: str | Path, *, on_damage: Callable[[str], None] | None = None) -> FullModel:
+        """Read the newest good save of the model directory `path`, or one of its checkpoints.
+
+        Args:
+            on_damage: gets a line when the newest save is damaged and an older one is read.
+
+        Raises:
+            UsageError: no model directory there. DataError: it is damaged.
+        """
+        if Path(path).is_file():
+            raise UsageError(
+                f"{path}: a file of vectors has one matrix and no training options; give the model "
+                "directory that it was exported from"
+            )
+        return read_model(path, cls._of, on_damage=on_damage)
+
+    @classmethod
+    def _of(cls, generation: Generation) -> FullModel:
+        vocabulary = generation.vocabulary()
+        matrices = [generation.matrix(f"{n}_vectors", memory_map=True) for n in ("input", "output")]
+        if len(matrices[0]) != len(vocabulary):
+            raise DataError(
+                f"{generation.path}: {len(vocabulary)} words in the vocabulary, "
+                f"{len(matrices[0])} rows in the matrix; they do not belong together"
+            )
+        return cls(generation.config, generation.state, vocabulary, *matrices)
+
+    @property
+    def skip_gram(self) -> bool:
+        """Whether the model predicts contexts from the centre word."""
+        return bool(self.config["type"].startswith("sgram"))
+
+    @property
+    def negative_sampling(self) -> bool:
+        """Whether it was trained with negative sampling (else with the full softmax)."""
+        return bool(self.config["type"].endswith("_neg"))
+
+    def log_noise(self) -> np.ndarray:
+        """Log of the noise distribution of negative sampling, float64 (V,)."""
+        noise = noise_distribution(self.vocabulary.counts, self.config["ns_exponent"])
+        return np.asarray(np.log(noise))

@@ -1,0 +1,116 @@
+"""Which words a model expects beside the given ones, with probabilities.
+
+CBOW: the centre word, given its context; exactly the model's p(centre | context), whose hidden
+vector is the mean of the context's input vectors. Skip-gram: a context word, given the centre word;
+exactly the model's p(context | centre) for one given word. For several, skip-gram defines nothing:
+here it is the softmax of their mean score, which is the geometric mean of their distributions,
+scaled to sum to 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from fastw2v.errors import DataError, UsageError
+from fastw2v.vectors.full_model import FullModel
+from fastw2v.vectors.geometry import CHUNK_ROWS, best_rows
+from fastw2v.vectors.unknown_word import UnknownWordError
+
+GAP = "_"
+
+
+class Prediction(NamedTuple):
+    """A word and its probability.
+
+    probability: as the model's type has it (`vectors.full_model`): of a softmax model the softmax
+        of the scores, of a negative-sampling model ∝ p_noise · exp(score).
+    softmax: of a negative-sampling model also the softmax of the scores, which leaves out how
+        frequent a word is; None for a softmax model, whose probability it is.
+    """
+
+    word: str
+    probability: float
+    softmax: float | None
+
+
+def predict(
+    model: str | Path,
+    words: Sequence[str],
+    topn: int = 10,
+    *,
+    on_damage: Callable[[str], None] | None = None,
+) -> list[Prediction]:
+    """The most probable words beside `words`, the most probable first.
+
+    Args:
+        model: a model directory or one of its checkpoints.
+        words: those around the gap, as they stand or in lower case; one that comes twice counts
+            twice. A "_" may mark the gap; where makes no difference, as the order of words
+            makes none to these models. The words themselves may be among the answers.
+        topn: how many.
+        on_damage: gets a line when the newest save is damaged and an older one is read.
+
+    Raises:
+        UsageError: no model there, no word, or more than one gap.
+        UnknownWordError: an unknown word.
+        DataError: the model is damaged.
+    """
+    given = _given_words(words)
+    if topn < 1:
+        raise UsageError(f"topn: {topn} is too small; the least is 1")
+    loaded = FullModel.load(model, on_damage=on_damage)
+    rows = [_row_of(word, loaded.vocabulary.index) for word in given]
+    scores = _scores(loaded, rows)
+    if not np.isfinite(scores).all():
+        raise DataError(f"{model}: its vectors are not finite; train it anew")
+    softmax = _normalised(scores)
+    negative = loaded.negative_sampling
+    own = _normalised(scores + loaded.log_noise()) if negative else softmax
+    return [
+        Prediction(
+            loaded.vocabulary.tokens[row],
+            float(own[row]),
+            float(softmax[row]) if negative else None,
+        )
+        for row in best_rows(own, topn).tolist()
+    ]
+
+
+def _given_words(words: Sequence[str]) -> list[str]:
+    if isinstance(words, str):
+        raise UsageError(f"expected a list of words, found the string {words!r}")
+    given = [word for word in words if word != GAP]
+    if len(words) - len(given) > 1:
+        raise UsageError(f"{GAP} marks the word to predict, and only one can be; give it once")
+    if not given:
+        raise UsageError(f"no word to predict from; give one or more beside {GAP}")
+    return given
+
+
+def _row_of(word: str, index: dict[str, int]) -> int:
+    row = index.get(word, index.get(word.lower()))
+    if row is None:
+        raise UnknownWordError(word, index)
+    return row
+
+
+def _scores(model: FullModel, rows: list[int]) -> np.ndarray:
+    """Output vectors times the mean of the input vectors `rows`, float64 (V,)."""
+    outputs = model.output_vectors
+    hidden = model.input_vectors[rows].mean(axis=0, dtype=np.float64)
+    scores = np.empty(len(outputs))
+    with np.errstate(all="ignore"):  # what is not finite is told by the caller
+        for start in range(0, len(outputs), CHUNK_ROWS):
+            chunk = outputs[start : start + CHUNK_ROWS].astype(np.float64)
+            scores[start : start + CHUNK_ROWS] = chunk @ hidden
+    return scores
+
+
+def _normalised(log_weights: np.ndarray) -> np.ndarray:
+    """exp(log_weights) scaled to sum to 1."""
+    weights = np.exp(log_weights - log_weights.max())
+    return np.asarray(weights / weights.sum())
