@@ -4,6 +4,8 @@
     python -m bench.ceilings       the machine's sgemm rate and memory bandwidth
     python -m bench.kernels        the ladder of kernels, each validated before it is timed
     python -m bench.throughput     words/s against the peers, flops against sgemm, memory, start-up
+    python -m bench.softmax        the full softmax against sgemm, PyTorch, NumPy and fastText
+    python -m bench.softmax_quality   ... and its quality beside negative sampling's
     python -m bench.scaling        cost by threads and by size of the corpus
     python -m bench.robustness     small corpora and large learning rates
     python -m bench.quality        benchmarks of the vectors, ours and the peers'

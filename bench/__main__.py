@@ -17,14 +17,27 @@ import time
 import traceback
 from collections.abc import Callable
 
-from bench import ceilings, kernels, quality, readme, robustness, scaling, sweep, throughput
+from bench import (
+    ceilings,
+    kernels,
+    quality,
+    readme,
+    robustness,
+    scaling,
+    softmax,
+    softmax_quality,
+    sweep,
+    throughput,
+)
 
 BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
     "ceilings": ceilings.main,
     "kernels": kernels.main,
     "throughput": throughput.main,
+    "softmax": softmax.main,
     "scaling": scaling.main,
     "robustness": robustness.main,
+    "softmax_quality": softmax_quality.main,
     "quality": quality.main,
     "sweep": sweep.main,
 }

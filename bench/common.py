@@ -166,11 +166,16 @@ def held_to(cores: int | None) -> Iterator[list[int] | None]:
 
 
 def in_own_process(
-    module: str, request: dict[str, Any], without: Sequence[str] = (), **environment: str
+    module: str,
+    request: dict[str, Any],
+    without: Sequence[str] = (),
+    python: str | None = None,
+    **environment: str,
 ) -> dict[str, Any]:
     """What `python -m MODULE --child REQUEST.json ANSWER.json` answers to `request`.
 
-    It runs in this environment, `without` these variables, and with those of `environment`.
+    It runs in this environment, `without` these variables, and with those of `environment`;
+    `python` is its interpreter, where it is not this one.
 
     Raises:
         RuntimeError: it failed; with the end of what it printed.
@@ -180,7 +185,7 @@ def in_own_process(
         question.write_text(json.dumps(request))
         kept = {name: value for name, value in os.environ.items() if name not in without}
         process = subprocess.run(
-            [sys.executable, "-m", module, "--child", str(question), str(answer)],
+            [python or sys.executable, "-m", module, "--child", str(question), str(answer)],
             cwd=ROOT, env=kept | environment, capture_output=True, text=True,
         )  # fmt: skip
         if process.returncode != 0 or not answer.is_file():

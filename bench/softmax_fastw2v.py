@@ -1,0 +1,104 @@
+"""fastw2v's full softmax in a process of its own: checked, then timed, and its memory counted.
+
+The check is a training run through the same API, on a toy corpus, whose weights must be those of
+`bench/softmax_check.py`'s twin. It also loads everything that training needs (kernels, Parquet,
+matplotlib for the loss curve), so that what the timed run adds to the memory of the process is its
+own: `buffers` are that, less the two matrices. Streams that are read ahead, the vocabulary and the
+buffers for saving are in it.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench import probes, softmax_batches, softmax_check, softmax_rung
+
+_TOY_WORDS, _TOY_SENTENCES = 40, 60
+
+
+def toy_sentences() -> list[list[str]]:
+    """Sentences of 1 to 9 words, some of them frequent; the same every time."""
+    import numpy as np
+
+    generator = np.random.default_rng(5)
+    sentences = []
+    for length in generator.integers(1, 10, _TOY_SENTENCES):
+        ids = generator.integers(_TOY_WORDS, size=length)
+        ids[::3] %= 5
+        sentences.append([f"word{word_id}" for word_id in ids])
+    return sentences
+
+
+def check(options: dict[str, Any], scratch: Path) -> None:
+    """Train the toy corpus with `options`, but for size and alpha.
+
+    Raises:
+        AssertionError: fastw2v computes something else than it should.
+    """
+    import fastw2v
+    from fastw2v.training import steps
+    from fastw2v.training.config import TrainConfig
+
+    fastw2v.preprocess(toy_sentences(), scratch / "toy.store", min_count=1)
+    options = options | {"vector_dim": 24, "batch_size": 64, "epochs": 1, "max_words": 1 << 30}
+    options |= dict.fromkeys(("alpha", "min_alpha"), softmax_check.ALPHA)
+    config = TrainConfig.create(**options)
+    model = fastw2v.train(scratch / "toy.store", scratch / "toy.model", **options)
+    found = model.input_vectors, model.output_vectors
+    batches = softmax_batches.from_store(scratch / "toy.store", config, len(toy_sentences()))
+    start = steps.initial_weights(len(found[0]), config)
+    inputs, outputs = (matrix[:, : config.vector_dim] for matrix in start)
+    examples = sum(len(batch.centre_ids) for batch in batches)
+    # The history has means over intervals of time: one, unless the machine is busy.
+    loss = model.history[0]["loss"] * examples if len(model.history) == 1 else None
+    softmax_check.check(
+        "fastw2v", (inputs, outputs), batches, softmax_check.ALPHA, config.skip_gram, loss, found
+    )
+
+
+def begin_peak() -> int | None:
+    """Let `probes.peak_memory` start anew; the bytes resident now. None where Linux does not."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        found = re.search(r"VmRSS:\s*(\d+) kB", Path("/proc/self/status").read_text())
+    except OSError:
+        return None
+    return int(found[1]) * 1024 if found else None
+
+
+def measure(request: dict[str, Any]) -> dict[str, Any]:
+    """Check and time `fastw2v.train(store, **options)`.
+
+    Returns:
+        `words`, `seconds` (`training_seconds`: no compilation, no saving), `compile_seconds`,
+        `loss` (of the last interval), `buffers` and `matrices` in bytes, and the thread layer.
+    """
+    import numba
+
+    import fastw2v
+    from fastw2v.training.steps import padded_dim
+
+    with tempfile.TemporaryDirectory(prefix="fastw2v-bench-") as folder:
+        scratch = Path(folder)
+        check(request["options"], scratch)
+        before = begin_peak()
+        model = fastw2v.train(request["store"], scratch / "model", **request["options"])
+        peak = probes.peak_memory()
+    vocabulary, dim = model.input_vectors.shape
+    matrices = 2 * vocabulary * padded_dim(dim) * 4
+    return {
+        "words": int(model.words_done),
+        "seconds": float(model.training_seconds),
+        "compile_seconds": model.compile_seconds,
+        "loss": model.history[-1]["loss"],
+        "matrices": matrices,
+        "buffers": None if before is None or peak is None else peak - before - matrices,
+        "threading_layer": numba.threading_layer() if request["options"]["threads"] > 1 else None,
+    }
+
+
+if __name__ == "__main__":
+    softmax_rung.main(measure)

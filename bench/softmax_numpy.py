@@ -1,0 +1,142 @@
+"""CBOW with the full softmax in NumPy: with one-hots, and without.
+
+dense   The algorithm of the textbooks, in float64: one-hots of the contexts (averaged)
+        and of the centre words, V x B, and BLAS products of whole matrices, also where one side is
+        one-hots: 10·V·D flops a centre word in place of 6·V·D. It builds its one-hots from ids that
+        are ready; the loss takes the logarithms of the centre words' probabilities alone.
+numpy   float32, rows picked by their ids, the logits' memory used again: 6·V·D flops.
+
+The gradients of a batch are summed, and the weights change after it. BLAS has all the threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from bench import softmax_rung
+from bench.softmax_batches import Batch
+from bench.softmax_check import Matrices
+
+
+def _blas() -> dict[str, Any]:
+    found = [info for info in threadpool_info() if info["user_api"] == "blas"]
+    names = ("internal_api", "version", "architecture", "num_threads")
+    return {"blas": {name: found[0].get(name) for name in names} if found else None}
+
+
+class DenseRung:
+    """W1 is D x V and W2 is V x D: a word is a column of the one, a row of the
+    other."""
+
+    def __init__(
+        self, inputs: np.ndarray, outputs: np.ndarray, alpha: float, request: dict[str, Any]
+    ) -> None:
+        self.W1 = np.ascontiguousarray(inputs.T, np.float64)
+        self.W2 = outputs.astype(np.float64)
+        self.alpha = alpha
+
+    def prepare(self, batch: Batch) -> Batch:
+        """See `softmax_rung.Rung`."""
+        return batch
+
+    def train(self, batch: Batch) -> float:
+        """See `softmax_rung.Rung`."""
+        examples = len(batch.centre_ids)
+        columns, sizes = np.arange(examples), batch.sizes
+        X = np.zeros((len(self.W2), examples))
+        np.add.at(X, (batch.context_ids, np.repeat(columns, sizes)), np.repeat(1 / sizes, sizes))
+        Y = np.zeros((len(self.W2), examples))
+        Y[batch.centre_ids, columns] = 1.0
+
+        H = self.W1 @ X
+        Z = self.W2 @ H
+        P = np.exp(Z - Z.max(axis=0))
+        P /= P.sum(axis=0)
+        loss = -np.log(P[batch.centre_ids, columns]).sum()
+
+        E = P - Y
+        dW2 = E @ H.T
+        dH = self.W2.T @ E
+        dW1 = dH @ X.T
+        self.W1 -= self.alpha * dW1
+        self.W2 -= self.alpha * dW2
+        return float(loss)
+
+    def weights(self) -> Matrices:
+        """See `softmax_rung.Rung`."""
+        return self.W1.T, self.W2
+
+    def details(self) -> dict[str, Any]:
+        """See `softmax_rung.Rung`."""
+        return _blas()
+
+
+class NumpyRung:
+    """What a NumPy user who knows about indices and `out=` writes."""
+
+    def __init__(
+        self, inputs: np.ndarray, outputs: np.ndarray, alpha: float, request: dict[str, Any]
+    ) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        self.alpha = np.float32(alpha)
+        self.step = np.empty_like(outputs)
+        self.room = np.empty((0, len(outputs)), np.float32)
+
+    def prepare(self, batch: Batch) -> Batch:
+        """See `softmax_rung.Rung`."""
+        return batch
+
+    def train(self, batch: Batch) -> float:
+        """See `softmax_rung.Rung`."""
+        examples = len(batch.centre_ids)
+        if examples > len(self.room):
+            self.room = np.empty((examples, len(self.outputs)), np.float32)
+        rows, sizes = np.arange(examples), batch.sizes
+        shares = (1 / sizes).astype(np.float32)[:, None]
+        H = np.add.reduceat(self.inputs[batch.context_ids], batch.starts, axis=0) * shares
+
+        Z = np.matmul(H, self.outputs.T, out=self.room[:examples])
+        Z -= Z.max(axis=1, keepdims=True)
+        targets = Z[rows, batch.centre_ids]
+        np.exp(Z, out=Z)
+        sums = Z.sum(axis=1)
+        loss = (np.log(sums) - targets).sum()
+        Z /= sums[:, None]
+        Z[rows, batch.centre_ids] -= 1
+
+        dH = Z @ self.outputs
+        np.matmul(Z.T, H, out=self.step)
+        self.step *= self.alpha
+        self.outputs -= self.step
+        self._subtract_from_inputs(batch, np.repeat(self.alpha * shares * dH, sizes, axis=0))
+        return float(loss)
+
+    def _subtract_from_inputs(self, batch: Batch, steps: np.ndarray) -> None:
+        """One row of `steps` for each context; a word's are summed, and its row changes once."""
+        order = np.argsort(batch.context_ids, kind="stable")
+        word_ids, firsts = np.unique(batch.context_ids[order], return_index=True)
+        self.inputs[word_ids] -= np.add.reduceat(steps[order], firsts, axis=0)
+
+    def weights(self) -> Matrices:
+        """See `softmax_rung.Rung`."""
+        return self.inputs, self.outputs
+
+    def details(self) -> dict[str, Any]:
+        """See `softmax_rung.Rung`."""
+        return _blas()
+
+
+RUNGS: dict[str, softmax_rung.Maker] = {"dense": DenseRung, "numpy": NumpyRung}
+
+
+def measure(request: dict[str, Any]) -> dict[str, Any]:
+    """Check and time one of `RUNGS`; see `softmax_rung.measure`."""
+    with threadpool_limits(request["threads"], user_api="blas"):
+        return softmax_rung.measure(request["trainer"], RUNGS[request["trainer"]], request)
+
+
+if __name__ == "__main__":
+    softmax_rung.main(measure)
