@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 import fastw2v
+from fastw2v.corpus.config import Layout
 from fastw2v.corpus.token_store import TokenStore
 
 GROUPS = [[f"{name}{number}" for number in range(10)] for name in ("fruit", "metal")]
@@ -23,9 +24,9 @@ def sentences(count: int = 300, length: int = 12, seed: int = 0) -> list[list[st
     ]
 
 
-def make_store(path: Path, **options: int) -> Path:
+def make_store(path: Path, layout: Layout | None = None, **options: int) -> Path:
     """A token store of `sentences(**options)`."""
-    fastw2v.preprocess(sentences(**options), path, min_count=1)
+    fastw2v.preprocess(sentences(**options), path, min_count=1, layout=layout or Layout())
     return path
 
 

@@ -221,16 +221,17 @@ def test_computing_logits_again_changes_nothing(skip_gram, options):
 def test_room_holds_the_logits_only_where_they_fit():
     most = logit_bytes(5000, 512)
     assert most == 4 * 79 * 64 * 528
-    assert new_room(5000, 16, 512, 1, most).slabs.logits.nbytes == most
-    assert new_room(5000, 16, 512, 1, most - 1).slabs.logits.nbytes == 0
+    assert new_room(5000, 16, 512, 1, most).slabs.kept.nbytes == most
+    assert new_room(5000, 16, 512, 1, most - 1).slabs.kept.nbytes == 0
 
 
+@pytest.mark.parametrize("half", [3, 3000])
 @pytest.mark.parametrize("keep", [KEEP, RECOMPUTE])
-def test_room_takes_what_is_said(keep):
+def test_room_takes_what_is_said(keep, half):
     V, dim, batch = 5000, 304, 100
-    room = new_room(V, dim, batch, 3, keep)
+    room = new_room(V, dim, batch, half, keep)
     arrays = [array for part in room for array in part if isinstance(array, np.ndarray)]
-    said = buffer_bytes(V, dim, batch, numba.get_num_threads(), keep)
+    said = buffer_bytes(V, dim, batch, half, numba.get_num_threads(), keep)
     assert said == pytest.approx(sum(array.nbytes for array in arrays), rel=0.03)
 
 
@@ -320,6 +321,16 @@ def test_nan_weight_gives_nan_loss(skip_gram, matrix, keep):
 def test_slabs_cover_the_vocabulary(V, rows, slabs):
     assert slab_rows(V) == rows
     assert (slabs - 1) * rows < V <= slabs * rows
+
+
+@pytest.mark.parametrize("keep", [KEEP, RECOMPUTE])
+@pytest.mark.parametrize("skip_gram", [True, False])
+def test_larger_slabs_match_twin(skip_gram, keep):
+    """More than 64 of the smallest."""
+    rng = np.random.default_rng(20)
+    weights, stream = random_batch(rng, 33_000, 4, [20], 2, True)
+    stream.token_ids[3:7] = [32_999, 0, 576, 575]
+    check_against_twin(weights, stream, 0, 20, MEAN, skip_gram, keep)
 
 
 @pytest.mark.parametrize("count", [60, 64, 65, 131])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,20 +31,30 @@ def test_readable_seconds(seconds: float, text: str) -> None:
 
 
 def test_line_of_a_quick_run_is_no_warning() -> None:
-    line = time_line(TimeEstimate(300, 100), 25_000, TrainConfig.create(type="cbow"))
+    line = time_line(TimeEstimate(300, 100), 25_000, TrainConfig.create(type="cbow"), False)
     assert line == "cbow over 25,000 words at dim 300: about 1.7 min an epoch, 5.0 min in all"
 
 
 def test_line_of_a_long_run_proposes_what_an_hour_would_do() -> None:
     config = TrainConfig.create(type="sgram")
-    line = time_line(TimeEstimate(147_600, 147_600), 400_000, config)
+    line = time_line(TimeEstimate(147_600, 147_600), 400_000, config, False)
     assert line == (
-        "warning: sgram over 400,000 words at dim 300: about 41 h an epoch; --max-vocab 9700 would "
-        "take an hour, and --type sgram_neg does millions of words a second"
+        "warning: sgram over 400,000 words at dim 300: about 41 h an epoch; 9,700 words "
+        "(--max-vocab) would take an hour, --type sgram_neg would take minutes"
     )
-    hopeless = time_line(TimeEstimate(1e9, 1e9), 400_000, config)
+    hopeless = time_line(TimeEstimate(1e9, 1e9), 400_000, config, False)
     assert "--max-vocab" not in hopeless
     assert "--type sgram_neg" in hopeless
+    going_on = time_line(TimeEstimate(147_600, 147_600), 400_000, config, True)
+    assert going_on == "warning: sgram over 400,000 words at dim 300: about 41 h an epoch"
+
+
+def test_it_is_the_whole_run_that_is_long() -> None:
+    config = TrainConfig.create(type="sgram")
+    many = time_line(TimeEstimate(150_000, 3000), 30_000, config, False)
+    assert many.startswith("warning: sgram")
+    assert "about 50 min an epoch, 42 h in all" in many
+    assert not time_line(TimeEstimate(60, 30_000), 30_000, config, False).startswith("warning")
 
 
 def store_of(vocabulary_size: int, tokens: int) -> Any:
@@ -73,6 +84,25 @@ def test_estimate_scales_with_the_words_and_the_vocabulary(
     assert half.seconds == pytest.approx(found.seconds / 2)  # half of the words are subsampled
 
 
+@pytest.mark.parametrize("batch_size", [1, 3, 21, 63, 64, 65, 100])
+def test_all_that_is_timed_is_trained(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole batches, and each word has another beside it."""
+    monkeypatch.setattr(softmax_time, "_LEAST_WORK", 0.0)
+    trained = []
+
+    class Spy(steps.SoftmaxStepper):
+        def train(self, batch: Any, first: int, last: int, total_words: int) -> Any:
+            result = super().train(batch, first, last, total_words)
+            trained.append((first, last, result.targets))
+            return result
+
+    monkeypatch.setattr(softmax_time, "SoftmaxStepper", Spy)
+    config = TrainConfig.create(type="cbow", batch_size=batch_size, vector_dim=16)
+    estimate_time(store_of(50, 10_000), config, np.full(50, 1 << 32, np.uint64), 10_000)
+    count = batch_size * math.ceil(64 / batch_size)
+    assert trained == [(0, count, count)] * 4
+
+
 def test_a_short_run_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(softmax_time, "SoftmaxStepper", None)
     config = TrainConfig.create(type="cbow")
@@ -92,11 +122,14 @@ def test_training_says_it_before_it_starts(tmp_path: Any, monkeypatch: pytest.Mo
     text = tmp_path / "text.txt"
     text.write_text("the cat sat on the mat and the dog sat on the log\n" * 40)
     said: list[str] = []
-    options: Any = {"min_count": 1, "epochs": 2, "vector_dim": 16, "checkpoint_epochs": 0}
-    fastw2v.train(text, tmp_path / "m", type="cbow", notify=said.append, **options)
-    lines = [line for line in said if "an epoch" in line]
-    assert len(lines) == 1
-    assert lines[0].startswith("cbow over 8 words at dim 16: about ")
-    assert lines[0].endswith("in all")
-    fastw2v.train(text, tmp_path / "n", type="cbow_neg", notify=said.append, **options)
-    assert [line for line in said if "an epoch" in line] == lines
+    options: Any = {
+        "min_count": 1, "epochs": 2, "vector_dim": 16, "checkpoint_epochs": 0,
+        "notify": said.append, "callback": lambda progress: said.append(progress.event),
+    }  # fmt: skip
+    fastw2v.train(text, tmp_path / "m", type="cbow", **options)
+    (line,) = (line for line in said if "an epoch" in line)
+    assert line.startswith("cbow over 8 words at dim 16: about ")
+    assert line.endswith("in all")
+    assert said.index(line) < said.index("start")
+    fastw2v.train(text, tmp_path / "n", type="cbow_neg", **options)
+    assert sum("an epoch" in line for line in said) == 1

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import pytest
 
 import fastw2v
 from fastw2v import model_directory as layout
+from fastw2v.corpus.config import Layout
 from fastw2v.errors import DataError, DivergenceError, UsageError
-from fastw2v.training import monitor, resources
+from fastw2v.training import batches, monitor, resources, steps
 from fastw2v.training.config import TYPES, TrainConfig
 from fastw2v.training.monitor import Progress
 
@@ -84,6 +86,26 @@ def test_one_thread_is_reproducible_and_resumes_exactly(
             stops += 1
     assert 2 < stops < 50
     assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "parts")
+
+
+def test_batches_that_reuse_memory_train_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More row groups than there are batches at once, and a reader that is ahead of training."""
+    small = planted.make_store(tmp_path / "store", layout=Layout(row_group_tokens=300))
+    assert fastw2v.TokenStore.open(small).num_row_groups > 3 * batches._BATCHES_AT_ONCE
+    trained = steps.NegativeSamplingStepper.train
+
+    def slowly(self: Any, *arguments: Any) -> steps.StepResult:
+        time.sleep(0.005)
+        return trained(self, *arguments)
+
+    monkeypatch.setattr(steps.NegativeSamplingStepper, "train", slowly)
+    options: dict[str, Any] = {"threads": 1, "epochs": 2}
+    train(small, tmp_path / "reused", "sgram_neg", **options)
+    monkeypatch.setattr(batches.BatchSource, "reuse", lambda self, batch: None)
+    train(small, tmp_path / "fresh", "sgram_neg", **options)
+    assert bytes_of(tmp_path / "reused") == bytes_of(tmp_path / "fresh")
 
 
 def test_another_seed_gives_another_model(store: Path, tmp_path: Path) -> None:

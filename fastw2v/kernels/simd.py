@@ -1,4 +1,4 @@
-"""Vector instructions for the kernels: what tiles.py and terms.py are generated from.
+"""Vector instructions for the kernels: what tiles.py and the two *terms.py are generated from.
 
 Numba compiles loops over arrays well, but it has no vector type, so it cannot keep a tile of sums
 in registers, and an index that might be negative makes it scatter what could be stored at once.

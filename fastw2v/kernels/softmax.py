@@ -66,13 +66,14 @@ _MOST_SLABS, _LEAST_SLAB = 64, 512
 class Slabs(NamedTuple):
     """Results by slab and tile: S slabs of `slab_rows` output rows, N tiles, P padded examples.
 
-    logits: float32 (N · TILE · stride,), tile after tile, or empty where they are not kept.
+    kept: float32 (N · TILE · stride,), tile after tile, exp(logit − the tile's largest) for pass 2;
+        empty where that computes them again.
     maxima, exp_sums: float32 (N · stride,), of each tile's columns.
     gradients: float32 (S · P, dim), −α·∂/∂h by slab.
     stride: floats from one row of logits to the next.
     """
 
-    logits: Any
+    kept: Any
     maxima: Any
     exp_sums: Any
     gradients: Any
@@ -163,14 +164,14 @@ def _exponentials_of_tile(outputs, tile, U, examples, targets, slabs, work, thre
 @kernel()
 def _sum_exponentials(outputs, U, examples, targets, slabs, work, thread, next_slab):
     """Pass 1: slab after slab, until none is left."""
-    keep = slabs.logits.shape[0] > 0
+    keep = slabs.kept.shape[0] > 0
     tiles, slab_tiles = _tiles_of(outputs, slabs)
     while True:
         first = slab_tiles * fetch_and_add(next_slab, 0, 1)
         if first >= tiles:
             break
         for tile in range(first, min(first + slab_tiles, tiles)):
-            logits = slabs.logits if keep else work.tile[thread]
+            logits = slabs.kept if keep else work.tile[thread]
             place = tile * TILE * slabs.stride if keep else 0
             _exponentials_of_tile(
                 outputs, tile, U, examples, targets, slabs, work, thread, logits, place
@@ -224,7 +225,7 @@ def _gradients_of_tile(
 @kernel()
 def _update_slabs(outputs, U, alpha, examples, targets, slabs, totals, work, thread, next_slab):
     """Pass 2: each slab's gradients of the hidden rows, and its output rows; until none is left."""
-    keep = slabs.logits.shape[0] > 0
+    keep = slabs.kept.shape[0] > 0
     tiles, slab_tiles = _tiles_of(outputs, slabs)
     stride, row_bytes = slabs.stride, 4 * outputs.shape[1]
     rows_at, parts_at, gradients = work.rows_at[thread], work.parts_at[thread], work.tile[thread]
@@ -239,7 +240,7 @@ def _update_slabs(outputs, U, alpha, examples, targets, slabs, totals, work, thr
             if keep:
                 rows = min(TILE, outputs.shape[0] - tile * TILE)
                 _address_tile(outputs, tile * TILE, rows, work.spare, rows_at)
-                exponentials, place = slabs.logits, tile * TILE * stride
+                exponentials, place = slabs.kept, tile * TILE * stride
             else:
                 exponentials, place = gradients, 0
                 rows = _exponentials_of_tile(
@@ -378,13 +379,15 @@ def logit_bytes(vocabulary_size: int, batch_size: int) -> int:
     return 4 * -(-vocabulary_size // TILE) * TILE * _stride(batch_size)
 
 
-def buffer_bytes(vocabulary_size: int, dim: int, batch_size: int, threads: int, most: int) -> int:
+def buffer_bytes(
+    vocabulary_size: int, dim: int, batch_size: int, half_window: int, threads: int, most: int
+) -> int:
     """What `new_room` takes, small things apart; dim is that of padded rows."""
     stride, tiles = _stride(batch_size), -(-vocabulary_size // TILE)
     logits = logit_bytes(vocabulary_size, batch_size)
     slabs = -(-vocabulary_size // slab_rows(vocabulary_size))
     parts = 4 * (slabs + 2) * batch_size * dim
-    sums = 8 * tiles * stride + 4 * vocabulary_size
+    sums = 8 * tiles * stride + 4 * vocabulary_size + 64 * batch_size * half_window
     return (logits if logits <= most else 0) + parts + sums + threads * 4 * TILE * stride
 
 

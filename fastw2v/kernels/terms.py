@@ -1,6 +1,6 @@
 """Terms of the loss: one score each, turned into a gradient where it lies.
 
-Terms lie flat in float32 arrays, scores beside weights. Both functions work in whole vectors: up
+Terms lie flat in float32 arrays, scores beside weights. All works in whole vectors: up
 to `simd.SHAPE.lanes` − 1 terms more than asked for are read and overwritten.
 """
 

@@ -45,7 +45,9 @@ def estimate(
             config.block_size, config.pool_size, config.half_window, padded_dim(config.vector_dim)
         )
     else:
-        buffers += buffer_bytes(vocabulary_size, row // 4, config.batch_size, threads, LOGIT_BYTES)
+        buffers += buffer_bytes(
+            vocabulary_size, row // 4, config.batch_size, config.half_window, threads, LOGIT_BYTES
+        )
     saved = 2 * vocabulary_size * config.vector_dim * 4 + vocabulary_size * 16
     checkpoints = 0
     if config.checkpoint_epochs:
@@ -70,7 +72,7 @@ def check_resources(need: Estimate, model: Path) -> str:
             + (
                 "--vector-dim, or fewer words (--max-vocab or a larger --min-count), would help"
                 if need.matrices > need.buffers
-                else "--batch-size, fewer --threads or a smaller --block-size would help"
+                else "--batch-size or --window, or fewer --threads, would help"
             )
         )
     if need.disk > disk:

@@ -135,7 +135,8 @@ class TrainingRun:
         words = self.total_words - self.words_done
         found = estimate_time(self.store, self.config, self._keep_thresholds, words)
         if found is not None:
-            self.say(time_line(found, len(self.store.vocabulary), self.config))
+            going_on = self.words_done > 0
+            self.say(time_line(found, len(self.store.vocabulary), self.config, going_on))
 
     def _train(self, batches: Iterable[Batch], request: StopRequest) -> None:
         stepper = steps.new_stepper(self.weights, self._noise, self.config, self.threads)
