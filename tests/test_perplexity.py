@@ -20,7 +20,7 @@ from scoring_helper import (
 import fastw2v
 from fastw2v.cli.main import fastw2v as cli
 from fastw2v.corpus.config import Layout, PreprocessConfig
-from fastw2v.corpus.known_sequences import open_sequences
+from fastw2v.corpus.known_sequences import _VocabularyCodes, check_source, open_sequences
 from fastw2v.corpus.vocabulary import Vocabulary
 from fastw2v.errors import DataError, UsageError
 from fastw2v.kernels.negative_sampling import Weights
@@ -170,6 +170,36 @@ def test_what_a_store_has_pruned_is_counted_as_unknown(tmp_path, text):
     assert 0 < result.known <= report.tokens_kept < result.words
 
 
+def test_a_store_that_leaves_out_words_of_the_model_is_told(tmp_path, text):
+    model = save_model(tmp_path / "m", "cbow", random_weights(), DEFAULTS)
+    (tmp_path / "few.txt").write_text("pear 5\nruby 4\n")
+    (tmp_path / "more.txt").write_text("".join(f"{token} 2\n" for token in ["ruby", *TOKENS]))
+    made = {  # the last two have all words that the model knows
+        "few": {"max_vocab": 4, "min_count": 1}, "rare": {"min_count": 40},
+        "foreign": {"vocabulary": tmp_path / "few.txt"},
+        "same": {"vocabulary": model}, "more": {"vocabulary": tmp_path / "more.txt"},
+    }  # fmt: skip
+    for name, options in made.items():
+        report = fastw2v.preprocess(text, tmp_path / name, **options)
+        lost = report.tokens_read - report.tokens_kept
+        assert lost > 0
+        said = []
+        result = perplexity(model, tmp_path / name, notify=said.append)
+        if name in ("same", "more"):
+            assert said == []
+            assert result == perplexity(model, text)
+            continue
+        assert len(said) == 1
+        assert said[0].startswith(f"warning: {tmp_path / name}: ")
+        assert f" {lost:,} of {report.tokens_read:,} words" in said[0]
+        assert f"fastw2v preprocess TEXT --vocabulary {model} --output STORE" in said[0]
+        assert "\n" not in said[0]
+    run("preprocess", text, "--vocabulary", model, "--output", tmp_path / "as-told", "--quiet")
+    told = run("evaluate", model, "--text", tmp_path / "as-told").stderr
+    assert "warning" not in told
+    assert "warning: " in run("evaluate", model, "--text", tmp_path / "few").stderr
+
+
 def test_compressed_text_and_directories_are_read_and_nothing_is_written(tmp_path, text):
     model = save_model(tmp_path / "m", "cbow", random_weights(), DEFAULTS)
     (tmp_path / "shards").mkdir()
@@ -267,6 +297,15 @@ def test_a_model_that_does_not_say_gets_the_defaults_and_a_warning(tmp_path, tex
     assert said == []  # a store is tokenised already
 
 
+def test_lines_that_nobody_takes_are_logged(tmp_path, text, caplog):
+    perplexity(save_model(tmp_path / "old", "sgram", random_weights(), None), text)
+    assert [(r.name, r.levelname) for r in caplog.records] == [("fastw2v", "WARNING")]
+    assert caplog.records[0].getMessage().startswith("warning: ")
+    with caplog.at_level("INFO", "fastw2v"):
+        fastw2v.train(text, tmp_path / "new", type="cbow", vector_dim=8, epochs=1, min_count=1)
+    assert {(r.name, r.levelname) for r in caplog.records[1:]} == {("fastw2v", "INFO")}
+
+
 def test_a_stop_word_stays_one_also_where_the_vocabulary_has_it(tmp_path):
     text = write(tmp_path / "a.txt", ["the pear the", "iron the fig"])
     config = PreprocessConfig(stopwords="english")
@@ -274,6 +313,14 @@ def test_a_stop_word_stays_one_also_where_the_vocabulary_has_it(tmp_path):
     *_, piece = module._gathered(source.pieces())
     assert (piece.ids.tolist(), piece.lengths.tolist(), source.words) == ([2, 0], [1, 1], 3)
     assert piece.done == source.total == text.stat().st_size
+
+
+def test_forgetting_leaves_a_given_vocabulary_as_it_is():
+    codes = _VocabularyCodes(Vocabulary(["fig", "the", "pear"], [3, 2, 1]), ["the"])
+    wanted = {"the": 1, "fig": 2, "pear": 4, "ruby": 5}
+    for _ in range(2):
+        assert {token: codes[token] for token in wanted} == wanted
+        codes.forget()
 
 
 def test_a_stop_list_that_is_not_kept_is_told(tmp_path, text):
@@ -328,6 +375,48 @@ def test_other_misuse_is_refused(tmp_path, text):
         perplexity(save_model(tmp_path / "nan", "sgram", broken, DEFAULTS), text)
 
 
+@pytest.mark.parametrize("value", [["a.txt"], "", 5, None, b"a.txt"], ids=repr)
+def test_what_is_no_path_is_refused_in_one_line(tmp_path, text, monkeypatch, value):
+    model = save_model(tmp_path / "m", "sgram", random_weights(), DEFAULTS)
+    fastw2v.preprocess(text, tmp_path / "s", min_count=1)
+    for place in ("s", "m"):  # which "" as a path would name
+        monkeypatch.chdir(tmp_path / place)
+        for arguments, name in (((model, value), "text"), ((value, text), "model")):
+            with pytest.raises(UsageError, match=f"^{name}: .* is not a path; .*[^\n]$"):
+                perplexity(*arguments)
+
+
+@pytest.mark.parametrize("threads", [1.5, "2", [1]], ids=repr)
+def test_threads_are_a_whole_number(tmp_path, text, threads):
+    model = save_model(tmp_path / "m", "sgram", random_weights(), DEFAULTS)
+    with pytest.raises(UsageError, match=r"--threads: .* is not a whole number"):
+        perplexity(model, text, threads=threads)
+
+
+def test_a_name_that_the_system_refuses_is_misuse(tmp_path):
+    model = save_model(tmp_path / "m", "sgram", random_weights(), DEFAULTS)
+    with pytest.raises(UsageError, match="cannot be read"):
+        perplexity(model, "x" * 5000)
+
+
+def test_memory_that_is_not_there_is_told_before_it_is_taken(tmp_path, text, monkeypatch):
+    model = save_model(tmp_path / "m", "sgram_neg", random_weights(), DEFAULTS)
+    loaded = module.FullModel.load(model)
+    need = module._memory_need(loaded, 2)
+    scorer = module._Scorer(loaded)
+    assert need.matrices == sum(matrix.nbytes for matrix in scorer._weights)
+    assert need.buffers > sum(array.nbytes for array in scorer._room.slabs[:4])
+    for available, fits in ((sum(need), True), (None, True), (sum(need) - 1, False)):
+        monkeypatch.setattr(module, "available_memory", lambda bytes_=available: bytes_)
+        if fits:
+            assert perplexity(model, text, threads=2).known
+            continue
+        monkeypatch.setattr(module, "new_matrix", pytest.fail)
+        message = r"needs .* of memory \(.* for the two matrices\) and .* are available; .*[^\n]$"
+        with pytest.raises(UsageError, match=message):
+            perplexity(model, text, threads=2)
+
+
 # --- the command ---
 
 
@@ -377,3 +466,53 @@ def test_misuse_of_evaluate_is_one_line(tmp_path, text, monkeypatch, arguments, 
     stderr = run("evaluate", *arguments, code=2).stderr
     assert message in stderr
     assert len(stderr.strip().splitlines()) == 1
+
+
+def test_a_text_that_cannot_be_opened_is_told_before_any_is_scored(tmp_path, text, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_model(tmp_path / "m", "sgram", random_weights(), DEFAULTS)
+    monkeypatch.setattr(module, "perplexity", pytest.fail)
+    fastw2v.preprocess(text, tmp_path / "s", min_count=1)
+    (tmp_path / "s" / "vocabulary.parquet").write_bytes(b"PAR1")
+    for wrong, message, code in (("typo.txt", "no such file", 2), ("s", "vocabulary.parquet", 1)):
+        result = run("evaluate", "m", "--text", text.name, "--text", wrong, code=code)
+        assert message in result.stderr
+        assert result.stdout == ""
+
+
+def test_opening_is_checked_as_it_is_done(tmp_path, text):
+    fastw2v.preprocess(text, tmp_path / "s", min_count=1)
+    for source in (text, str(text), tmp_path / "s", str(tmp_path / "*.txt")):
+        check_source(source)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "manifest.json").write_text("{}")
+    for source in ("none", "empty", "foreign"):
+        errors = []
+        for opened in (
+            check_source, lambda s: open_sequences(s, Vocabulary(["a"], [1]), PreprocessConfig)
+        ):  # fmt: skip
+            with pytest.raises((UsageError, DataError)) as error:
+                opened(tmp_path / source)
+            errors.append((error.type, str(error.value)))
+        assert errors[0] == errors[1]
+
+
+@pytest.mark.parametrize("stop", ["nothing to score", "Ctrl-C"])
+def test_what_is_finished_is_printed_when_a_later_text_fails(tmp_path, text, monkeypatch, stop):
+    monkeypatch.chdir(tmp_path)
+    save_model(tmp_path / "m", "sgram_neg", random_weights(), DEFAULTS)
+    write(tmp_path / "later.txt", ["ruby quartz"])
+    alone = run("evaluate", "m", "--text", text.name).stdout
+    if stop == "Ctrl-C":
+
+        def interrupted(model, source, **options):
+            if source == "later.txt":
+                raise KeyboardInterrupt
+            return perplexity(model, source, **options)
+
+        monkeypatch.setattr(module, "perplexity", interrupted)
+    code = {"Ctrl-C": 130}.get(stop, 2)
+    texts = [part for name in (text.name, text.name, "later.txt") for part in ("--text", name)]
+    rows = run("evaluate", "m", *texts, code=code).stdout.splitlines()
+    assert rows == alone.splitlines() + alone.splitlines()[1:]

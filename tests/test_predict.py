@@ -88,6 +88,36 @@ def test_misuse_is_refused(model, tmp_path):
         predict(save_model(tmp_path / "inf", "cbow", broken), ["pear"])
 
 
+def test_any_iterable_of_words_will_do(model):
+    wanted = predict(model, ["pear", "iron", "_"])
+    given = ("pear", "iron", "_")
+    for words in (given, dict.fromkeys(given), np.array(given)):
+        assert predict(model, words) == wanted
+    assert predict(model, (word for word in given)) == wanted
+    assert predict(model, given, topn=np.int64(3)) == wanted[:3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([5],), "5 is not a word"),
+        ((["pear", None],), "None is not a word"),
+        ((b"pear",), "expected a list of words, found b'pear'"),
+        ((5,), "expected a list of words, found 5"),
+        ((None,), "expected a list of words, found None"),
+        ((["pear"], 2.5), "topn: 2.5 is not a whole number"),
+        ((["pear"], "3"), "topn: '3' is not a whole number"),
+        ((["pear"], None), "topn: None is not a whole number"),
+    ],
+)
+def test_arguments_of_other_types_are_refused_in_one_line(model, arguments, message):
+    with pytest.raises(UsageError, match=message):
+        predict(model, *arguments)
+    for wrong in (["my.model"], "", None):
+        with pytest.raises(UsageError, match=r"^model: .* is not a path; .*[^\n]$"):
+            predict(wrong, ["pear"])
+
+
 def run(*arguments, code=0):
     result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
     assert result.exit_code == code, result.output

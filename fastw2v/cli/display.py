@@ -1,4 +1,4 @@
-"""What the user sees while text is preprocessed and a model trains."""
+"""What the user sees while text is preprocessed or scored, and a model trains."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _NARROW = 90  # columns below which the bar leaves figures out
 _LINE_EVERY = 5.0  # seconds between progress lines where there is no terminal
+_LEAST_SECONDS = 1.0  # of a phase, before the time left is told
 
 
 class Display:
@@ -30,10 +31,28 @@ class Display:
             click.echo(line, err=True)
 
     def preprocessing(self, phase: str, done: int, total: int) -> None:
-        """Take `preprocess`'s progress."""
+        """Take the progress of `preprocess` or `perplexity`."""
 
     def training(self, progress: Progress) -> None:
         """Take `train`'s progress."""
+
+
+class _PhaseClock:
+    """The time left of a phase, if it goes on as it has since it was first heard of."""
+
+    def __init__(self) -> None:
+        self._phase: tuple[str, int] | None = None
+        self._began, self._done_at_first = 0.0, 0
+
+    def left(self, phase: str, done: int, total: int) -> str:
+        """`0:12:34 left`; empty as long as that cannot be told."""
+        now = time.monotonic()
+        if (phase, total) != self._phase:
+            self._phase, self._began, self._done_at_first = (phase, total), now, done
+        gone, seconds = done - self._done_at_first, now - self._began
+        if gone <= 0 or seconds < _LEAST_SECONDS:
+            return ""
+        return _clock(seconds * max(0, total - done) / gone)
 
 
 class _Lines(Display):
@@ -41,14 +60,15 @@ class _Lines(Display):
 
     def __init__(self) -> None:
         super().__init__(quiet=False)
-        self._last = 0.0
+        self._last = time.monotonic()
         self._last_words = -1
+        self._phase_clock = _PhaseClock()
 
     def preprocessing(self, phase: str, done: int, total: int) -> None:
-        now = time.monotonic()
+        now, left = time.monotonic(), self._phase_clock.left(phase, done, total)
         if now - self._last >= _LINE_EVERY:
             self._last = now
-            click.echo(f"{phase}: {done / max(total, 1):.0%}", err=True)
+            click.echo(f"{phase}: {done / max(total, 1):.0%}  {left}".rstrip(), err=True)
 
     def training(self, progress: Progress) -> None:
         if progress.event == "start":
@@ -73,12 +93,14 @@ class _Bar(Display):
         super().__init__(quiet=False)
         self._bar = bar
         self._task = bar.add_task("starting", total=None, figures="")
+        self._phase_clock = _PhaseClock()
 
     def notify(self, line: str) -> None:
         self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def preprocessing(self, phase: str, done: int, total: int) -> None:
-        self._bar.update(self._task, description=phase, completed=done, total=total, figures="")
+        left = self._phase_clock.left(phase, done, total)
+        self._bar.update(self._task, description=phase, completed=done, total=total, figures=left)
 
     def training(self, progress: Progress) -> None:
         self._bar.update(
@@ -97,14 +119,18 @@ def _share(progress: Progress) -> float:
 def _figures(progress: Progress, *, narrow: bool = False) -> str:
     if math.isnan(progress.words_per_second):
         return "compiling or loading kernels" if progress.event == "start" else ""
-    left = 0 if math.isnan(progress.seconds_left) else int(progress.seconds_left)
-    clock = f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+    clock = _clock(0 if math.isnan(progress.seconds_left) else progress.seconds_left)
     if narrow:
         return clock
     return (
         f"{progress.words_per_second:,.0f} words/s  loss {progress.loss:.4f}  "
         f"alpha {progress.alpha:.4g}  {clock}"
     )
+
+
+def _clock(seconds: float) -> str:
+    left = int(seconds)
+    return f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
 
 
 @contextmanager

@@ -76,10 +76,15 @@ def evaluate(
     words are dropped before them, so that models of one vocabulary compare. For the full-softmax
     types p is the softmax of the scores. Negative sampling learns scores of log(p / p_noise) plus
     a constant, so for the _neg types p is proportional to p_noise x exp(score), with p_noise
-    proportional to count ** ns-exponent. That p is of the text as training saw it: where
-    --subsample thinned it, a second line divides by the share of each word that was kept, which is
-    the p of the text as it stands, and the one to compare with softmax types (cbow_neg with cbow,
-    sgram_neg with sgram). The softmax of the bare scores stands last.
+    proportional to count ** ns-exponent; where p is large that is too much (it becomes p / (1 - p),
+    as draws of the word itself are dropped in training). That p is of the text as training saw it:
+    where --subsample thinned it, a second line divides by the share of each word that was kept.
+    Words are then as frequent as in the text as it stands, though the windows were cut from the
+    thinned one; it is the line to compare with softmax types (cbow_neg with cbow, sgram_neg with
+    sgram). The softmax of the bare scores stands last.
+
+    A token store has lost the words that its own --min-count or --max-vocab left out, and windows
+    close over them (a warning tells); make it with fastw2v preprocess --vocabulary MODEL.
 
     \b
     Examples: fastw2v evaluate my.model --pairs wordsim353.tsv --analogies questions-words.txt
@@ -93,6 +98,8 @@ def evaluate(
         raise UsageError("--vectors is for --pairs and --analogies; --text takes both matrices")
     if threads is not None and not texts:
         raise UsageError("--threads is for --text; leave it out")
+    if texts:
+        _check_texts(texts)
     if pairs or analogies:
         _print_benchmarks(model, pairs, analogies, vectors)
     if texts:
@@ -130,13 +137,22 @@ def _score_row(test: str, part: str, score: Score) -> tuple[str, ...]:
     return (test, part, str(score.items), str(score.known), *shown)
 
 
+def _check_texts(texts: tuple[str, ...]) -> None:
+    """Tell a wrong name before hours of work on the others."""
+    from fastw2v.corpus.known_sequences import check_source
+
+    for text in texts:
+        check_source(text)
+
+
 def _print_perplexities(model: Path, texts: tuple[str, ...], threads: int | None) -> None:
+    """Print what is known of a text at once, so that it is not lost when a later one fails."""
     from fastw2v.cli.display import training_display
     from fastw2v.training.perplexity import perplexity
 
-    rows = []
-    with training_display(quiet=False) as display:
-        for text in texts:
+    columns = ("text", "words", "known", "centres", "p is", "loss", "perplexity")
+    for number, text in enumerate(texts):
+        with training_display(quiet=False) as display:
             result = perplexity(
                 model,
                 text,
@@ -144,14 +160,13 @@ def _print_perplexities(model: Path, texts: tuple[str, ...], threads: int | None
                 notify=display.notify,
                 progress=display.preprocessing,
             )
-            counts = (str(n) for n in (result.words, result.known, result.centres))
-            about = (click.format_filename(text), *counts)
-            rows += [
-                (*about, reading.probability, f"{reading.loss:.4f}", f"{reading.perplexity:.2f}")
-                for reading in result.readings
-            ]
-    columns = ("text", "words", "known", "centres", "p is", "loss", "perplexity")
-    print_rows(columns, rows)
+        counts = (str(n) for n in (result.words, result.known, result.centres))
+        about = (click.format_filename(text), *counts)
+        rows = [
+            (*about, reading.probability, f"{reading.loss:.4f}", f"{reading.perplexity:.2f}")
+            for reading in result.readings
+        ]
+        print_rows(columns, rows, header=number == 0)
     click.echo(
         "Loss: nats a centre word, over whole windows; words that the model does not know are "
         "dropped before.",

@@ -14,16 +14,19 @@ def _is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def print_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_rows(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True
+) -> None:
     """A table on a terminal (a rule where the first column changes), tab-separated lines elsewhere.
 
+    Without `header` lines have none, for such as go on with a table; on a terminal each has one.
     Words come from files: control characters in them are shown, not obeyed.
     """
     if sys.stdout is None:  # closed (`>&-`): nobody to print for
         return
     clean = [[cell.translate(_CONTROL) for cell in row] for row in rows]
     if not _is_terminal():
-        for row in (columns, *clean):
+        for row in (columns, *clean) if header else clean:
             click.echo("\t".join(row))
         return
     from rich import box

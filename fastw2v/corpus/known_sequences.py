@@ -14,10 +14,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from fastw2v.corpus.config import Layout, PreprocessConfig
+from fastw2v.corpus.os_errors import reporting_unreadable
 from fastw2v.corpus.sequences import Sequencer, TokenCodes, drop_unknown
 from fastw2v.corpus.settings import Settings
 from fastw2v.corpus.shards import find_files, plan_units
-from fastw2v.corpus.store_layout import MANIFEST, is_store, is_unfinished_store
+from fastw2v.corpus.store_layout import opens_as_store
 from fastw2v.corpus.text_codes import TextCodes
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.corpus.tokenizer import Tokenizer
@@ -40,9 +41,12 @@ class KnownSequences(Protocol):
     """Where sequences come from; `pieces` may be gone through once.
 
     total: bytes on disk or tokens, whatever `Piece.done` counts.
+    left_out: tokens of its text that a store's own vocabulary has left out, though the given one
+        may have them.
     """
 
     total: int
+    left_out: int
 
     def pieces(self) -> Iterator[Piece]:
         """The sequences in the source's order."""
@@ -65,10 +69,22 @@ def open_sequences(
     Raises:
         UsageError: nothing there, empty, or no text. DataError: not text, or a damaged store.
     """
-    path = Path(source)
-    if is_store(path) or is_unfinished_store(path) or (path / MANIFEST).is_file():
-        return _KnownStore(TokenStore.open(path), vocabulary)
+    if _is_store(source):
+        return _KnownStore(TokenStore.open(source), vocabulary)
     return _KnownText(source, vocabulary, text_config())
+
+
+def check_source(source: str | Path) -> None:
+    """Find and open what `open_sequences` would, and raise what that would; no text is read."""
+    if _is_store(source):
+        TokenStore.open(source)
+    else:
+        find_files([source])
+
+
+def _is_store(source: str | Path) -> bool:
+    with reporting_unreadable(source):
+        return opens_as_store(Path(source))
 
 
 class _KnownStore:
@@ -80,6 +96,8 @@ class _KnownStore:
             [vocabulary.index.get(token, -1) for token in store.vocabulary.tokens], np.int32
         )
         self.total = store.num_tokens
+        has_all = np.count_nonzero(self._id_of >= 0) == len(vocabulary)
+        self.left_out = 0 if has_all else self.words - store.num_tokens
 
     def pieces(self) -> Iterator[Piece]:
         """Row group by row group, in the order of the parts."""
@@ -104,6 +122,7 @@ class _KnownText:
         files, _ = find_files([source])
         self._segments = [segment for unit in plan_units(files, Layout()) for segment in unit]
         self.total = sum(file.size for file in files)
+        self.left_out = 0
         stopwords = Settings.of(config).stopwords
         self._vocabulary_size = len(vocabulary)
         self._sequencer = Sequencer(
@@ -137,12 +156,17 @@ class _KnownText:
 
 class _VocabularyCodes(TokenCodes):
     """Local id = id in the vocabulary; all other tokens have the local id V. Nothing is learnt, so
-    that memory does not grow with the text."""
+    that memory does not grow with the text, and nothing can be forgotten."""
 
     def __init__(self, vocabulary: Vocabulary, stopwords: list[str]) -> None:
+        self._vocabulary = vocabulary
         super().__init__(stopwords)
         self._unknown = self.first_word + len(vocabulary)
-        known = {token: self.first_word + row for token, row in vocabulary.index.items()}
+
+    def forget(self) -> None:
+        """The codes as they were made: stop words, and the words of the vocabulary."""
+        super().forget()
+        known = {token: self.first_word + row for token, row in self._vocabulary.index.items()}
         self.update({token: code for token, code in known.items() if token not in self})
 
     def __missing__(self, token: Hashable) -> int:

@@ -29,6 +29,14 @@ def is_store(path: Path) -> bool:
     return _has_format(path / MANIFEST)
 
 
+def opens_as_store(path: Path) -> bool:
+    """Whether `path`, given as data, is to be opened as a token store and not read as text.
+
+    So is a directory with a manifest that is none of ours: it gets the store's own error.
+    """
+    return is_unfinished_store(path) or (path / MANIFEST).is_file()
+
+
 def is_unfinished_store(path: Path) -> bool:
     """Whether `path` is a token store that `preprocess` has begun and not finished."""
     return not is_store(path) and has_plan(path)

@@ -6,41 +6,43 @@ it. A centre is a known word with another in its window. Windows are whole, half
 model to each side, also for models that were trained with dynamic ones: so figures compare.
 
 What p is, `fastw2v.vectors.full_model` tells. Negative sampling is usually trained on text that
-subsampling has thinned, and its p is that of the thinned text, where frequent words are rarer. A
-word c of the text as it stands has p ∝ p_noise(c) · exp(score) / kept(c), with kept(c) the share
-of its occurrences that training saw. The factors are one more dimension: 1 in every input vector
-(the mean of ones is one), their log in the output vectors.
+subsampling has thinned, and its p is that of the thinned text, where frequent words are rarer. With
+kept(c) the share of the occurrences of c that training saw, p ∝ p_noise(c) · exp(score) / kept(c)
+gives the predicted words the frequencies of the text as it stands; the windows they were met in
+were cut from the thinned text all the same, so that this p is near that of the text, not equal to
+it. The factors are one more dimension: 1 in every input vector (the mean of ones is one), their log
+in the output vectors.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
+from fastw2v.arguments import check_path, whole_number
 from fastw2v.corpus.known_sequences import KnownSequences, Piece, open_sequences
 from fastw2v.errors import DataError, UsageError
 from fastw2v.kernels.negative_sampling import Settings, Weights
-from fastw2v.kernels.softmax import new_room, softmax_batch_update
+from fastw2v.kernels.softmax import buffer_bytes, new_room, softmax_batch_update
 from fastw2v.kernels.streams import Stream
-from fastw2v.machine import usable_cores
+from fastw2v.machine import available_memory, readable_bytes, usable_cores
 from fastw2v.training.corpus_note import noted_config
+from fastw2v.training.notices import log_notice
 from fastw2v.training.sampling import keep_thresholds
-from fastw2v.training.steps import new_matrix
+from fastw2v.training.steps import new_matrix, padded_dim
 from fastw2v.vectors.full_model import FullModel
 
 SOFTMAX, WITH_NOISE = "softmax", "noise x exp(score)"
 UNTHINNED = "noise x exp(score) / kept"
 BATCH_CENTRES = 512
 STREAM_TOKENS = 1_000_000
-
-_logger = logging.getLogger("fastw2v")
+_BYTES_A_STREAM_TOKEN = 40  # ids, their stream, and the pieces it is joined from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,24 +108,30 @@ def perplexity(
     Args:
         model: a model directory or one of its checkpoints.
         text: a token store, or text as `preprocess` takes it (a file, directory or glob pattern),
-            which is tokenised as the model's own corpus was. Nothing is written.
+            which is tokenised as the model's own corpus was. Nothing is written. A store has the
+            words of its own vocabulary only: `preprocess(..., vocabulary=model)` keeps the model's.
         threads: default: the usable cores.
         notify: called with each line meant for the user, as in `train`.
         progress: called as progress(phase, done, total); what is counted depends on the text.
 
     Raises:
-        UsageError: no model directory or text there, an empty text, no known word in it.
+        UsageError: no model directory or text there, an empty text, no known word in it, or less
+            memory than the matrices and buffers need.
         DataError: a damaged model or store; text that is not text.
         ResourceError: the text cannot be read.
     """
-    say = notify or _log
-    threads = usable_cores() if threads is None else threads
+    say = notify or log_notice
+    check_path("text", text, "give one file, directory, glob pattern or token store a call")
+    threads = usable_cores() if threads is None else whole_number("--threads", threads)
     if threads < 1:
         raise UsageError(f"--threads: {threads} is too small; the least is 1")
     loaded = FullModel.load(model, on_damage=lambda line: say(f"warning: {line}"))
     sequences = open_sequences(
         text, loaded.vocabulary, lambda: noted_config(loaded.state, model, say)
     )
+    if sequences.left_out:
+        say(_pruned(text, sequences, model))
+    _check_memory(_memory_need(loaded, threads))
     with _numba_threads(threads):
         scorer = _Scorer(loaded)
         known = scorer.score(sequences, progress or (lambda phase, done, total: None))
@@ -135,6 +143,36 @@ def perplexity(
     if not all(np.isfinite(reading.loss) for reading in readings):
         raise DataError(f"{model}: its vectors are not finite; train it anew")
     return PerplexityResult(sequences.words, known, scorer.centres, readings)
+
+
+class _Need(NamedTuple):
+    """Bytes of the two padded matrices, and of all that is made beside them."""
+
+    matrices: int
+    buffers: int
+
+
+def _memory_need(model: FullModel, threads: int) -> _Need:
+    words = len(model.vocabulary)
+    dim = padded_dim(int(model.config["vector_dim"]) + model.negative_sampling)
+    half_window = _half_window(model)
+    buffers = buffer_bytes(words, dim, BATCH_CENTRES, half_window, threads, most=0)
+    return _Need(2 * words * 4 * dim, buffers + STREAM_TOKENS * _BYTES_A_STREAM_TOKEN)
+
+
+def _check_memory(need: _Need) -> None:
+    available = available_memory()
+    if available is not None and sum(need) > available:
+        raise UsageError(
+            f"scoring needs {readable_bytes(sum(need))} of memory "
+            f"({readable_bytes(need.matrices)} for the two matrices) and "
+            f"{readable_bytes(available)} are available; close other programs, or use a machine "
+            "with more"
+        )
+
+
+def _half_window(model: FullModel) -> int:
+    return (int(model.config["window"]) - 1) // 2
 
 
 class _Scorer:
@@ -149,7 +187,7 @@ class _Scorer:
         self.centres = 0
         self._model = model
         self._dim = int(model.config["vector_dim"])
-        self._half_window = (int(model.config["window"]) - 1) // 2
+        self._half_window = _half_window(model)
         self._weights = self._padded_weights()
         self._room: Any = new_room(
             len(model.vocabulary),
@@ -262,13 +300,17 @@ def _numba_threads(threads: int) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
+def _pruned(text: str | Path, sequences: KnownSequences, model: str | Path) -> str:
+    return (
+        f"warning: {text}: the store's own vocabulary leaves out {sequences.left_out:,} of "
+        f"{sequences.words:,} words (--min-count, --max-vocab), whether the model knows them or "
+        f"not; to keep the model's: fastw2v preprocess TEXT --vocabulary {model} --output STORE"
+    )
+
+
 def _nothing_to_score(text: str | Path, words: int, known: int) -> str:
     if not words:
         return f"{text}: no word in it; give a text with words"
     if not known:
         return f"{text}: none of its {words:,} words is in the model's vocabulary; give other text"
     return f"{text}: no known word has another in its window; give text with longer lines"
-
-
-def _log(line: str) -> None:
-    _logger.log(logging.WARNING if line.startswith("warning:") else logging.INFO, line)

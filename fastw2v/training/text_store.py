@@ -10,7 +10,7 @@ from typing import Any
 from fastw2v.corpus.config import PreprocessConfig
 from fastw2v.corpus.preprocess import inputs_unchanged, preprocess
 from fastw2v.corpus.settings import settings_unchanged
-from fastw2v.corpus.store_layout import is_store, is_unfinished_store, made_for_of
+from fastw2v.corpus.store_layout import is_store, is_unfinished_store, made_for_of, opens_as_store
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.errors import UsageError
 from fastw2v.options import flag_of
@@ -38,9 +38,7 @@ def open_store(
     """
     if not inputs:
         raise UsageError("no data: give text files or a token store with --data-file")
-    stores = [path for path in map(Path, inputs) if is_store(path) or is_unfinished_store(path)]
-    # A directory with a manifest that is none of ours gets the store's own error.
-    stores += [path for path in map(Path, inputs) if (path / "manifest.json").is_file()]
+    stores = [path for path in map(Path, inputs) if opens_as_store(path)]
     if stores:
         if len(inputs) > 1:
             raise UsageError(f"{stores[0]}: a token store stands alone; give one store or text")

@@ -3,7 +3,6 @@ begin or to go on, checks that the run fits the machine, and runs it."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,11 @@ from fastw2v.options import option_fields, reject_unknown_options
 from fastw2v.training import checkpoint
 from fastw2v.training.config import TrainConfig, resumed_config, without_effect
 from fastw2v.training.model import Model
+from fastw2v.training.notices import log_notice
 from fastw2v.training.resources import check_resources, estimate
 from fastw2v.training.run import Callback, TrainingRun, corpus_hash, planned_words
 from fastw2v.training.sampling import keep_thresholds, repeat_rate
 from fastw2v.training.text_store import open_store
-
-_logger = logging.getLogger("fastw2v")
 
 
 def train(
@@ -61,7 +59,7 @@ def train(
         DivergenceError: the loss or the weights left the finite numbers.
         TrainingInterrupted: a signal; the model was saved.
     """
-    say = notify or _log
+    say = notify or log_notice
     inputs = _inputs(data_file)
     if not isinstance(model_file, str | Path) or not str(model_file):
         raise UsageError(f"--model-file: {model_file!r} is not a path")
@@ -97,10 +95,6 @@ def train(
         if generation is not None:
             say(_going_on(generation, config, store))
         return TrainingRun(model, store, config, threads, generation, callback, say).run()
-
-
-def _log(line: str) -> None:
-    _logger.log(logging.WARNING if line.startswith("warning:") else logging.INFO, line)
 
 
 def _split_options(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

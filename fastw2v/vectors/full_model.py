@@ -3,7 +3,9 @@
 The score of word c with a hidden vector h is c · h. For a model of the full softmax, p(c | h) is
 the softmax of the scores. The loss of negative sampling is least where the score of c is
 log(p(c | h) / p_noise(c)) + a constant (Mikolov et al. 2013; Levy and Goldberg 2014), so that there
-p(c | h) ∝ p_noise(c) · exp(score).
+p(c | h) ∝ p_noise(c) · exp(score). That is exact for small p only: training drops draws that equal
+the positive, so that its optimum is exp(score) = p / ((1 − p) · K · p_noise) with K draws a
+positive, and words of large p get more than their share.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fastw2v.arguments import check_path
 from fastw2v.corpus.vocabulary import Vocabulary, noise_distribution
 from fastw2v.errors import DataError, UsageError
 from fastw2v.model_directory import Generation, read_model
@@ -43,8 +46,9 @@ class FullModel:
             on_damage: gets a line when the newest save is damaged and an older one is read.
 
         Raises:
-            UsageError: no model directory there. DataError: it is damaged.
+            UsageError: no path, or no model directory there. DataError: it is damaged.
         """
+        check_path("model", path, "give a model directory")
         if Path(path).is_file():
             raise UsageError(
                 f"{path}: a file of vectors has one matrix and no training options; give the model "

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import functools
 import logging
-import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastw2v.arguments import whole_number
 from fastw2v.errors import DataError, UsageError
 from fastw2v.model_directory import Generation, read_model
 from fastw2v.vectors import formats
 from fastw2v.vectors.geometry import best_rows, mean_of, row_norms, unit
-from fastw2v.vectors.unknown_word import UnknownWordError
+from fastw2v.vectors.unknown_word import UnknownWordError, match_case
 
 _LOG = logging.getLogger(__name__)
 __all__ = ["KeyedVectors", "UnknownWordError"]
@@ -155,9 +155,7 @@ class KeyedVectors:
 
     def match_case(self, word: str) -> str | None:
         """`word` as it stands if the vocabulary has it, else its lower-case form, else None."""
-        if word in self.key_to_index:
-            return word
-        return lower if (lower := word.lower()) in self.key_to_index else None
+        return match_case(word, self.key_to_index)
 
     def get_vector(self, key: str | int, norm: bool = False) -> np.ndarray:
         """The vector of a key, float32, shape (dim,); with `norm`, scaled to length 1."""
@@ -310,15 +308,8 @@ def _refuse_text(words: Any) -> None:
 
 
 def _whole(name: str, value: Any) -> int | None:
-    """`value` as an int; None stays.
-
-    Raises:
-        UsageError: not a whole number.
-    """
-    try:
-        return None if value is None else operator.index(value)
-    except TypeError:
-        raise UsageError(f"{name}: {value!r} is not a whole number") from None
+    """`value` as an int; None stays."""
+    return None if value is None else whole_number(name, value)
 
 
 def _as_list(queries: Any) -> list[Any]:

@@ -9,16 +9,17 @@ scaled to sum to 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from fastw2v.arguments import shown, whole_number
 from fastw2v.errors import DataError, UsageError
 from fastw2v.vectors.full_model import FullModel
 from fastw2v.vectors.geometry import CHUNK_ROWS, best_rows
-from fastw2v.vectors.unknown_word import UnknownWordError
+from fastw2v.vectors.unknown_word import UnknownWordError, match_case
 
 GAP = "_"
 
@@ -39,7 +40,7 @@ class Prediction(NamedTuple):
 
 def predict(
     model: str | Path,
-    words: Sequence[str],
+    words: Iterable[str],
     topn: int = 10,
     *,
     on_damage: Callable[[str], None] | None = None,
@@ -55,11 +56,12 @@ def predict(
         on_damage: gets a line when the newest save is damaged and an older one is read.
 
     Raises:
-        UsageError: no model there, no word, or more than one gap.
+        UsageError: no model there, no word, more than one gap, or arguments of other types.
         UnknownWordError: an unknown word.
         DataError: the model is damaged.
     """
     given = _given_words(words)
+    topn = whole_number("topn", topn)
     if topn < 1:
         raise UsageError(f"topn: {topn} is too small; the least is 1")
     loaded = FullModel.load(model, on_damage=on_damage)
@@ -80,11 +82,15 @@ def predict(
     ]
 
 
-def _given_words(words: Sequence[str]) -> list[str]:
-    if isinstance(words, str):
-        raise UsageError(f"expected a list of words, found the string {words!r}")
-    given = [word for word in words if word != GAP]
-    if len(words) - len(given) > 1:
+def _given_words(words: Iterable[str]) -> list[str]:
+    if isinstance(words, str | bytes) or not isinstance(words, Iterable):
+        raise UsageError(f"expected a list of words, found {shown(words)}")
+    everything = list(words)
+    for word in everything:
+        if not isinstance(word, str):
+            raise UsageError(f"{shown(word)} is not a word; give words as strings")
+    given = [word for word in everything if word != GAP]
+    if len(everything) - len(given) > 1:
         raise UsageError(f"{GAP} marks the word to predict, and only one can be; give it once")
     if not given:
         raise UsageError(f"no word to predict from; give one or more beside {GAP}")
@@ -92,10 +98,10 @@ def _given_words(words: Sequence[str]) -> list[str]:
 
 
 def _row_of(word: str, index: dict[str, int]) -> int:
-    row = index.get(word, index.get(word.lower()))
-    if row is None:
+    found = match_case(word, index)
+    if found is None:
         raise UnknownWordError(word, index)
-    return row
+    return index[found]
 
 
 def _scores(model: FullModel, rows: list[int]) -> np.ndarray:

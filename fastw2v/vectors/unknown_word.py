@@ -1,4 +1,4 @@
-"""The error for a word that a vocabulary does not hold, with the nearest spellings."""
+"""Which word of a vocabulary is meant, and the error, with the nearest spellings, where none is."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from fastw2v.errors import UsageError
 
 _SPELLINGS_AMONG = 30_000  # the most frequent words: keeps the search under about 0.3 s
 _LEAST_RATIO = 0.65
+
+
+def match_case(word: str, key_to_index: dict[str, int]) -> str | None:
+    """`word` as it stands if the vocabulary has it, else its lower-case form, else None."""
+    if word in key_to_index:
+        return word
+    return lower if (lower := word.lower()) in key_to_index else None
 
 
 class UnknownWordError(UsageError, KeyError):
