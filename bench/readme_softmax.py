@@ -8,7 +8,7 @@ from typing import Any
 
 from bench import softmax_quality_summary as quality_summary
 from bench.readme_speed import prose, table, where
-from bench.softmax_summary import SHOWN, TITLES, cells_of, memory_of, sgram_speed
+from bench.softmax_summary import SHOWN, TITLES, cells_of, estimate_range, memory_of, sgram_speed
 
 
 def softmax_section(result: dict[str, Any]) -> list[str]:
@@ -40,6 +40,9 @@ def softmax_section(result: dict[str, Any]) -> list[str]:
     if faster := sgram_speed(summary):
         found = ", ".join(f"{times:.2f} at {words:,} words" for words, times in faster.items())
         notes.append(f"`sgram` as a multiple of `cbow` in words/s: {found}.")
+    if errors := estimate_range(summary):
+        low, high = (f"{100 * error:+.0f} %" for error in errors)
+        notes.append(f"The time that is said before a run starts was off by {low} to {high}.")
     if most := memory_of(summary):
         notes.append(
             f"Memory beyond the two matrices and the libraries, at the most: "

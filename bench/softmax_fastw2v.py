@@ -69,12 +69,27 @@ def begin_peak() -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
+def estimated_seconds(store: str, options: dict[str, Any], words: int) -> float | None:
+    """What training would say about an epoch of the store, cut down to `words`."""
+    from fastw2v.corpus.token_store import TokenStore
+    from fastw2v.training.config import TrainConfig
+    from fastw2v.training.sampling import keep_thresholds
+    from fastw2v.training.softmax_time import estimate_time
+
+    opened, config = TokenStore.open(store), TrainConfig.create(**options)
+    counts = opened.vocabulary.counts
+    thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
+    found = estimate_time(opened, config, thresholds, opened.num_tokens)
+    return found.seconds * words / opened.num_tokens if found else None
+
+
 def measure(request: dict[str, Any]) -> dict[str, Any]:
     """Check and time `fastw2v.train(store, **options)`.
 
     Returns:
         `words`, `seconds` (`training_seconds`: no compilation, no saving), `compile_seconds`,
-        `loss` (of the last interval), `buffers` and `matrices` in bytes, and the thread layer.
+        `loss` (of the last interval), `buffers` and `matrices` in bytes, the thread layer, and
+        `estimated_seconds`, as `estimated_seconds` has them.
     """
     import numba
 
@@ -87,11 +102,13 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         before = begin_peak()
         model = fastw2v.train(request["store"], scratch / "model", **request["options"])
         peak = probes.peak_memory()
+    words = int(model.words_done)
     vocabulary, dim = model.input_vectors.shape
     matrices = 2 * vocabulary * padded_dim(dim) * 4
     return {
-        "words": int(model.words_done),
+        "words": words,
         "seconds": float(model.training_seconds),
+        "estimated_seconds": estimated_seconds(request["store"], request["options"], words),
         "compile_seconds": model.compile_seconds,
         "loss": model.history[-1]["loss"],
         "matrices": matrices,

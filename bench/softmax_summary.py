@@ -34,7 +34,8 @@ def summarise(result: dict[str, Any]) -> list[dict[str, Any]]:
     gflops: of the median; sgemm_share: of NumPy's sgemm as it comes, best_sgemm_share: with the
     fastest of OpenBLAS's kernels (`bench/ceilings.py`), measured beside the runs of the same
     vocabulary. fastw2v_is_times: fastw2v's cbow as a multiple of it; None without one. buffers: the
-    most of all repeats, None for the peers.
+    most of all repeats, None for the peers. estimate_errors: of the repeats with an estimate,
+    estimated / measured seconds less 1.
     """
     groups: dict[tuple[int, str, str], list[dict[str, Any]]] = {}
     for run in result["runs"]:
@@ -58,6 +59,11 @@ def summarise(result: dict[str, Any]) -> list[dict[str, Any]]:
                 "gflops": gflops,
                 **_shares(gflops, vocabulary, result["ceilings"]),
                 "buffers": max(run.get("buffers") or 0 for run in runs) or None,
+                "estimate_errors": [
+                    run["estimated_seconds"] / run["seconds"] - 1
+                    for run in runs
+                    if run.get("estimated_seconds")
+                ],
             }
         )  # fmt: skip
     order = list(SHOWN)
@@ -112,6 +118,12 @@ def memory_of(summary: list[dict[str, Any]]) -> dict[str, Any] | None:
     return max(rows, key=lambda row: int(row["buffers"]), default=None)
 
 
+def estimate_range(summary: list[dict[str, Any]]) -> tuple[float, float] | None:
+    """The least and the largest error of the estimates of the time, as shares; None without any."""
+    errors = [error for row in summary for error in row["estimate_errors"]]
+    return (min(errors), max(errors)) if errors else None
+
+
 def sgram_speed(summary: list[dict[str, Any]]) -> dict[int, float]:
     """sgram's words/s as a multiple of cbow's, by vocabulary, both fastw2v's."""
     return {
@@ -129,6 +141,8 @@ def print_table(summary: list[dict[str, Any]]) -> None:
         print(f"{row['vocabulary']:>7,}  {name:<54}{cells}")
     for vocabulary, times in sgram_speed(summary).items():
         print(f"fastw2v's sgram at {vocabulary:,} words: {times:.2f} times its cbow")
+    if found := estimate_range(summary):
+        print(f"estimates of the time before the start: {found[0]:+.0%} to {found[1]:+.0%}")
     most = memory_of(summary)
     if most:
         print(

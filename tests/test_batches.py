@@ -11,7 +11,7 @@ import pytest
 
 import fastw2v
 from fastw2v.corpus.token_store import TokenStore
-from fastw2v.training.batches import _BATCHES_AT_ONCE, Batch, BatchSource, Position, ReadAhead
+from fastw2v.training.batches import BATCHES_AT_ONCE, Batch, BatchSource, Position, ReadAhead
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.sampling import keep_thresholds
 
@@ -171,7 +171,7 @@ def test_read_ahead_makes_no_more_than_its_share() -> None:
 
     with ReadAhead(counting()) as batches:
         for done, _ in enumerate(batches):
-            assert settles(lambda done=done: len(made) == done + _BATCHES_AT_ONCE)
+            assert settles(lambda done=done: len(made) == done + BATCHES_AT_ONCE)
             if done == 5:
                 break
 

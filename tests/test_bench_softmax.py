@@ -320,7 +320,8 @@ def sample_result():
     sgemm = {"gflops": 1.0, "best_gflops": 2.0}
     result = {
         "runs": [
-            run("fastw2v", 20e3, buffers=5_000_000), run("fastw2v", 60e3, buffers=7_000_000),
+            run("fastw2v", 20e3, buffers=5_000_000, estimated_seconds=1.1),
+            run("fastw2v", 60e3, buffers=7_000_000, estimated_seconds=0.95),
             run("fastw2v", 40e3, buffers=6_000_000), run("torch", 10e3, sgemm_gflops=3.0),
             run("fasttext", 200.0),
             run("fastw2v", 80e3, "sgram", buffers=None),
@@ -353,6 +354,7 @@ def test_the_summary_sets_medians_against_sgemm_and_peers(capsys):
     printed = capsys.readouterr().out
     assert "4.00 times" in printed
     assert "7 MB (cbow, 1,000 words)" in printed
+    assert "before the start: -5% to +10%" in printed
 
 
 def test_the_picture_and_the_readme_show_every_trainer(tmp_path, monkeypatch):

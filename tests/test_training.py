@@ -93,7 +93,7 @@ def test_batches_that_reuse_memory_train_the_same(
 ) -> None:
     """More row groups than there are batches at once, and a reader that is ahead of training."""
     small = planted.make_store(tmp_path / "store", layout=Layout(row_group_tokens=300))
-    assert fastw2v.TokenStore.open(small).num_row_groups > 3 * batches._BATCHES_AT_ONCE
+    assert fastw2v.TokenStore.open(small).num_row_groups > 3 * batches.BATCHES_AT_ONCE
     trained = steps.NegativeSamplingStepper.train
 
     def slowly(self: Any, *arguments: Any) -> steps.StepResult:

@@ -60,7 +60,7 @@ from fastw2v.kernels.tiles import (
 _ZERO = np.float32(0.0)
 # What the first-level cache keeps of one side of a product while the other streams past.
 _SCORE_ROWS, _SUM_SOURCES = 16, 64
-_MOST_SLABS, _LEAST_SLAB = 64, 512
+_MOST_SLABS, _LEAST_SLAB = 48, 512  # of which each has a gradient of the hidden rows in memory
 
 
 class Slabs(NamedTuple):
@@ -364,7 +364,7 @@ def softmax_batch_update(weights, stream, first, count, settings, skip_gram, alp
 
 
 def slab_rows(vocabulary_size: int) -> int:
-    """Rows a slab: whole tiles, at least 512 rows, and at most 64 slabs."""
+    """Rows a slab: whole tiles, at least 512 rows, and at most 48 slabs."""
     tiles = -(-vocabulary_size // TILE)
     return TILE * max(_LEAST_SLAB // TILE, -(-tiles // _MOST_SLABS))
 

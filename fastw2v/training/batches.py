@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastw2v.corpus.token_store import TokenStore
     from fastw2v.training.config import TrainConfig
 
-_BATCHES_AT_ONCE = 3  # one in training, two ready or in the making
+BATCHES_AT_ONCE = 3  # one in training, two ready or in the making
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -168,14 +168,14 @@ class ReadAhead:
     """Runs an iterator of batches in a background thread, a few ahead; an iterator itself.
 
     Use as a context manager: leaving it stops the thread. An error in the thread is raised where
-    its batch would have come. At most `_BATCHES_AT_ONCE` batches are there at a time: the next is
-    made when one is done with, which is when the one after it is asked for.
+    its batch would have come. At most `at_once` batches are there at a time: the next is made when
+    one is done with, which is when the one after it is asked for.
     """
 
-    def __init__(self, batches: Iterator[Batch]) -> None:
+    def __init__(self, batches: Iterator[Batch], at_once: int = BATCHES_AT_ONCE) -> None:
         self._batches = batches
         self._ready: queue.SimpleQueue[Batch | BaseException | None] = queue.SimpleQueue()
-        self._places = threading.Semaphore(_BATCHES_AT_ONCE)
+        self._places = threading.Semaphore(at_once)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fastw2v-read-ahead", daemon=True)
 

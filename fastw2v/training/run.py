@@ -17,7 +17,7 @@ from fastw2v import model_directory as layout
 from fastw2v.errors import DivergenceError, ResourceError, TrainingInterrupted
 from fastw2v.kernels.negative_sampling import Weights
 from fastw2v.training import checkpoint, sampling, steps
-from fastw2v.training.batches import Batch, BatchSource, Position, ReadAhead
+from fastw2v.training.batches import BATCHES_AT_ONCE, Batch, BatchSource, Position, ReadAhead
 from fastw2v.training.config import DEFAULT_ALPHAS, TrainConfig
 from fastw2v.training.corpus_note import NOTE_KEY, corpus_note
 from fastw2v.training.model import Model
@@ -89,7 +89,11 @@ class TrainingRun:
         """
         most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
         numba.set_num_threads(min(self.threads, most))
-        upcoming = ReadAhead(self._source.batches(self.position, self.config.epochs))
+        upcoming = ReadAhead(
+            self._source.batches(self.position, self.config.epochs),
+            # The full softmax takes so long over a batch that the next is always ready.
+            BATCHES_AT_ONCE if self.config.negative_sampling else 2,
+        )
         with (
             stop_on_signals(self._acknowledge) as request,
             upcoming as batches,  # from here on, so that compilation and the first save hide it
