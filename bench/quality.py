@@ -197,6 +197,21 @@ def print_comparisons(rows: list[dict[str, Any]]) -> None:
         )
 
 
+def missing_runs(
+    result: dict[str, Any],
+    plan: list[peers.Settings],
+    data: split.Split,
+    chosen: argparse.Namespace,
+) -> list[peers.Settings]:
+    """The runs of the plan that are still to train; with --only-new, `result` gets the others."""
+    if chosen.only_new:
+        result["runs"] = identity.kept_runs(chosen.output, data)
+    have = [run["settings"] for run in result["runs"]]
+    missing = [run for run in plan if dataclasses.asdict(run) not in have]
+    print(f"{len(have)} runs kept, {len(missing)} to train", flush=True)
+    return missing
+
+
 @command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
@@ -204,11 +219,7 @@ def main(arguments: list[str] | None = None) -> None:
     benchmarks = scoring.read_benchmarks()
     data = prepare_split(chosen)
     result = new_result("quality", data)
-    if chosen.only_new:
-        result["runs"] = identity.kept_runs(chosen.output, data)
-    have = [run["settings"] for run in result["runs"]]
-    missing = [run for run in plan if dataclasses.asdict(run) not in have]
-    print(f"{len(have)} runs kept, {len(missing)} to train", flush=True)
+    missing = missing_runs(result, plan, data, chosen)
     began = time.monotonic()
     for number, settings in enumerate(missing, start=1):
         run = train_and_score(settings, data, benchmarks)

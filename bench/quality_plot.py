@@ -63,7 +63,7 @@ def draw_sweep(
     """Quality, held-out loss and speed over T, a line for each N and a column for each model.
 
     rows: as `sweep.summarise` makes them; peers: gensim's rows of `scoring.summarise`, drawn as
-    dashed lines.
+    dashed lines, but for its speed: that is of another run.
     """
     from matplotlib.figure import Figure
 
@@ -78,8 +78,7 @@ def draw_sweep(
         _draw_lines(axes, mine)
         for row in peers:
             if all(row[k] == v for k, v in group._asdict().items()):
-                levels = (100 * row["mean"], row["holdout"], row["words_per_second"] / 1e6)
-                for axis, level in zip(axes, levels, strict=True):
+                for axis, level in zip(axes, (100 * row["mean"], row["holdout"]), strict=False):
                     axis.axhline(level, color="black", linestyle="--", linewidth=0.8)
         axes[0].set_title(f"{group.model}, dim {group.dim}, {group.epochs} epochs", fontsize=10)
         axes[2].set_xlabel("block size T")

@@ -178,7 +178,9 @@ def _figures(row: dict[str, Any]) -> str:
     scores = (*(row["scores"][test] for test in scoring.TESTS), row["mean"])
     cells = "".join(f"{100 * score:>13.1f}" for score in scores)
     diverged = f"  ({row['diverged']} of {row['seeds']} diverged)" if row.get("diverged") else ""
-    return f"{cells}{row['holdout']:>10.4f}{row['words_per_second']:>13,.0f}{diverged}"
+    # gensim's speed is of another run, and no speed to compare with.
+    speed = f"{row['words_per_second']:>13,.0f}" if "pool_size" in row else ""
+    return f"{cells}{row['holdout']:>10.4f}{speed}{diverged}"
 
 
 @command_line.in_one_line
@@ -188,11 +190,7 @@ def main(arguments: list[str] | None = None) -> None:
     benchmarks = scoring.read_benchmarks()
     data = quality.prepare_split(chosen)
     result = quality.new_result("sweep", data)
-    if chosen.only_new:
-        result["runs"] = identity.kept_runs(chosen.output, data)
-    have = [run["settings"] for run in result["runs"]]
-    missing = [run for run in plan if dataclasses.asdict(run) not in have]
-    print(f"{len(have)} runs kept, {len(missing)} to train", flush=True)
+    missing = quality.missing_runs(result, plan, data, chosen)
     began = time.monotonic()
     for number, settings in enumerate(missing, start=1):
         run = train_cell(settings, data, benchmarks)
