@@ -27,14 +27,9 @@ from kernel_cases import (
 )
 
 from fastw2v.kernels.negative_sampling import Settings, Weights
-from fastw2v.kernels.softmax import (
-    buffer_bytes,
-    logit_bytes,
-    new_room,
-    slab_rows,
-    softmax_batch_update,
-)
+from fastw2v.kernels.softmax import softmax_batch_update
 from fastw2v.kernels.softmax_examples import TILE
+from fastw2v.kernels.softmax_room import buffer_bytes, logit_bytes, new_room, slab_rows
 
 ALPHA = float(np.float32(0.05))
 KEEP, RECOMPUTE = 1 << 30, 0  # logit_bytes

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastw2v
-from fastw2v.kernels.softmax import logit_bytes
+from fastw2v.kernels.softmax_room import logit_bytes
 from fastw2v.training import softmax_time, steps
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.softmax_time import (

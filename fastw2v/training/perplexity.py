@@ -29,7 +29,8 @@ from fastw2v.arguments import check_path, whole_number
 from fastw2v.corpus.known_sequences import KnownSequences, Piece, open_sequences
 from fastw2v.errors import DataError, UsageError
 from fastw2v.kernels.negative_sampling import Settings, Weights
-from fastw2v.kernels.softmax import buffer_bytes, new_room, softmax_batch_update
+from fastw2v.kernels.softmax import softmax_batch_update
+from fastw2v.kernels.softmax_room import buffer_bytes, new_room
 from fastw2v.kernels.streams import Stream
 from fastw2v.machine import available_memory, readable_bytes, usable_cores
 from fastw2v.training.corpus_note import noted_config

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fastw2v.errors import UsageError
 from fastw2v.kernels.scratch import scratch_bytes
-from fastw2v.kernels.softmax import buffer_bytes
+from fastw2v.kernels.softmax_room import buffer_bytes
 from fastw2v.machine import available_memory, free_disk, readable_bytes
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.steps import LOGIT_BYTES, padded_dim

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from fastw2v.kernels import softmax
+from fastw2v.kernels import softmax, softmax_room
 from fastw2v.kernels.hogwild import BlockPlan, Schedule, learning_rate, train_negative_sampling
 from fastw2v.kernels.negative_sampling import Settings, Weights
 from fastw2v.kernels.simd import ROW_FLOATS
@@ -141,7 +141,7 @@ class SoftmaxStepper:
         self._weights, self._config = weights, config
         self._settings = _settings(config)
         self.unit = self.step_centres = config.batch_size
-        self._room = softmax.new_room(
+        self._room = softmax_room.new_room(
             len(weights.output_vectors),
             weights.output_vectors.shape[1],
             config.batch_size,
