@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -14,6 +15,8 @@ sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "tests")) if path not in
 import bench  # noqa: E402, F401 - its import names Numba's cache folder after the kernels
 
 os.environ.setdefault("MPLBACKEND", "agg")
+# A shell starts a background job with SIGINT ignored, and the commands under test would inherit it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _reviews() -> Path | None:
