@@ -181,7 +181,9 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     config = TrainConfig.create(type=request["type"], vector_dim=request["dim"], **request["ours"])
     counts, stream = _first_row_group(store, config) if store else _synthetic(config)
     thresholds = sampling.keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
-    config = config.with_blocks(sampling.repeat_rate(counts, thresholds))
+    config = config.with_blocks(
+        sampling.repeat_rate(counts, thresholds), sampling.top_share(counts, thresholds)
+    )
     unit = (config.block_size or 1) * threads
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     if threads > most:

@@ -69,7 +69,7 @@ def from_store(store: Path, config: Any, most: int) -> list[Batch]:
     thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
     source = BatchSource(opened, config, thresholds)
     stream = source.batch(0, 0, source.row_group_order(0)).stream
-    return cut(stream, config.batch_size, most)
+    return cut(stream, config.centres_a_batch, most)
 
 
 def statistics(batches: list[Batch]) -> dict[str, float]:

@@ -5,6 +5,7 @@ import pytest
 from fastw2v.errors import UsageError
 from fastw2v.training.config import (
     DEFAULT_ALPHAS,
+    DEFAULT_BATCH,
     DEFAULT_BLOCKS,
     TYPES,
     TrainConfig,
@@ -75,11 +76,27 @@ def test_wrong_options_are_refused(options: dict[str, object], words: str) -> No
 
 def test_block_size_is_capped_by_batch_size_and_repeats() -> None:
     config = TrainConfig.create(type="sgram_neg")
-    assert config.with_blocks(1e-4).block_size == DEFAULT_BLOCKS["sgram_neg"][0]
-    assert config.with_blocks(0.09).block_size == 3
-    assert config.with_blocks(1.0).block_size == 1
-    assert TrainConfig.create(batch_size=10).with_blocks(1e-4).block_size == 10
-    assert TrainConfig.create(block_size=20, pool_size=9).with_blocks(0.5).block_size == 20
+    assert config.with_blocks(1e-4, 0.05).block_size == DEFAULT_BLOCKS["sgram_neg"][0]
+    assert config.with_blocks(0.09, 0.05).block_size == 3
+    assert config.with_blocks(1.0, 0.05).block_size == 1
+    assert config.with_blocks(1.0, 0.05).batch_size == DEFAULT_BATCH
+    assert TrainConfig.create(batch_size=10).with_blocks(1e-4, 0.05).block_size == 10
+    assert TrainConfig.create(block_size=20, pool_size=9).with_blocks(0.5, 0.05).block_size == 20
+
+
+@pytest.mark.parametrize("model_type", ["cbow", "sgram"])
+def test_batch_of_the_softmax_shrinks_with_alpha_and_the_most_frequent_word(
+    model_type: str,
+) -> None:
+    def batch(top_share: float, **options: float) -> int | None:
+        config = TrainConfig.create(type=model_type, **options)
+        return config.with_blocks(0.01, top_share).batch_size
+
+    assert batch(0.0009, alpha=0.2) == DEFAULT_BATCH
+    assert batch(0.0497, alpha=0.1) == 160
+    assert batch(0.05, alpha=0.005) == DEFAULT_BATCH  # the seed's rates keep the seed's batch
+    assert batch(0.9, alpha=5.0) == 1
+    assert batch(0.05, alpha=0.2, batch_size=300) == 300  # what is given stands
 
 
 def test_resume_takes_over_what_is_not_given() -> None:

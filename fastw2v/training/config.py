@@ -21,12 +21,14 @@ SGRAM_TYPES = ("sgram", "sgram_neg")
 NEGATIVE_TYPES = ("cbow_neg", "sgram_neg")
 
 # Measured on the reviews corpus: see bench/LOG.md, "Learning rates".
-DEFAULT_ALPHAS = {"cbow": 0.03, "cbow_neg": 0.15, "sgram": 0.03, "sgram_neg": 0.025}
+DEFAULT_ALPHAS = {"cbow": 0.2, "cbow_neg": 0.15, "sgram": 0.1, "sgram_neg": 0.025}
+DEFAULT_BATCH = 512
 # Centres and draws of a block, by type: see bench/LOG.md, "Block and pool sizes".
 DEFAULT_BLOCKS = {"sgram_neg": (48, 24), "cbow_neg": (64, 16)}
 # What keeps the summed gradients of a block from overshooting: see `TrainConfig.with_blocks`.
 MOST_REPEATS = 0.3
 MOST_PULL = 1.5
+MOST_PUSH = 0.8
 MIN_ALPHA_RATIO = 1e-4
 
 
@@ -75,13 +77,15 @@ class TrainConfig:
         minimum=0,
         shown_default="alpha / 10,000",
     )
-    batch_size: int = option(
-        512,
+    batch_size: int | None = option(
+        None,
         "Softmax types: centre words whose gradients are summed before the weights change. "
         "_neg types: upper bound of --block-size, and the unit of --save-every.",
         kind=int,
         minimum=1,
         maximum=1 << 20,
+        shown_default=f"{DEFAULT_BATCH}; softmax types: fewer, the larger alpha and the share of "
+        "the most frequent word are",
     )
     neg_samples: int = option(
         5,
@@ -210,33 +214,47 @@ class TrainConfig:
         if self.min_alpha is None:
             values["min_alpha"] = alpha * MIN_ALPHA_RATIO
         if self.block_size is not None:
-            values["block_size"] = min(self.block_size, self.batch_size)
+            values["block_size"] = min(self.block_size, self.batch_size or DEFAULT_BATCH)
         if self.subsample is None:
             values["subsample"] = 1e-4 if self.negative_sampling else 0.0
         return dataclasses.replace(self, **values)
 
-    def with_blocks(self, repeat_rate: float) -> TrainConfig:
-        """The same config with `block_size` and `pool_size` chosen where they were not given.
+    def with_blocks(self, repeat_rate: float, top_share: float) -> TrainConfig:
+        """The same config with `batch_size`, `block_size` and `pool_size` chosen where not given.
 
-        Gradients of a block are summed at its first weights, so a large block can push one row too
-        far. It shrinks until, on average, a centre's word comes again `MOST_REPEATS` times, and
-        until the weights with which a block pushes one pool row (learning rate x negatives that the
-        draw stands for) sum to `MOST_PULL`. Both limits are measured: bench/LOG.md.
+        Gradients of a batch or a block are summed at its first weights, so a large one can push one
+        row too far. A block shrinks until, on average, a centre's word comes again `MOST_REPEATS`
+        times, and until the weights with which it pushes one pool row (learning rate x negatives
+        that the draw stands for) sum to `MOST_PULL`. A batch of the full softmax shrinks until the
+        pushes of its most frequent word (learning rate x how often it comes) sum to `MOST_PUSH`.
+        The limits are measured: bench/LOG.md.
 
         Args:
             repeat_rate: the chance that two kept tokens of the corpus are the same word.
+            top_share: the share of the most frequent word in the kept tokens.
         """
-        block_size, pool_size = DEFAULT_BLOCKS.get(self.type, (self.batch_size, 1))
+        assert self.alpha is not None
+        batch_size = DEFAULT_BATCH
+        if not self.negative_sampling:
+            batch_size = int(max(1, min(batch_size, MOST_PUSH / (self.alpha * top_share))))
+        batch_size = self.batch_size or batch_size
+        block_size, pool_size = DEFAULT_BLOCKS.get(self.type, (batch_size, 1))
         pool_size = self.pool_size or pool_size
         if self.negative_sampling:
-            assert self.alpha is not None
             pull = self.alpha * self._negatives_a_centre / pool_size
             block_size = int(max(1, min(block_size, MOST_REPEATS / repeat_rate, MOST_PULL / pull)))
         return dataclasses.replace(
             self,
-            block_size=min(self.block_size or block_size, self.batch_size),
+            batch_size=batch_size,
+            block_size=min(self.block_size or block_size, batch_size),
             pool_size=pool_size,
         )
+
+    @property
+    def centres_a_batch(self) -> int:
+        """`batch_size`, once it is chosen."""
+        assert self.batch_size is not None
+        return self.batch_size
 
     @property
     def _negatives_a_centre(self) -> float:

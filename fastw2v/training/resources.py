@@ -46,7 +46,12 @@ def estimate(
         )
     else:
         buffers += buffer_bytes(
-            vocabulary_size, row // 4, config.batch_size, config.half_window, threads, LOGIT_BYTES
+            vocabulary_size,
+            row // 4,
+            config.centres_a_batch,
+            config.half_window,
+            threads,
+            LOGIT_BYTES,
         )
     saved = 2 * vocabulary_size * config.vector_dim * 4 + vocabulary_size * 16
     checkpoints = 0

@@ -33,3 +33,9 @@ def repeat_rate(counts: np.ndarray, thresholds: np.ndarray) -> float:
     """The chance that two kept tokens are the same word: Σ p² over the kept words' shares."""
     kept = counts * (thresholds / 2.0**32)
     return float(np.square(kept / kept.sum()).sum())
+
+
+def top_share(counts: np.ndarray, thresholds: np.ndarray) -> float:
+    """The share of the most frequent word in the kept tokens."""
+    kept = counts * (thresholds / 2.0**32)
+    return float(kept.max() / kept.sum())

@@ -75,7 +75,7 @@ def _logit_bytes(vocabulary_size: int, rows: int) -> int:
 def _typical_batches(kept: np.ndarray, rows: int, sentence: float, config: TrainConfig) -> Batch:
     """Some whole batches of words drawn one by one, in sentences of one length, 2 at least."""
     generator = np.random.Generator(np.random.Philox(1))
-    count = config.batch_size * -(-_TIMED_CENTRES // config.batch_size)
+    count = config.centres_a_batch * -(-_TIMED_CENTRES // config.centres_a_batch)
     ids = generator.choice(len(kept), count, p=kept / kept.sum()) % rows
     length = max(2, round(sentence))
     offsets = np.append(np.arange(0, len(ids) - 1, length), len(ids))  # no last one of one word

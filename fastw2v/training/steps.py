@@ -140,11 +140,11 @@ class SoftmaxStepper:
     ) -> None:
         self._weights, self._config = weights, config
         self._settings = _settings(config)
-        self.unit = self.step_centres = config.batch_size
+        self.unit = self.step_centres = config.centres_a_batch
         self._room = softmax_room.new_room(
             len(weights.output_vectors),
             weights.output_vectors.shape[1],
-            config.batch_size,
+            config.centres_a_batch,
             config.half_window,
             most_logit_bytes,
         )

@@ -20,7 +20,7 @@ from fastw2v.training.model import Model
 from fastw2v.training.notices import log_notice
 from fastw2v.training.resources import check_resources, estimate
 from fastw2v.training.run import Callback, TrainingRun, corpus_hash, planned_words
-from fastw2v.training.sampling import keep_thresholds, repeat_rate
+from fastw2v.training.sampling import keep_thresholds, repeat_rate, top_share
 from fastw2v.training.text_store import open_store
 
 
@@ -143,7 +143,7 @@ def _with_blocks(config: TrainConfig, store: TokenStore) -> TrainConfig:
         raise UsageError(
             f"--subsample: {config.subsample} leaves no words to train on; use a larger one, or 0"
         )
-    return config.with_blocks(repeat_rate(counts, thresholds))
+    return config.with_blocks(repeat_rate(counts, thresholds), top_share(counts, thresholds))
 
 
 def _finished(generation: layout.Generation, config: TrainConfig, store: TokenStore) -> bool:
