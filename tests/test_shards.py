@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vectors_helper import write_model
 
 from fastw2v.corpus.config import Layout
-from fastw2v.corpus.shards import SegmentReader, find_files, plan_units
+from fastw2v.corpus.inputs import SegmentReader, find_files, plan_units
 from fastw2v.errors import DataError, UsageError
 
 
@@ -93,8 +93,8 @@ def test_nothing_or_the_same_file_twice_is_misuse(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.parquet", b"PAR1....", "Parquet"),
-        ("a.bz2", b"BZh9....", "bunzip2"),
+        ("a.parquet", b"PAR1....", "too short for a Parquet"),
+        ("a.zip", b"PK\x03\x04....", "unzip"),
         ("a.gz", b"plain", "not a gzip file"),
     ],
 )

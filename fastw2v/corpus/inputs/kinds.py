@@ -1,0 +1,113 @@
+"""What a file is, by its first bytes and its name."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from fastw2v.corpus.inputs.options import ReadOptions
+from fastw2v.corpus.inputs.segments import ARROW, JSONL, PARQUET, TEXT
+from fastw2v.errors import DataError, UsageError
+
+HEAD_BYTES = 8192
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+_SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zstd": "zstd"}
+_PARQUET_MAGIC = b"PAR1"
+_ARROW_STREAM = b"\xff\xff\xff\xff"  # the mark of every message of a stream
+_FOREIGN = {
+    b"PK\x03\x04": "a zip file; unpack it with unzip",
+    b"\x93NUMPY": "a NumPy file",
+    b"%PDF-": "a PDF file; extract its text",
+    b"ARROW1\0\0": "an Arrow file (Feather); write it as Parquet",
+    b"7z\xbc\xaf\x27\x1c": "a 7z file; unpack it",
+}
+_TAR_MAGIC, _TAR_OFFSET = b"ustar", 257
+
+
+def compression_of(head: bytes) -> str:
+    """By the first bytes: "" or one of the values of `COMPRESSIONS`."""
+    skippable = head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F  # as pzstd begins
+    if skippable:
+        return "zstd"
+    return next((name for magic, name in COMPRESSIONS.items() if head.startswith(magic)), "")
+
+
+def kind_of(head: bytes, name: str, shown: str, options: ReadOptions) -> tuple[str, str]:
+    """(kind, compression) of a file that begins with `head`.
+
+    Raises:
+        DataError: of a format that is not read, or not what its name says.
+        UsageError: a column is named and there can be none, or none is named.
+    """
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
+    compression = compression_of(head)
+    promised = _SUFFIXES.get(suffixes[-1]) if suffixes else None
+    if promised and promised != compression:
+        raise DataError(f"{shown}: named {suffixes[-1]}, but not a {promised} file")
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic):
+            raise DataError(f"{shown}: {what}; {_READ}")
+    kind = _kind(head, suffixes[:-1] if promised else suffixes, options)
+    if kind == PARQUET and len(head) < 12:
+        raise DataError(f"{shown}: truncated or damaged (too short for a Parquet file)")
+    _check_column(kind, shown, options)
+    return kind, compression
+
+
+_READ = "plain, gz, bz2, xz and zst text, JSON Lines, Parquet and saved datasets are read"
+
+
+def _kind(head: bytes, suffixes: list[str], options: ReadOptions) -> str:
+    if head.startswith(_PARQUET_MAGIC):
+        return PARQUET
+    if head.startswith(_ARROW_STREAM):
+        return ARROW
+    suffix = suffixes[-1] if suffixes else ""
+    json = suffix in (".jsonl", ".ndjson") or (suffix == ".json" and options.text_column)
+    return JSONL if json else TEXT
+
+
+def _check_column(kind: str, shown: str, options: ReadOptions) -> None:
+    if kind == TEXT and options.column is not None:
+        raise UsageError(
+            f"{shown}: plain text has no columns; leave out {options.column_flag}, or name only "
+            "JSON Lines (.jsonl, .ndjson), Parquet or saved datasets"
+        )
+    if kind == JSONL and options.ids_column is not None:
+        raise UsageError(f"{shown}: --ids-column is for Parquet and saved datasets")
+
+
+def looks_binary(head: bytes) -> bool:
+    """Whether a file is surely nothing to read: a known format, or NULs among much not UTF-8.
+
+    A stray NUL or a wrong byte here and there is text all the same.
+    """
+    if head.startswith((*UTF_16_MARKS, _PARQUET_MAGIC, _ARROW_STREAM)) or compression_of(head):
+        return False  # to be read, or refused by name later
+    nuls = head.count(b"\0")
+    wrong = len(head) - len(head.decode("utf-8", "ignore").encode())
+    return head.startswith(tuple(_FOREIGN)) or (nuls > 0 and nuls + wrong > len(head) // 10)
+
+
+def check_text(block: bytes, shown: str) -> None:
+    """Refuse, by the first block of unpacked text, what is none after all.
+
+    Raises:
+        DataError: UTF-16, a tar archive, a packed Parquet file.
+    """
+    if block.startswith(UTF_16_MARKS):
+        raise DataError(
+            f"{shown}: UTF-16 text; convert it to UTF-8, for example with: iconv -f UTF-16 -t UTF-8"
+        )
+    if block[_TAR_OFFSET : _TAR_OFFSET + len(_TAR_MAGIC)] == _TAR_MAGIC:
+        raise DataError(f"{shown}: a tar archive; unpack it with tar -x")
+    if block.startswith((_PARQUET_MAGIC, _ARROW_STREAM)):
+        raise DataError(
+            f"{shown}: Parquet and Arrow are read from plain files only; write it to one (unpacked)"
+        )
