@@ -49,6 +49,13 @@ if TYPE_CHECKING:
     help="The exact perplexity of a text: a file, directory or glob, tokenised as the model's own "
     "corpus was, or a token store. May be repeated.",
 )
+@click.option(
+    "--tokenizer",
+    metavar="NAME",
+    show_default="as the model's own text",
+    help="How to tokenise --text, as in fastw2v preprocess. To be given where the model's own text "
+    "was tokenised by a function of yours, module:function: no file can have it run.",
+)
 @vectors_option(default=None)
 @click.option(
     "--threads",
@@ -61,6 +68,7 @@ def evaluate(
     pairs: tuple[Path, ...],
     analogies: tuple[Path, ...],
     texts: tuple[str, ...],
+    tokenizer: str | None,
     vectors: str | None,
     threads: int | None,
 ) -> None:
@@ -98,12 +106,14 @@ def evaluate(
         raise UsageError("--vectors is for --pairs and --analogies; --text takes both matrices")
     if threads is not None and not texts:
         raise UsageError("--threads is for --text; leave it out")
+    if tokenizer is not None and not texts:
+        raise UsageError("--tokenizer is for --text; leave it out")
     if texts:
-        _check_texts(texts)
+        _check_texts(texts, tokenizer)
     if pairs or analogies:
         _print_benchmarks(model, pairs, analogies, vectors)
     if texts:
-        _print_perplexities(model, texts, threads)
+        _print_perplexities(model, texts, threads, tokenizer)
 
 
 def _print_benchmarks(
@@ -137,17 +147,22 @@ def _score_row(test: str, part: str, score: Score) -> tuple[str, ...]:
     return (test, part, str(score.items), str(score.known), *shown)
 
 
-def _check_texts(texts: tuple[str, ...]) -> None:
+def _check_texts(texts: tuple[str, ...], tokenizer: str | None) -> None:
     """Tell a wrong name before hours of work on the others."""
-    from fastw2v.corpus.known_sequences import check_source
+    from fastw2v.corpus.known_sequences import check_source, is_store
 
     for text in texts:
         check_source(text)
+    if tokenizer is not None and all(map(is_store, texts)):
+        raise UsageError("--tokenizer is for text, not for a token store; leave it out")
 
 
-def _print_perplexities(model: Path, texts: tuple[str, ...], threads: int | None) -> None:
+def _print_perplexities(
+    model: Path, texts: tuple[str, ...], threads: int | None, tokenizer: str | None
+) -> None:
     """Print what is known of a text at once, so that it is not lost when a later one fails."""
     from fastw2v.cli.display import training_display
+    from fastw2v.corpus.known_sequences import is_store
     from fastw2v.training.perplexity import perplexity
 
     columns = ("text", "words", "known", "centres", "p is", "loss", "perplexity")
@@ -157,6 +172,7 @@ def _print_perplexities(model: Path, texts: tuple[str, ...], threads: int | None
                 model,
                 text,
                 threads=threads,
+                tokenizer=None if is_store(text) else tokenizer,
                 notify=display.notify,
                 progress=display.preprocessing,
             )

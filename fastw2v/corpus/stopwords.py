@@ -47,7 +47,8 @@ def load_stopwords(name: str | None, words_of: Callable[[str], list[str]]) -> li
     """The stop words that `--stopwords` names, tokenised by `words_of`, sorted, each once.
 
     Raises:
-        UsageError: no such file, it cannot be read, or there is no word in it.
+        UsageError: no such file, it cannot be read, or there is no word in it; whatever `words_of`
+            raises.
         DataError: the file is not UTF-8.
     """
     if name is None:

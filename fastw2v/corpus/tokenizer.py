@@ -1,112 +1,197 @@
-"""Bytes to words.
+"""Bytes to tokens.
 
 Most text repeats itself, so Unicode is looked at once for each different *chunk* (what stands
-between ASCII separators), not once for each occurrence: `split` is three C-speed passes over the
-bytes of a block, and `tokens_of` does the careful work for a chunk that has not been seen yet.
+between ASCII separators), not once for each occurrence: `table` tells where chunks end, `own_token`
+which of them are tokens as they stand, and `tokens_of` does the careful work for the others. Where
+tokens may span white space, lines take the place of chunks.
+
+The steps, in this order: Unicode form, lower case, accents, digits, cut into tokens, length, stop
+words, stem.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-import unicodedata
+from collections.abc import Callable, Iterable
 
+from fastw2v.corpus import cutting
+from fastw2v.corpus.config import PreprocessConfig
+from fastw2v.corpus.named_tokenizer import Cut, by_line, cut_by
+from fastw2v.corpus.normalise import Normaliser
+from fastw2v.corpus.stemming import stemmer
 from fastw2v.errors import DataError
 
 # In the stream of chunks this one stands for the end of a line. NUL bytes became spaces before.
 LINE_END = b"\0"
 
+_STOP_MARK = "\0"  # no token holds one
 _ESCAPED = re.compile("[\udc80-\udcff]")  # what `surrogateescape` makes of undecodable bytes
-_WORD = re.compile(r"[^\s']+(?:'[^\s']+)*")
-_JOINERS = "\u200c\u200d"  # Persian and Indic scripts use them inside words
-_SOFT_HYPHEN = "\u00ad"
-_DIACRITIC_BLOCKS = (
-    (0x0300, 0x036F),
-    (0x1AB0, 0x1AFF),
-    (0x1DC0, 0x1DFF),
-    (0x20D0, 0x20FF),
-    (0xFE20, 0xFE2F),
-)
-_NO_DIACRITICS = {
-    code: None for first, last in _DIACRITIC_BLOCKS for code in range(first, last + 1)
-}
-
-
-class _WordCharacters(dict[int, int]):
-    """For `str.translate`: letters, marks, numbers, joiners and the apostrophe stay, all else
-    becomes a space. Filled as characters are met."""
-
-    def __missing__(self, code: int) -> int:
-        character = chr(code)
-        stays = unicodedata.category(character)[0] in "LMN" or character in _JOINERS + "'"
-        self[code] = code if stays else ord(" ")
-        return self[code]
 
 
 @dataclasses.dataclass(frozen=True)
 class Tokenizer:
-    """How text becomes tokens (the options of `PreprocessConfig` of the same names)."""
+    """How text becomes tokens (the options of `PreprocessConfig` of the same names).
+
+    Attributes:
+        stopwords: needed for stemming only, which spares them.
+        table: what each byte becomes before chunks are cut at ASCII white space (256 bytes).
+        own_token: 1 for every byte of which tokens can consist, 2 for one that may stand between
+            two of those; a chunk of such bytes alone is one token, itself (256 bytes, all 0 where
+            every chunk has to be looked at).
+        by_line: whether lines are tokenised (`tokens_of_line`) and not chunks.
+        stop_tokens: what `tokens_of` gives for each of `stopwords`.
+
+    Raises:
+        UsageError: a function, module or language of stems that is not there.
+    """
 
     tokenizer: str = "words"
     lowercase: bool = True
     strip_accents: bool = False
+    unicode: str | None = None
+    digits: str = "keep"
+    min_token_length: int = 1
+    max_token_length: int | None = None
+    stem: str | None = None
+    stopwords: tuple[str, ...] = ()
+    table: bytes = dataclasses.field(init=False, repr=False, compare=False)
+    own_token: bytes = dataclasses.field(init=False, repr=False, compare=False)
+    by_line: bool = dataclasses.field(init=False, repr=False, compare=False)
+    stop_tokens: tuple[str, ...] = dataclasses.field(init=False, repr=False, compare=False)
+    _normalise: Normaliser = dataclasses.field(init=False, repr=False, compare=False)
+    _cut: Cut = dataclasses.field(init=False, repr=False, compare=False)
+    _stem: Callable[[str], str] | None = dataclasses.field(init=False, repr=False, compare=False)
+    _stop_token_of: dict[str, str] = dataclasses.field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        table = bytearray(range(256))
-        table[0] = ord(" ")
-        for code in range(128):
-            character = chr(code)
-            if self.tokenizer == "words" and not character.isalnum() and character not in "'\n":
-                table[code] = ord(" ")
-            elif self.lowercase:
-                table[code] = ord(character.lower()) if code else ord(" ")
-        object.__setattr__(self, "_table", bytes(table))
-        object.__setattr__(self, "_word_characters", _WordCharacters())
+        form = self.unicode or (None if self.tokenizer == "whitespace" else "nfc")
+        zero_digits = self.digits == "zero"
+        # A stem may look like a stop word ("canned", "can"), but a mark can only be a stop word's.
+        mark = _STOP_MARK if self.stem else ""
+        values = {
+            "table": _table(self.tokenizer == "words", self.lowercase, zero_digits),
+            "own_token": self._own_bytes(),
+            "by_line": by_line(self.tokenizer),
+            "stop_tokens": tuple(mark + word for word in self.stopwords),
+            "_normalise": Normaliser(form, self.lowercase, self.strip_accents, zero_digits),
+            "_cut": _cut_of(self.tokenizer),
+            "_stem": stemmer(self.stem) if self.stem else None,
+            "_stop_token_of": {word: mark + word for word in self.stopwords},
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, config: PreprocessConfig, stopwords: Iterable[str] = ()) -> Tokenizer:
+        """The tokenizer of these options; `stopwords` are those that `config.stopwords` names.
+
+        Raises:
+            UsageError: as the class.
+        """
+        return cls(
+            config.tokenizer,
+            config.lowercase,
+            config.strip_accents,
+            config.unicode,
+            config.digits,
+            config.min_token_length,
+            config.max_token_length,
+            config.stem,
+            tuple(stopwords),
+        )
+
+    def tokens_of(self, chunk: bytes) -> list[str | None]:
+        """The tokens (none, one or more) of a chunk; None for one that is too short or too long.
+
+        Stop words are among them, as `stop_tokens` has them.
+        """
+        text = chunk.decode("utf-8")
+        if text.isascii() and self.tokenizer == "words":  # `table` has normalised ASCII
+            return self._finished(cutting.words_of_ascii(text))
+        if self.tokenizer == "words":
+            text = cutting.with_plain_apostrophes(text)
+        return self._finished(self._cut(text if text.isascii() else self._normalise(text)))
+
+    def tokens_of_line(self, line: str) -> list[str | None]:
+        """The same for a line, without its line end, where `by_line` is set.
+
+        Raises:
+            DataError: the user's function fails. UsageError: it gives something else than strings.
+        """
+        line = line.removesuffix("\r").replace("\0", " ")
+        return self._finished(self._cut(self._normalise(line)))
 
     def split(self, block: bytes) -> list[bytes]:
         """The chunks of a block of valid UTF-8, `LINE_END` for every line feed."""
-        return block.translate(self._table).replace(b"\n", b" \0 ").split()  # type: ignore[attr-defined]
-
-    def tokens_of(self, chunk: bytes) -> list[str]:
-        """The tokens (none, one or more) of a chunk from `split`."""
-        text = chunk.decode("utf-8")
-        if not text.isascii():
-            text = self._normalised(text)
-        if self.tokenizer == "whitespace":
-            return text.split()
-        return [word for found in _WORD.findall(text) if (word := _trimmed(found))]
+        return block.translate(self.table).replace(b"\n", b" \0 ").split()
 
     def words_of(self, text: str) -> list[str]:
-        """The tokens of `text`; line ends only separate them."""
-        chunks = self.split(text.encode("utf-8"))
-        return [token for chunk in chunks if chunk != LINE_END for token in self.tokens_of(chunk)]
+        """The tokens of `text` that are kept, one after the other, the slow and simple way."""
+        if self.by_line:
+            tokens = [token for line in text.split("\n") for token in self.tokens_of_line(line)]
+        else:
+            chunks = [chunk for chunk in self.split(text.encode("utf-8")) if chunk != LINE_END]
+            tokens = [token for chunk in chunks for token in self.tokens_of(chunk)]
+        left_out = {None, *self.stop_tokens}
+        return [token for token in tokens if token not in left_out]  # type: ignore[misc]
 
-    def _normalised(self, text: str) -> str:
-        if self.lowercase:
-            text = text.lower()
-        if self.strip_accents:
-            text = unicodedata.normalize("NFD", text).translate(_NO_DIACRITICS)
-            text = unicodedata.normalize("NFC", text)
-        if self.tokenizer == "whitespace":
-            return text
-        text = text.replace(_SOFT_HYPHEN, "").replace("\u2019", "'")
-        text = unicodedata.normalize("NFC", text)
-        return text.translate(self._word_characters)  # type: ignore[attr-defined]
+    def _own_bytes(self) -> bytes:
+        looked_at = (
+            self.tokenizer not in ("words", "whitespace")
+            or self.min_token_length > 1
+            or self.max_token_length is not None
+            or self.stem is not None
+        )
+        if looked_at:
+            return bytes(256)
+        words = self.tokenizer == "words"
+        own = bytearray(
+            code < 128 and (chr(code).isalnum() if words else 32 < code < 127)
+            for code in range(256)
+        )
+        if words:
+            own[ord("'")] = 2
+        return bytes(own)
+
+    def _finished(self, tokens: list[str]) -> list[str | None]:
+        """After the cut: length, stop words, stem."""
+        least, most, stem = self.min_token_length, self.max_token_length, self._stem
+        if least == 1 and most is None and stem is None:
+            return tokens  # type: ignore[return-value]
+        kept = [
+            token if least <= len(token) and (most is None or len(token) <= most) else None
+            for token in tokens
+        ]
+        if stem is None:
+            return kept
+        stop_token_of = self._stop_token_of
+        return [
+            token and (stop_token_of.get(token) or stem(token) or token)  # "ـ" has no Arabic stem
+            for token in kept
+        ]
 
 
-def _trimmed(word: str) -> str:
-    """`word` without marks and joiners that have no letter before them, or joiners at its end.
+def _table(words: bool, lowercase: bool, zero_digits: bool) -> bytes:
+    table = bytearray(range(256))
+    table[0] = ord(" ")
+    for code in range(1, 128):
+        character = chr(code)
+        if words and not character.isalnum() and character not in "'\n":
+            table[code] = ord(" ")
+        elif zero_digits and character.isdigit():
+            table[code] = ord("0")
+        elif lowercase:
+            table[code] = ord(character.lower())
+    return bytes(table)
 
-    An emoji leaves its variation selector or joiner behind, for example.
-    """
-    if word.isascii():
-        return word
-    start, end = 0, len(word)
-    while start < end and (word[start] in _JOINERS or unicodedata.category(word[start])[0] == "M"):
-        start += 1
-    while end > start and word[end - 1] in _JOINERS:
-        end -= 1
-    return word[start:end]
+
+def _cut_of(tokenizer: str) -> Cut:
+    if tokenizer == "words":
+        return cutting.words
+    if tokenizer == "whitespace":
+        return str.split
+    return cutting.characters if tokenizer == "characters" else cut_by(tokenizer)
 
 
 def valid_utf8(block: bytes, errors: str) -> tuple[bytes, int]:
