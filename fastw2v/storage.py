@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,11 @@ def sync_file(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path to write to; on success it replaces `path`, on failure it is removed.
+
+    With `durable` off nothing is synced: a power cut may leave the name with other bytes, so the
+    reader must check them.
 
     The block may write the file by any means (numpy, pyarrow, matplotlib). Two processes that write
     the same `path` do not share the temporary name.
@@ -75,12 +78,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            sync_file(temporary)
+            if durable:
+                sync_file(temporary)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        sync_directory(path.parent)
+        if durable:
+            sync_directory(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -190,8 +195,16 @@ def remove_leftovers(directory: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def sha256_of(path: Path, start: int = 0, end: int | None = None) -> str:
+def sha256_of(
+    path: Path,
+    start: int = 0,
+    end: int | None = None,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> str:
     """SHA-256, as hexadecimal text, of the bytes `start` to `end` of a file.
+
+    `progress` is told the size of each block as it is done.
 
     Raises:
         DataError: the file cannot be read.
@@ -204,6 +217,8 @@ def sha256_of(path: Path, start: int = 0, end: int | None = None) -> str:
             while left > 0 and (block := file.read(min(_HASH_BLOCK, left))):
                 digest.update(block)
                 left -= len(block)
+                if progress is not None:
+                    progress(len(block))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     return digest.hexdigest()

@@ -7,22 +7,25 @@ Nothing is written. Tokens outside the vocabulary are dropped before anyone look
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from fastw2v.corpus.config import Layout, PreprocessConfig
+from fastw2v.corpus.inputs import ReadOptions, find_files, plan_units
 from fastw2v.corpus.os_errors import reporting_unreadable
-from fastw2v.corpus.sequences import Sequencer, TokenCodes, drop_unknown
+from fastw2v.corpus.phrase_text import PhraseText
+from fastw2v.corpus.phrases import Phrases
+from fastw2v.corpus.sequences import Sequencer, drop_unknown
 from fastw2v.corpus.settings import Settings
-from fastw2v.corpus.shards import find_files, plan_units
 from fastw2v.corpus.store_layout import opens_as_store
-from fastw2v.corpus.text_codes import TextCodes
+from fastw2v.corpus.text_codes import Place, TextCodes
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.corpus.tokenizer import Tokenizer
 from fastw2v.corpus.vocabulary import Vocabulary
+from fastw2v.corpus.word_codes import WordCodes
 
 
 class Piece(NamedTuple):
@@ -59,30 +62,39 @@ class KnownSequences(Protocol):
 
 
 def open_sequences(
-    source: str | Path, vocabulary: Vocabulary, text_config: Callable[[], PreprocessConfig]
+    source: str | Path,
+    vocabulary: Vocabulary,
+    text_config: Callable[[], PreprocessConfig],
+    phrases: Phrases | None = None,
 ) -> KnownSequences:
     """The sequences of `source`: a token store, or a text file, directory or glob pattern.
 
     Args:
         text_config: asked for the options of text, where `source` is text.
+        phrases: those of the vocabulary, to be joined in text.
 
     Raises:
         UsageError: nothing there, empty, or no text. DataError: not text, or a damaged store.
     """
-    if _is_store(source):
+    if is_store(source):
         return _KnownStore(TokenStore.open(source), vocabulary)
-    return _KnownText(source, vocabulary, text_config())
+    return _KnownText(source, vocabulary, text_config(), phrases)
 
 
 def check_source(source: str | Path) -> None:
     """Find and open what `open_sequences` would, and raise what that would; no text is read."""
-    if _is_store(source):
+    if is_store(source):
         TokenStore.open(source)
     else:
         find_files([source])
 
 
-def _is_store(source: str | Path) -> bool:
+def is_store(source: str | Path) -> bool:
+    """Whether `open_sequences` would open it as a token store.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     with reporting_unreadable(source):
         return opens_as_store(Path(source))
 
@@ -117,63 +129,55 @@ class _KnownText:
     """Text, tokenised as `preprocess` would with these options."""
 
     def __init__(
-        self, source: str | Path, vocabulary: Vocabulary, config: PreprocessConfig
+        self,
+        source: str | Path,
+        vocabulary: Vocabulary,
+        config: PreprocessConfig,
+        phrases: Phrases | None,
     ) -> None:
-        files, _ = find_files([source])
-        self._segments = [segment for unit in plan_units(files, Layout()) for segment in unit]
+        options = ReadOptions.of(config)
+        files, _ = find_files([source], options)
+        units = plan_units(files, Layout(), options)
+        self._segments = [segment for unit in units for segment in unit]
         self.total = sum(file.size for file in files)
         self.left_out = 0
         stopwords = Settings.of(config).stopwords
-        self._vocabulary_size = len(vocabulary)
+        tokenizer = Tokenizer.of(config, stopwords)
+        self._phrases = PhraseText(vocabulary.tokens, phrases) if phrases is not None else None
+        if self._phrases is not None:  # with the words that are only in phrases
+            tokens = self._phrases.tokens
+            vocabulary = Vocabulary(tokens, np.ones(len(tokens), np.int64))
+        self._num_known = len(vocabulary)
+        words = WordCodes(tokenizer, tokenizer.stop_tokens, vocabulary)
         self._sequencer = Sequencer(
-            len(stopwords) + 1, config.min_sequence_length, config.max_sequence_length
+            words.first_word, config.min_sequence_length, config.max_sequence_length
         )
         self._done = 0
-        self._text = TextCodes(
-            Tokenizer(config.tokenizer, config.lowercase, config.strip_accents),
-            _VocabularyCodes(vocabulary, stopwords),
-            config.errors,
-            self._sequencer.stats,
-            self._add_done,
-        )
+        self._text = TextCodes(words, options, self._sequencer.stats, self._add_done)
 
     def pieces(self) -> Iterator[Piece]:
         """Block by block."""
         for codes in self._text.batches(self._segments):
             local_ids, lengths = self._sequencer.feed(codes)
-            ids = np.where(local_ids < self._vocabulary_size, local_ids, -1).astype(np.int32)
+            ids = np.where(local_ids < self._num_known, local_ids, np.int32(-1))
+            if self._phrases is not None:
+                ids, lengths = self._phrases.join(ids, lengths)
             offsets = np.concatenate([[0], np.cumsum(lengths)])
             yield Piece(*drop_unknown(ids, offsets), self._done)
 
     @property
     def words(self) -> int:
         """See `KnownSequences`."""
-        return _candidates(self._sequencer.stats)
+        joined = self._phrases.tokens_joined if self._phrases is not None else 0
+        return _candidates(self._sequencer.stats) - joined
 
-    def _add_done(self, count: int) -> None:
+    def _add_done(self, count: int, place: Place | None = None) -> None:
         self._done += count
-
-
-class _VocabularyCodes(TokenCodes):
-    """Local id = id in the vocabulary; all other tokens have the local id V. Nothing is learnt, so
-    that memory does not grow with the text, and nothing can be forgotten."""
-
-    def __init__(self, vocabulary: Vocabulary, stopwords: list[str]) -> None:
-        self._vocabulary = vocabulary
-        super().__init__(stopwords)
-        self._unknown = self.first_word + len(vocabulary)
-
-    def forget(self) -> None:
-        """The codes as they were made: stop words, and the words of the vocabulary."""
-        super().forget()
-        known = {token: self.first_word + row for token, row in self._vocabulary.index.items()}
-        self.update({token: code for token, code in known.items() if token not in self})
-
-    def __missing__(self, token: Hashable) -> int:
-        return self._unknown
 
 
 def _candidates(stats: Counter[str] | Mapping[str, Any]) -> int:
     """Tokens of sequences, before the vocabulary is asked; from the counts of a report."""
-    left_out = stats.get("tokens_stopwords", 0) + stats.get("tokens_in_short_lines", 0)
-    return int(stats.get("tokens_read", 0) - left_out)
+    reasons = (
+        "tokens_joined", "tokens_too_short_or_long", "tokens_stopwords", "tokens_in_short_lines"
+    )  # fmt: skip
+    return int(stats.get("tokens_read", 0) - sum(stats.get(reason, 0) for reason in reasons))

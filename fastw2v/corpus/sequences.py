@@ -1,42 +1,45 @@
-"""From chunks to codes, and from codes to sequences.
+"""Codes of tokens, and from codes to sequences.
 
-A *code* is an int64: 0 ends a line, 1..S are the S stop words, everything above is a word; word
-code - (S + 1) is its *local id*, the order in which the words were met. Local ids become vocabulary
-ids when all counts are known.
+A *code* is an int32: 0 ends a line, 1..S are the S stop words, S + 1 stands for any token that is
+left out because of its length, everything above is a word; word code - (S + 2) is its *local id*,
+the order in which the words were met. Local ids become vocabulary ids when all counts are known.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
+import pyarrow as pa
 
-from fastw2v.corpus.tokenizer import LINE_END, Tokenizer
 from fastw2v.errors import UsageError
-
-_LONGEST_REMEMBERED = 128  # bytes; longer chunks hardly ever come twice
-_MOST_REMEMBERED = 1 << 20
-
+from fastw2v.kernels import sequences as kernels
 
 _LINE_END_TOKEN = object()  # nothing that a caller gives is equal to it
+_LEFT_OUT_TOKEN = object()
 
 
 class TokenCodes(dict[Hashable, int]):
-    """Token -> code; a token not met before gets the next code."""
+    """Token -> code; a token not met before gets the next code.
+
+    Attributes:
+        first_word: the code of the local id 0.
+    """
 
     def __init__(self, stopwords: Sequence[str]) -> None:
         super().__init__()
         self._stopwords = tuple(stopwords)
-        self.first_word = len(self._stopwords) + 1
+        self.first_word = len(self._stopwords) + 2
         self.forget()
 
     def forget(self) -> None:
         """Start counting local ids from 0 again."""
         self.clear()
         super().__setitem__(_LINE_END_TOKEN, 0)
-        self.update(zip(self._stopwords, range(1, self.first_word), strict=True))
+        self.update(zip(self._stopwords, itertools.count(1)))
+        super().__setitem__(_LEFT_OUT_TOKEN, self.first_word - 1)
 
     def __missing__(self, token: Hashable) -> int:
         if not isinstance(token, str) or not token:
@@ -51,57 +54,26 @@ class TokenCodes(dict[Hashable, int]):
         """How many words have a local id."""
         return len(self) - self.first_word
 
-    def words(self) -> list[str]:
+    def words(self) -> pa.LargeStringArray:
         """The words in the order of their local ids."""
-        return list(itertools.islice(self, self.first_word, None))  # type: ignore[arg-type]
+        return pa.array(itertools.islice(self, self.first_word, None), pa.large_string())
 
+    def words_at(self, local_ids: np.ndarray) -> list[str]:
+        """The words of these local ids."""
+        words: list[str] = self.words().take(pa.array(local_ids)).to_pylist()
+        return words
 
-class ChunkCodes(dict[bytes, int]):
-    """Chunk -> code of its one token, or -(k + 1) when it is `expansions[k]`, none or several."""
-
-    def __init__(self, tokenizer: Tokenizer, token_codes: TokenCodes) -> None:
-        super().__init__()
-        self._tokenizer = tokenizer
-        self._token_codes = token_codes
-        self._expansions: list[list[int]] = []
-        self.forget()
-
-    def forget(self) -> None:
-        """Look at every chunk anew."""
-        self.clear()
-        self._expansions.clear()
-        super().__setitem__(LINE_END, 0)
-
-    def __missing__(self, chunk: bytes) -> int:
-        codes = [self._token_codes[token] for token in self._tokenizer.tokens_of(chunk)]
-        if len(codes) == 1:
-            code = codes[0]
-        else:
-            self._expansions.append(codes)
-            code = -len(self._expansions)
-        if len(chunk) <= _LONGEST_REMEMBERED:
-            self[chunk] = code
-        return code
-
-    def codes_of(self, block: bytes) -> np.ndarray:
-        """The codes of a block of valid UTF-8: int64 (n,), none negative."""
-        if len(self) + len(self._expansions) > _MOST_REMEMBERED:
-            self.forget()
-        chunks = self._tokenizer.split(block)
-        codes = np.fromiter(map(self.__getitem__, chunks), np.int64, len(chunks))
-        several = codes < 0
-        if not several.any():
-            return codes
-        expanded = [self._expansions[k] for k in (-codes[several] - 1).tolist()]
-        lengths = np.ones(len(codes), dtype=np.int64)
-        lengths[several] = [len(part) for part in expanded]
-        result = np.repeat(codes, lengths)
-        result[np.repeat(several, lengths)] = list(itertools.chain.from_iterable(expanded))
-        return result
+    def codes_of_tokens(self, tokens: Sequence[str]) -> list[int]:
+        """The codes of tokens; those that have none get one."""
+        return [self[token] for token in tokens]
 
 
 class Sequencer:
     """Cuts a stream of codes into sequences: stop words out, short lines out, long lines split.
+
+    Args:
+        first_word: the code of the local id 0.
+        min_length, max_length: of a sequence, in words; 0 = no limit.
 
     Attributes:
         stats: what it counted (lines, tokens), by the names of `PreprocessReport`.
@@ -109,99 +81,65 @@ class Sequencer:
 
     def __init__(self, first_word: int, min_length: int, max_length: int) -> None:
         self._first_word = first_word
-        self._min_length = min_length
-        self._max_length = max_length
+        self._min_length, self._max_length = min_length, max_length
         self.stats: Counter[str] = Counter()
-        # The line that is not ended yet: words not handed out, how many were, tokens in all.
-        self._open: list[np.ndarray] = []
-        self._open_length = self._handed_out = self._open_tokens = 0
+        self._open = np.empty(0, np.int32)  # words of the line that has not ended
+        self._open_line = np.zeros(3, np.int64)
+        # Used again and again: fresh memory costs more than what is done in it.
+        self._ids = self._lengths = np.empty(0, np.int32)
 
     @property
     def in_line(self) -> bool:
         """Whether the last line has tokens and is not ended yet."""
-        return self._open_tokens > 0
+        return bool(self._open_line[kernels.OPEN_TOKENS] > 0)
 
     def feed(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Take codes int64 (n,); give finished sequences: local ids (k,), lengths (m,) > 0, sum k.
+        """Take codes int (n,); give finished sequences: local ids int32 (k,), and their lengths
+        int32 (m,) > 0, sum k; both valid until the next call.
 
         Words of a line that has not ended are kept for the next call.
         """
-        is_end = codes == 0
-        is_word = codes >= self._first_word
-        line_of = np.cumsum(is_end)
-        num_lines = int(line_of[-1]) if len(codes) else 0
-        tokens = np.bincount(line_of[~is_end], minlength=num_lines + 1)
-        words = np.bincount(line_of[is_word], minlength=num_lines + 1)
-        ids = codes[is_word] - self._first_word
-        self.stats["tokens_read"] += len(codes) - num_lines
-        self.stats["tokens_stopwords"] += len(codes) - num_lines - len(ids)
-        if not num_lines:
-            self._extend_open(ids, int(tokens[0]))
-            return self._hand_out_open()
-        tokens[0] += self._open_tokens
-        words[0] += self._open_length
-        ids = np.concatenate([*self._open, ids])
-        closed = len(ids) - int(words[-1])
-        ended_ids, ended_lengths = self._end_lines(ids[:closed], words[:-1], tokens[:-1])
-        self._open, self._open_length, self._handed_out, self._open_tokens = [], 0, 0, 0
-        self._extend_open(ids[closed:], int(tokens[-1]))
-        open_ids, open_lengths = self._hand_out_open()
-        return np.concatenate([ended_ids, open_ids]), np.concatenate([ended_lengths, open_lengths])
+        carried = len(self._open)
+        if carried + len(codes) >= len(self._ids):
+            room = 2 * (carried + len(codes)) + 1
+            self._ids, self._lengths = np.empty(room, np.int32), np.empty(room, np.int32)
+        ids, lengths = self._ids, self._lengths
+        ids[:carried] = self._open
+        stats = np.zeros(7, np.int64)
+        left_out = np.zeros(self._first_word, np.int64)
+        finished, sequences = kernels.cut_lines(
+            codes.astype(np.int32, copy=False),
+            self._first_word,
+            self._min_length,
+            self._max_length,
+            self._open_line,
+            stats,
+            left_out,
+            ids,
+            lengths,
+        )
+        self._open = ids[finished : finished + int(self._open_line[kernels.OPEN_WORDS])].copy()
+        self._add_stats(stats.tolist(), left_out)
+        return ids[:finished], lengths[:sequences]
 
-    def renumber(self, new_id_of: Iterable[int]) -> None:
-        """Replace the ids of the open line (see `open_ids`) by those given, one for one."""
-        self._open = [np.fromiter(new_id_of, np.int64, self._open_length)]
+    def _add_stats(self, counted: list[int], left_out: np.ndarray) -> None:
+        stats = self.stats
+        stats["tokens_read"] += counted[kernels.TOKENS]
+        stats["tokens_stopwords"] += int(left_out[1:-1].sum())
+        stats["tokens_too_short_or_long"] += int(left_out[-1])
+        stats["lines"] += counted[kernels.LINES]
+        stats["empty_lines"] += counted[kernels.EMPTY_LINES]
+        stats["short_lines"] += counted[kernels.SHORT_LINES]
+        stats["tokens_in_short_lines"] += counted[kernels.IN_SHORT_LINES]
+        stats["split_lines"] += counted[kernels.SPLIT_LINES]
 
     def open_ids(self) -> np.ndarray:
         """Local ids of the open line that were not handed out yet."""
-        return np.concatenate(self._open) if self._open else np.empty(0, dtype=np.int64)
+        return self._open
 
-    def _extend_open(self, ids: np.ndarray, tokens: int) -> None:
-        if len(ids):
-            self._open.append(ids)
-        self._open_length += len(ids)
-        self._open_tokens += tokens
-
-    def _hand_out_open(self) -> tuple[np.ndarray, np.ndarray]:
-        """Full sequences of the open line, once it is sure that the line is not short."""
-        longest = self._max_length
-        enough = self._handed_out + self._open_length >= self._min_length
-        if not (longest and enough and self._open_length >= longest):
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
-        ids = self.open_ids()
-        count = len(ids) // longest
-        self._open = [ids[count * longest :]]
-        self._open_length -= count * longest
-        self._handed_out += count * longest
-        return ids[: count * longest], np.full(count, longest, dtype=np.int64)
-
-    def _end_lines(
-        self, ids: np.ndarray, lengths: np.ndarray, tokens: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Sequences of lines that have ended; of the first, a part may be handed out already."""
-        whole = lengths.copy()
-        whole[0] += self._handed_out
-        short = whole < self._min_length
-        self.stats["lines"] += len(lengths)
-        self.stats["empty_lines"] += int((tokens == 0).sum())
-        self.stats["short_lines"] += int((short & (tokens > 0)).sum())
-        self.stats["tokens_in_short_lines"] += int(lengths[short].sum())
-        ids = ids[np.repeat(~short, lengths)]
-        lengths = lengths[~short]
-        if self._max_length:
-            self.stats["split_lines"] += int(((whole > self._max_length) & ~short).sum())
-            lengths = _pieces(lengths, self._max_length)
-        return ids, lengths[lengths > 0]
-
-
-def _pieces(lengths: np.ndarray, longest: int) -> np.ndarray:
-    """Lengths of the pieces of at most `longest` into which sequences are split."""
-    if not len(lengths) or lengths.max() <= longest:
-        return lengths
-    counts = np.maximum(1, -(-lengths // longest))
-    pieces = np.full(int(counts.sum()), longest, dtype=np.int64)
-    pieces[np.cumsum(counts) - 1] = lengths - (counts - 1) * longest
-    return pieces
+    def renumber(self, new_ids: Sequence[int]) -> None:
+        """Replace the ids of the open line (see `open_ids`) by those given, one for one."""
+        self._open = np.array(new_ids, np.int32)
 
 
 def drop_unknown(ids: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

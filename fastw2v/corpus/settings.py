@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fastw2v.corpus.config import TEXT_OPTIONS, PreprocessConfig
-from fastw2v.corpus.os_errors import reporting_unreadable
+from fastw2v.corpus.config import READ_OPTIONS, TEXT_OPTIONS, PreprocessConfig
+from fastw2v.corpus.named_tokenizer import source_hash
+from fastw2v.corpus.phrase_settings import PhraseSettings, load_connectors
 from fastw2v.corpus.stopwords import load_stopwords
-from fastw2v.corpus.store_layout import VOCABULARY, is_store
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.corpus.tokenizer import Tokenizer
-from fastw2v.corpus.vocabulary import Vocabulary, load_text_vocabulary
+from fastw2v.corpus.vocabulary import Vocabulary
+from fastw2v.corpus.vocabulary_files import read_vocabulary
 from fastw2v.errors import UsageError
-from fastw2v.model_directory import is_model_directory, open_model
 from fastw2v.options import make_config
 
 
@@ -28,13 +28,16 @@ class Settings:
         config: the options.
         stopwords: sorted.
         vocabulary: the one to reuse, if any.
+        phrases: how to look for phrases, if at all.
         values: for the manifest: the options that apply, file names without directories.
-        files: for the manifest: the content of those files, by hash.
+        files: for the manifest: the content of those files, and of the module that a
+            user's tokenizer lies in, by hash.
     """
 
     config: PreprocessConfig
     stopwords: list[str]
     vocabulary: Vocabulary | None
+    phrases: PhraseSettings | None
     values: dict[str, Any]
     files: dict[str, str]
 
@@ -43,10 +46,10 @@ class Settings:
         """Read the files; `text` is whether the options of text apply (not for given tokens).
 
         Raises:
-            UsageError, DataError: a stop list or vocabulary that is missing or not one.
+            UsageError, DataError: a stop list, vocabulary, tokenizer or stemmer that is missing or
+                not one.
         """
-        tokenizer = Tokenizer(config.tokenizer, config.lowercase, config.strip_accents)
-        stopwords = load_stopwords(config.stopwords, tokenizer.words_of if text else str.split)
+        stopwords = _load_stopwords(config, text)
         vocabulary = load_vocabulary(config.vocabulary) if config.vocabulary else None
         values = dataclasses.asdict(config)
         files = {}
@@ -56,43 +59,58 @@ class Settings:
         if vocabulary is not None:
             values["vocabulary"] = Path(str(config.vocabulary)).name
             files["vocabulary"] = vocabulary.hash
-        for name in () if text else TEXT_OPTIONS:
+        connectors = load_connectors(config.connectors, _words_of(config, text))
+        if config.connectors is not None:
+            values["connectors"] = Path(config.connectors).name
+            files["connectors"] = hashlib.sha256("\n".join(connectors).encode()).hexdigest()
+        if text and (code := source_hash(config.tokenizer)):
+            files["tokenizer"] = code
+        for name in () if text else (*TEXT_OPTIONS, *READ_OPTIONS):
             del values[name]
-        return cls(config, stopwords, vocabulary, values, files)
+        phrases = PhraseSettings.of(config, connectors)
+        return cls(config, stopwords, vocabulary, phrases, values, files)
+
+
+def _words_of(config: PreprocessConfig, text: bool) -> Callable[[str], list[str]]:
+    """Cuts the text of a list as that of the corpus is cut."""
+    if not text or config.ids_column is not None:
+        return str.split
+    return Tokenizer.of(config).words_of
+
+
+def _load_stopwords(config: PreprocessConfig, text: bool) -> list[str]:
+    """The stop words as they are in the text before it is stemmed; given tokens are not cut."""
+    if not text or config.ids_column is not None:
+        return load_stopwords(config.stopwords, str.split)
+    tokenizer = Tokenizer.of(config)  # with its stemmer, so that a missing one is told now
+    if config.stem is not None:
+        tokenizer = dataclasses.replace(tokenizer, stem=None)
+    if config.tokenizer == "characters" and config.stopwords == "english":
+        raise UsageError(
+            "--stopwords: english is a list of words, and --tokenizer characters makes no words; "
+            "give a file of characters"
+        )
+    return load_stopwords(config.stopwords, tokenizer.words_of)
 
 
 def load_vocabulary(path: str | Path) -> Vocabulary:
-    """The vocabulary of a token store, a model, a vocabulary.parquet or a text file of counts.
+    """The vocabulary of a token store, a model, or a vocabulary file (`vocabulary_files`).
 
     Raises:
         UsageError: nothing there, unreadable, or a directory that is neither; fewer than two words.
         DataError: damaged.
     """
-    with reporting_unreadable(f"--vocabulary: {path}"):
-        vocabulary = _load_vocabulary(Path(path))
+    vocabulary = read_vocabulary(path, f"--vocabulary: {path}")
     if len(vocabulary) < 2:
         raise UsageError(f"--vocabulary: {path}: fewer than two words in it")
     return vocabulary
 
 
-def _load_vocabulary(path: Path) -> Vocabulary:
-    if not path.exists():
-        raise UsageError(f"--vocabulary: {path}: no such file or store")
-    if is_store(path):
-        return Vocabulary.load(path / VOCABULARY)
-    if is_model_directory(path):
-        return open_model(path).vocabulary()
-    if path.is_dir():
-        raise UsageError(f"--vocabulary: {path}: neither a finished token store nor a model")
-    with open(path, "rb") as file:
-        parquet = file.read(4) == b"PAR1"
-    return Vocabulary.load(path) if parquet else load_text_vocabulary(path)
-
-
 def settings_unchanged(store: TokenStore, options: Mapping[str, Any]) -> bool:
     """Whether these options of `preprocess` are those of `store`; those not given are taken to be.
 
-    Files (stop words, vocabulary) are compared by content.
+    Files (stop words, vocabulary, the module of a tokenizer) are compared by content. A store that
+    was made before there was an option has its default.
 
     Raises:
         UsageError, DataError: a wrong option, a file that is missing or not what it should be.
@@ -100,9 +118,14 @@ def settings_unchanged(store: TokenStore, options: Mapping[str, Any]) -> bool:
     text = store.manifest["source"] == "text"
     settings = Settings.of(make_config(PreprocessConfig, options), text=text)
     recorded, files = store.manifest["settings"], store.manifest["setting_files"]
-    return all(
-        settings.files.get(name) == files.get(name)
-        if name in ("stopwords", "vocabulary")
-        else name in recorded and settings.values[name] == recorded[name]
-        for name in options
-    )
+    defaults = dataclasses.asdict(PreprocessConfig())
+
+    def unchanged(name: str) -> bool:
+        if settings.files.get(name) != files.get(name):
+            return False
+        if name in ("stopwords", "vocabulary", "connectors"):
+            return True
+        values = settings.values
+        return name in values and values[name] == recorded.get(name, defaults[name])
+
+    return all(map(unchanged, options))

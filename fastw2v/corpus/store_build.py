@@ -10,38 +10,71 @@ from typing import Any
 import pyarrow.compute as pc
 
 from fastw2v import storage
+from fastw2v.corpus import counts, phrase_build, spool
+from fastw2v.corpus.append import added_up
+from fastw2v.corpus.config import PreprocessConfig
+from fastw2v.corpus.inputs import BadFiles, Segment, is_unchanged
+from fastw2v.corpus.phrase_build import RunJobs
+from fastw2v.corpus.phrases import find_phrases
 from fastw2v.corpus.report import PreprocessReport
 from fastw2v.corpus.settings import Settings
-from fastw2v.corpus.shards import Segment
 from fastw2v.corpus.store_layout import (
     FORMAT,
     FORMAT_VERSION,
     MANIFEST,
+    PHRASES,
     PLAN,
     TOKENS,
     UNFINISHED,
     VOCABULARY,
     made_for_of,
+    part_name,
 )
 from fastw2v.corpus.store_place import lock_of
-from fastw2v.corpus.units import encode_result_path, spool_result_path, table_paths
-from fastw2v.corpus.vocabulary import Vocabulary, merge_counts
-from fastw2v.errors import DataError, UsageError
+from fastw2v.corpus.units import (
+    encode_result_path,
+    read_result,
+    spool_result_path,
+    write_result,
+)
+from fastw2v.corpus.vocabulary import Vocabulary
+from fastw2v.errors import DataError, FastW2VError, UsageError
+
+_BAD_FILES = "bad-files.json"
+_NEVER = 1 << 62  # a count that no word reaches
 
 
 class StoreBuild:
     """The state of one build.
 
+    Args:
+        base: the manifest of the store to which parts are added; None: a new store is made.
+
     Attributes:
+        phrases_of_jobs: what encoding has to join: the plan of the phrases that were found, "given"
+            for those of phrases.parquet, None for none.
+        first_unit: the number of the first unit; a unit and its part have the same number.
         spooled: results of the units that are spooled, by unit.
         encoded: results of the units whose parts are written, by unit.
     """
 
-    def __init__(self, output: Path, settings: Settings, plan: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        output: Path,
+        settings: Settings,
+        plan: dict[str, Any],
+        base: dict[str, Any] | None = None,
+    ) -> None:
+        self._base = base
+        self.first_unit = len(base["parts"]) if base else 0
         self._output = output
         self._work = output / UNFINISHED
         self._settings = settings
         self._plan = plan
+        self.phrases_of_jobs: str | None = None
+        self._counted: dict[str, int] = {}
+        self._left_out = 0
+        self._bad: dict[str, dict[str, str]] = {}  # files that are left out, by path
         self.spooled: dict[int, dict[str, Any]] = {}
         self.encoded: dict[int, dict[str, Any]] = {}
 
@@ -57,7 +90,9 @@ class StoreBuild:
         """Write the plan, and remove what a killed run left half-written."""
         for directory in (self._output, self._work, self._output / TOKENS):
             storage.remove_leftovers(directory)
-        if (self._output / MANIFEST).exists():  # a finished one, killed before it was in its place
+        if self._base is not None:
+            self.remove_added_parts()
+        elif (self._output / MANIFEST).exists():  # finished, and killed before it was in its place
             storage.remove_file(self._output / MANIFEST)
         path = self._work / PLAN
         if path.exists() and made_for_of(self._output) != self._plan["made_for"]:
@@ -67,36 +102,87 @@ class StoreBuild:
             header = {"format": FORMAT, "version": FORMAT_VERSION}
             storage.write_json(path, {**header, **self._plan})
 
+    def remove_added_parts(self) -> None:
+        """Remove the parts of a store that is added to that are not its own and not finished."""
+        units = (*range(self.first_unit), *self.encoded)
+        known = {self._output / part_name(unit) for unit in units}
+        for path in (self._output / TOKENS).glob("part-*.parquet"):
+            if path not in known:
+                storage.remove_file(path)
+
+    @property
+    def skips_bad_files(self) -> bool:
+        """Whether files that cannot be read are left out."""
+        return self._settings.config.skip_bad_files
+
+    def good_segments(self, unit: list[Segment]) -> list[Segment]:
+        """The segments of a unit whose files can be read, as far as is known."""
+        return [segment for segment in unit if str(segment.path) not in self._bad]
+
+    def leave_out(
+        self, failures: list[tuple[Segment, FastW2VError]], units: dict[int, list[Segment]]
+    ) -> None:
+        """Leave the files of these segments out; what was spooled of them is to be done again."""
+        if not failures:
+            return
+        for segment, error in failures:
+            reason = " ".join(str(error).split())
+            self._bad.setdefault(str(segment.path), {"name": segment.name, "reason": reason})
+        write_result(self._work / _BAD_FILES, self._bad)
+        bad = {str(segment.path) for segment, _ in failures}
+        self._left_out += len(bad)
+        for number, unit in units.items():
+            if any(str(segment.path) in bad for segment in unit):
+                self.spooled.pop(number, None)
+
+    def note_bad(self, files: BadFiles) -> None:
+        """Note files that were left out before they were read."""
+        for path, name, error in files:
+            self._bad[path] = {"name": name, "reason": " ".join(str(error).split())}
+
+    def discard(self) -> None:
+        """Remove what is not finished."""
+        if self._base is None:
+            storage.remove_directory(self._output)
+        else:
+            self.encoded.clear()
+            self.remove_added_parts()
+            self.clean_up()
+
     def take_over_units(self, units: list[list[Segment]], *, force: bool) -> None:
         """Take over the finished units of an earlier run; with `force`, not those that changed.
 
         Raises:
             UsageError: the text of one has changed since.
         """
-        for number, unit in enumerate(units):
-            path = spool_result_path(self._work, number)
-            if not path.exists():
-                continue
-            result = storage.read_json(path)
+        if self.skips_bad_files:
+            self._bad = read_result(self._work / _BAD_FILES) or {}
+            self._left_out = len(self._bad)
+        for number, whole_unit in enumerate(units, start=self.first_unit):
+            unit = self.good_segments(whole_unit)
+            result = read_result(spool_result_path(self._work, number))
+            if result is None or any(segment.only_here for segment in unit):
+                continue  # not finished, or standard input: read anew
+            if [s.name for s in unit] != [entry["name"] for entry in result["inputs"]]:
+                continue  # a file of it was found to be bad afterwards
             changed = [
-                segment.path
+                segment.shown
                 for segment, entry in zip(unit, result["inputs"], strict=True)
-                if storage.sha256_of(segment.path, segment.start, segment.end) != entry["sha256"]
+                if not is_unchanged(segment, entry)
             ]
             if changed and not force:
                 raise UsageError(
                     f"{changed[0]}: has changed since the unfinished store {self._output} "
                     "was begun; start anew with --force"
                 )
-            if not changed:
+            if not changed and spool.is_intact(self._work, number, result["tables"]):
                 self.spooled[number] = result
                 self._take_over_part(number)
 
     def _take_over_part(self, number: int) -> None:
-        path = encode_result_path(self._work, number)
-        if not path.exists():
+        result = read_result(encode_result_path(self._work, number))
+        if result is None:
             return
-        result = storage.read_json(path)
         part = self._output / result["part"]["file"]
         if part.is_file() and storage.sha256_of(part) == result["part"]["sha256"]:
             self.encoded[number] = result
@@ -110,91 +196,162 @@ class StoreBuild:
         names = [entry["name"] for entry in self.spooled[unit]["inputs"]]
         return ", ".join(names[:3]) or "the tokens"
 
-    def spooled_tokens(self) -> list[int]:
-        """Tokens of each spool."""
+    def spooled_tokens(self) -> dict[int, int]:
+        """Tokens of each spool, by unit."""
+        dropped = ("tokens_too_short_or_long", "tokens_stopwords", "tokens_in_short_lines")
+        return {
+            unit: result["stats"].get("tokens_read", 0)
+            - sum(result["stats"].get(reason, 0) for reason in dropped)
+            for unit, result in self.spooled.items()
+        }
+
+    def count_jobs(self) -> list[dict[str, Any]]:
+        """Jobs that add up the counts of all units (see `counts.add_up`)."""
+        if self._base is not None:
+            return []
+        config = self._settings.config
+        least = config.min_count
+        if self._settings.vocabulary is not None:
+            least = _NEVER
+        elif self._settings.phrases is not None:
+            least = min(least, config.phrase_min_count)
+        tables = [(unit, self.num_tables(unit)) for unit in sorted(self.spooled)]
+        words = sum(
+            table["words"] for result in self.spooled.values() for table in result["tables"]
+        )
         return [
-            stats.get("tokens_read", 0)
-            - stats.get("tokens_stopwords", 0)
-            - stats.get("tokens_in_short_lines", 0)
-            for stats in (self.spooled[unit]["stats"] for unit in sorted(self.spooled))
+            {
+                "task": "count",
+                "unit": number,
+                "name": "the counts",
+                "tables": tables,
+                "partitions": (partitions.start, partitions.stop),
+                "least": least,
+            }
+            for number, partitions in enumerate(counts.ranges_of(words))
         ]
 
-    def make_vocabulary(self) -> dict[str, int]:
-        """Merge the counts of all units, write vocabulary.parquet; the counts for the report.
+    def num_tables(self, unit: int) -> int:
+        """How many tables the spool of a unit has."""
+        return len(self.spooled[unit]["tables"])
+
+    def make_vocabulary(self, run_jobs: RunJobs, threads: int) -> Vocabulary:
+        """Count words, find phrases, write vocabulary.parquet; forget the parts that were written
+        with another one.
+
+        Args:
+            run_jobs: runs jobs on all units.
 
         Raises:
-            UsageError: fewer than two words remain, or no token is in a reused vocabulary.
+            UsageError: fewer than two words remain.
         """
-        config, vocabulary = self._settings.config, self._settings.vocabulary
-        merged = merge_counts(
-            table_paths(self._work, unit, table)[1]
-            for unit in sorted(self.spooled)
-            for table in range(self.spooled[unit]["tables"])
-        )
-        total = pc.sum(merged["count"]).as_py() or 0
-        counted = {"different_tokens": merged.num_rows}
-        if vocabulary is None:
-            frequent = merged.filter(pc.greater_equal(merged["count"], config.min_count))
-            counts = dict(
-                zip(frequent["token"].to_pylist(), frequent["count"].to_pylist(), strict=True)
-            )
-            vocabulary = Vocabulary.from_counts(counts, config.min_count, config.max_vocab)
-            if len(vocabulary) < 2:
-                raise UsageError(_too_small(len(vocabulary), merged["count"], config.min_count))
-            frequent_total = sum(counts.values())
-            counted["tokens_below_min_count"] = total - frequent_total
-            counted["tokens_beyond_max_vocab"] = frequent_total - vocabulary.total
+        vocabulary = self._settings.vocabulary
+        if self._base is not None:
+            assert vocabulary is not None
+            self.phrases_of_jobs = "given" if self._base.get("phrases") else None
+            return vocabulary
+        sums = run_jobs("counting", self.count_jobs())
+        results = [sums[number] for number in range(len(sums))]
+        self._counted = {"different_tokens": sum(result["different"] for result in results)}
+        if vocabulary is not None:
+            given = find_phrases(str(self._settings.config.vocabulary))
+            if given is not None:
+                given.save(self._output / PHRASES)
+                self.phrases_of_jobs = "given"
+        else:
+            vocabulary = self._counted_vocabulary(results, run_jobs, threads)
         vocabulary.save(self._output / VOCABULARY)
         self.encoded = {
             unit: result
             for unit, result in self.encoded.items()
             if result["vocabulary_hash"] == vocabulary.hash
         }
-        counted["vocabulary_size"] = len(vocabulary)
-        return counted
+        self._counted["vocabulary_size"] = len(vocabulary)
+        return vocabulary
 
-    def report(
-        self, counted: dict[str, int], *, files: int, skipped_files: int
-    ) -> PreprocessReport:
+    def _counted_vocabulary(
+        self, results: list[dict[str, Any]], run_jobs: RunJobs, threads: int
+    ) -> Vocabulary:
+        """The words of the text, and its phrases."""
+        config, how = self._settings.config, self._settings.phrases
+        table, found = counts.read_sums(self._work, len(results)), None
+        tokens = sum(self.spooled_tokens().values())
+        if how is not None:
+            units = {unit: self.num_tables(unit) for unit in sorted(self.spooled)}
+            found = phrase_build.find_phrases(self._work, table, how, units, run_jobs, threads)
+            found.phrases.save(self._output / PHRASES)
+            self._counted["tokens_joined"] = found.counts.tokens_joined
+            tokens -= found.counts.tokens_joined
+            table, self.phrases_of_jobs = found.table(), str(found.plan)
+        vocabulary = Vocabulary.from_table(table, config.min_count, config.max_vocab)
+        if len(vocabulary) < 2:
+            raise UsageError(_too_small(len(vocabulary), results, config))
+        frequent = int(pc.sum(table.filter(pc.field("count") >= config.min_count)["count"]).as_py())
+        self._counted["tokens_below_min_count"] = tokens - frequent
+        self._counted["tokens_beyond_max_vocab"] = frequent - vocabulary.total
+        if found is not None:
+            found.save_ids(self._work, vocabulary)
+        return vocabulary
+
+    def report(self, *, files: int, skipped_files: int) -> PreprocessReport:
         """Add up the units.
 
         Raises:
             UsageError: no token at all was kept.
             DataError: the numbers do not balance: the unfinished store is damaged.
         """
-        stats: Counter[str] = Counter(counted)
+        config = self._settings.config
+        stats: Counter[str] = Counter(self._counted)
         for result in self.spooled.values():
             stats.update(result["stats"])
         parts = [result["part"] for result in self.encoded.values()]
         kept = sum(part["tokens"] for part in parts)
-        spooled = sum(self.spooled_tokens())
-        if self._settings.vocabulary is not None:
-            stats["tokens_outside_vocabulary"] = spooled - kept
-            if not kept:
-                raise UsageError(
-                    f"none of the {spooled} tokens is in the vocabulary "
-                    f"{self._settings.config.vocabulary}"
-                )
+        spooled = sum(self.spooled_tokens().values())
+        reused = self._settings.vocabulary is not None
+        if reused or config.approximate_vocab is not None:
+            # Which tokens are below --min-count is known from exact counts only.
+            stats["tokens_below_min_count"] = stats["tokens_beyond_max_vocab"] = 0
+            joined = sum(result["tokens_joined"] for result in self.encoded.values())
+            stats["tokens_joined"] = joined
+            stats["tokens_outside_vocabulary"] = spooled - kept - joined
+        if reused and not kept and self._base is None:
+            raise UsageError(
+                f"none of the {spooled} tokens is in the vocabulary {config.vocabulary}"
+            )
         report = PreprocessReport(
-            files=files,
+            files=files - self._left_out,
             skipped_files=skipped_files,
+            bad_files=len(self._bad),
             tokens_kept=kept,
             sentences=sum(part["sentences"] for part in parts),
+            count_error=sum(
+                table["uncounted"] for result in self.spooled.values() for table in result["tables"]
+            ),
             **stats,
         )
+        if self._base is not None:
+            report = added_up(self._base["report"], report)
         if not report.balanced:
             raise DataError(f"{self._output}: its counts do not balance; start anew with --force")
         return report
 
     def finish(self, report: PreprocessReport) -> None:
-        """Write the manifest: from then on the store is whole."""
+        """Write the manifest: from then on the store is whole, or what was added belongs to it."""
+        if self._base is not None:
+            manifest = {
+                **self._base,
+                "sentences": report.sentences,
+                "tokens": report.tokens_kept,
+                "report": report.as_manifest(),
+                "parts": [*self._base["parts"], *self._parts()],
+                "inputs": [*self._base["inputs"], *self._inputs()],
+                "bad_files": [*self._base.get("bad_files", []), *self._bad.values()],
+                "appended_parts": self._base.get("appended_parts", 0) + len(self.encoded),
+            }
+            storage.write_json(self._output / MANIFEST, manifest)
+            return
         path = self._output / VOCABULARY
         vocabulary = Vocabulary.load(path)
-        inputs = [
-            {**entry, "part": unit}
-            for unit in sorted(self.spooled)
-            for entry in self.spooled[unit]["inputs"]
-        ]
         manifest = {
             "format": FORMAT,
             "version": FORMAT_VERSION,
@@ -214,23 +371,47 @@ class StoreBuild:
             "sentences": report.sentences,
             "tokens": report.tokens_kept,
             "report": report.as_manifest(),
-            "parts": [self.encoded[unit]["part"] for unit in sorted(self.encoded)],
-            "inputs": inputs,
+            "phrases": self._phrases_entry(),
+            "parts": self._parts(),
+            "inputs": self._inputs(),
+            "bad_files": list(self._bad.values()),
         }
         storage.write_json(self._output / MANIFEST, manifest)
+
+    def _phrases_entry(self) -> dict[str, Any] | None:
+        path = self._output / PHRASES
+        if self.phrases_of_jobs is None:
+            return None
+        return {"file": PHRASES, "bytes": path.stat().st_size, "sha256": storage.sha256_of(path)}
+
+    def _parts(self) -> list[dict[str, Any]]:
+        return [self.encoded[unit]["part"] for unit in sorted(self.encoded)]
+
+    def _inputs(self) -> list[dict[str, Any]]:
+        return [
+            {**{key: entry[key] for key in ("name", "start", "end", "sha256")}, "part": unit}
+            for unit in sorted(self.spooled)
+            for entry in self.spooled[unit]["inputs"]
+        ]
 
     def clean_up(self) -> None:
         """Remove the traces of the work."""
         storage.remove_directory(self._work)
 
 
-def _too_small(size: int, counts: Any, min_count: int) -> str:
+def _too_small(size: int, results: list[dict[str, Any]], config: PreprocessConfig) -> str:
     """Why the vocabulary is too small, and which --min-count would help."""
-    if len(counts) < 2:
-        return f"the text has {len(counts)} different words; a vocabulary needs at least two"
-    second = pc.top_k_unstable(counts, 2)  # indices of the two largest
-    helps = counts[second[1].as_py()].as_py()
+    different = sum(result["different"] for result in results)
+    if different < 2:
+        reason = f"the text has {different} different words; a vocabulary needs at least two"
+        if config.approximate_vocab is not None:
+            return (
+                f"--approximate-vocab: {config.approximate_vocab}: too few for a text in which all "
+                "words are about as frequent; give a larger number"
+            )
+        return reason
+    helps = sorted(count for result in results for count in result["largest"])[-2]
     return (
-        f"only {size} of {len(counts)} different words occur {min_count} times or more; "
+        f"only {size} of {different} different words occur {config.min_count} times or more; "
         f"--min-count {helps} or less would keep at least two"
     )

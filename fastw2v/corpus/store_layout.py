@@ -12,6 +12,7 @@ FORMAT = "fastw2v token store"
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 VOCABULARY = "vocabulary.parquet"
+PHRASES = "phrases.parquet"
 TOKENS = "tokens"
 UNFINISHED = "unfinished"
 PLAN = "plan.json"
@@ -60,7 +61,7 @@ def is_damaged_store(path: Path) -> bool:
     else:
         return False
     expected = [Path(part_name(number)).name for number in range(len(parts))]
-    ours = names <= {MANIFEST, VOCABULARY, TOKENS, UNFINISHED}
+    ours = names <= {MANIFEST, VOCABULARY, PHRASES, TOKENS, UNFINISHED}
     return unreadable and ours and parts == expected and len(parts) > 0
 
 
@@ -106,7 +107,9 @@ def check_manifest(path: Path, manifest: dict[str, Any]) -> None:
             total = sum(part[key] for part in manifest["parts"])
             numbers += [total, manifest.get(key, total)]
             sums_agree = sums_agree and manifest.get(key, total) == total
-        texts = [entry[key] for entry in files for key in ("file", "sha256")]
+        phrases = manifest.get("phrases") or {"file": PHRASES, "bytes": 0, "sha256": ""}
+        numbers.append(phrases["bytes"])
+        texts = [entry[key] for entry in [*files, phrases] for key in ("file", "sha256")]
         texts.append(manifest["vocabulary"]["hash"])
         expected = [VOCABULARY, *(part_name(n) for n in range(len(files) - 1))]
         sound = (
@@ -114,6 +117,7 @@ def check_manifest(path: Path, manifest: dict[str, Any]) -> None:
             and sums_agree
             and all(isinstance(text, str) for text in texts)
             and [entry["file"] for entry in files] == expected
+            and phrases["file"] == PHRASES
             and isinstance(manifest["inputs"], list)
             and isinstance(manifest["settings"], dict)
             and isinstance(manifest["setting_files"], dict)

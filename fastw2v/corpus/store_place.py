@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import glob
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from fastw2v import storage
 from fastw2v.corpus.store_layout import (
     MANIFEST,
+    PHRASES,
     PLAN,
     TOKENS,
     UNFINISHED,
@@ -72,9 +73,8 @@ def claim_output(output: Path, plan: dict[str, Any], *, force: bool) -> Claim:
         raise UsageError(f"{output}: the names on the way to a token store must be UTF-8") from None
     _put_right(output, new)
     if is_store(output):
+        _remove_stale_work(output)
         if not force:
-            if (output / UNFINISHED).exists():  # killed between the manifest and the cleaning up
-                storage.remove_directory(output / UNFINISHED)
             raise UsageError(
                 f"{output}: a token store is there already; use it, choose another --output, "
                 "or replace it with --force"
@@ -88,6 +88,45 @@ def claim_output(output: Path, plan: dict[str, Any], *, force: bool) -> Claim:
             )
         return Claim(output.resolve(), new, _claim(new, plan, force=True))
     return Claim(output, output, _claim(output, plan, force=force))
+
+
+def claim_for_append(output: Path, plan: dict[str, Any], *, force: bool) -> Claim:
+    """The right to add to the finished store `output`.
+
+    Raises:
+        UsageError: there is other unfinished work, or another process is at it.
+    """
+    _remove_stale_work(output)
+    if not has_plan(output):
+        return Claim(output, output, False)
+    with lock_of(output):
+        found = storage.read_json(output / UNFINISHED / PLAN)
+    if not (different := _difference(found, plan)):
+        return Claim(output, output, True)
+    if not force:
+        raise UsageError(
+            f"{output}: there is an unfinished --append of {different}; run the same command to go "
+            "on with it, or give it up with --force"
+        )
+    storage.remove_directory(output / UNFINISHED)
+    return Claim(output, output, False)
+
+
+def manifest_hash(store: Path) -> str:
+    """What a plan to add to a store remembers of it."""
+    return storage.sha256_of(store / MANIFEST)
+
+
+def _remove_stale_work(store: Path) -> None:
+    """Remove the traces of work that was finished, and killed before it removed them itself."""
+    if has_plan(store):
+        plan = storage.read_json(store / UNFINISHED / PLAN)
+        if plan.get("append_to") == manifest_hash(store):
+            return
+    if (store / UNFINISHED).exists():
+        with lock_of(store):
+            storage.remove_directory(store / UNFINISHED)
+    storage.remove_leftovers(store)  # of one that was killed while it did this
 
 
 def _claim(place: Path, plan: dict[str, Any], *, force: bool) -> bool:
@@ -138,15 +177,16 @@ def _difference(found: dict[str, Any], plan: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def discard_on_failure(place: Path, *, keep_unfinished: bool) -> Iterator[None]:
-    """Remove the unfinished store when the run fails for a reason that the same call would meet
-    again; with `keep_unfinished`, leave it there when the run can go on (full disk, Ctrl-C)."""
+def discard_on_failure(discard: Callable[[], None], *, keep_unfinished: bool) -> Iterator[None]:
+    """Call `discard`, which removes unfinished work, when the run fails for a reason that the same
+    call would meet again; with `keep_unfinished`, leave it where the run can go on (full disk,
+    Ctrl-C)."""
     try:
         yield
     except BaseException as error:
         hopeless = isinstance(error, FastW2VError) and not isinstance(error, ResourceError)
         if hopeless or not keep_unfinished:
-            storage.remove_directory(place)
+            discard()
         raise
 
 
@@ -158,6 +198,9 @@ def _replace(output: Path, new: Path) -> None:
     storage.link_or_copy_directory(new / TOKENS, output / TOKENS)
     with storage.atomic_file(output / VOCABULARY) as temporary:
         temporary.write_bytes((new / VOCABULARY).read_bytes())
+    if (new / PHRASES).exists():
+        with storage.atomic_file(output / PHRASES) as temporary:
+            temporary.write_bytes((new / PHRASES).read_bytes())
     storage.write_json(output / MANIFEST, storage.read_json(new / MANIFEST))
     storage.remove_directory(new)
 
@@ -181,5 +224,5 @@ def _put_right(output: Path, new: Path) -> None:
 def _half_replaced(output: Path) -> bool:
     """Whether there is nothing but what `_replace` writes before the manifest."""
     names = {path.name for path in output.iterdir()} if output.is_dir() else {""}
-    known = {TOKENS, VOCABULARY}
+    known = {TOKENS, VOCABULARY, PHRASES}
     return all(name in known or storage.TEMPORARY_SUFFIX in name for name in names)

@@ -9,20 +9,31 @@ from typing import Any
 import numpy as np
 
 from fastw2v.corpus.config import Layout
-from fastw2v.corpus.sequences import ChunkCodes, TokenCodes
-from fastw2v.corpus.shards import BYTE_ORDER_MARK, Segment, SegmentReader
-from fastw2v.corpus.tokenizer import Tokenizer, UndecodableBytes, valid_utf8
+from fastw2v.corpus.inputs import (
+    BYTE_ORDER_MARK,
+    ReadOptions,
+    Segment,
+    SegmentReader,
+    cut_lines,
+)
+from fastw2v.corpus.settings import load_vocabulary
+from fastw2v.corpus.tokenizer import UndecodableBytes, valid_utf8
+from fastw2v.corpus.word_codes import WordCodes
 from fastw2v.errors import DataError
+
+# Where a job is in its text: the number of the segment, and the line in it, counted from 1.
+Place = tuple[int, int]
+Progress = Callable[..., None]  # (bytes read), or (0, place)
 
 
 class TextCodes:
-    """Makes the codes of text with `tokens`.
+    """Makes the codes of text with `words`.
 
     Args:
-        tokens: gives the codes.
-        errors: what to do with bytes that are not UTF-8, as in `PreprocessConfig`.
+        options: how to read, and what to do with bytes that are not UTF-8.
         stats: gets what was read and made clean added, by the names of `PreprocessReport`.
-        progress: called with the bytes read from disk.
+        progress: called with the bytes read from where they are stored, and with 0 and the
+            `Place` of each block before it is looked at.
         block_bytes: text is read in blocks of about this size.
 
     Attributes:
@@ -31,69 +42,82 @@ class TextCodes:
 
     def __init__(
         self,
-        tokenizer: Tokenizer,
-        tokens: TokenCodes,
-        errors: str,
+        words: WordCodes,
+        options: ReadOptions,
         stats: Counter[str],
-        progress: Callable[[int], None],
+        progress: Progress,
         block_bytes: int = Layout.block_bytes,
     ) -> None:
-        self._tokens = tokens
-        self._chunks = ChunkCodes(tokenizer, tokens)
-        self._errors, self._stats = errors, stats
+        self._words = words
+        self._options, self._stats = options, stats
         self._progress, self._block_bytes = progress, block_bytes
         self.inputs: list[dict[str, Any]] = []
 
     def batches(self, segments: Iterable[Segment]) -> Iterator[np.ndarray]:
-        """The codes of each block, int64 (n,); each file's last line is ended.
+        """The codes of each block, int32 (n,); each file's last line is ended.
 
         Raises:
             DataError: damaged, or not UTF-8 where `errors` is "strict".
             ResourceError: the disk cannot be read.
         """
-        return (self._chunks.codes_of(block) for block in self._blocks(segments))
+        if self._options.ids_column is not None:
+            return self._listed(segments)
+        return (self._words.codes_of(block) for block in self._blocks(segments))
 
-    def forget(self) -> None:
-        """Look at every chunk anew, and count local ids from 0 again."""
-        self._chunks.forget()
-        self._tokens.forget()
+    def _listed(self, segments: Iterable[Segment]) -> Iterator[np.ndarray]:
+        """The codes of tokens that stand in lists."""
+        path = self._options.vocabulary
+        names = load_vocabulary(path).tokens if path is not None else None
+        for number, segment in enumerate(segments):
+            self._progress(0, (number, 1))
+            reader = self._reader(segment)
+            yield from reader.codes(self._words.codes_of_tokens, names)
+            self.inputs.append(reader.entry())
+
+    def _reader(self, segment: Segment) -> SegmentReader:
+        return SegmentReader(segment, self._block_bytes, self._progress, self._options, self._stats)
 
     def _blocks(self, segments: Iterable[Segment]) -> Iterator[bytes]:
         """Blocks of clean UTF-8."""
-        for segment in segments:
-            reader = SegmentReader(segment, self._block_bytes, self._progress)
+        for number, segment in enumerate(segments):
+            reader = self._reader(segment)
+            clean = self._clean_blocks(reader, number)
             last = b"\n"
-            for offset, block in reader.blocks():
-                self._stats["text_bytes"] += len(block)
-                last = block[-1:]
-                yield self._clean(segment, offset, block)
+            for block in cut_lines(clean, self._options, self._block_bytes):
+                last = block[-1:] or last
+                yield block
             if last != b"\n":
                 yield b"\n"
-            self.inputs.append(
-                {
-                    "name": segment.name,
-                    "start": segment.start,
-                    "end": segment.end,
-                    "sha256": reader.sha256,
-                }
-            )
+            self.inputs.append(reader.entry())
 
-    def _clean(self, segment: Segment, offset: int, block: bytes) -> bytes:
+    def _clean_blocks(self, reader: SegmentReader, segment: int) -> Iterator[bytes]:
+        line = 1
+        self._progress(0, (segment, line))
+        for offset, block in reader.blocks():
+            self._progress(0, (segment, line))
+            yield self._clean(reader, offset, block, line)
+            line += block.count(b"\n")
+
+    def _clean(self, reader: SegmentReader, offset: int, block: bytes, line: int) -> bytes:
         stats = self._stats
+        stats["text_bytes"] += len(block)
         removed = 0
         if offset == 0 and block.startswith(BYTE_ORDER_MARK):
             stats["byte_order_marks"] += 1
             removed = len(BYTE_ORDER_MARK)
             block = block[removed:]
-        stats["nul_bytes"] += block.count(b"\0")
-        stats["crlf_lines"] += block.count(b"\r\n")
+        if b"\0" in block:  # to look is far quicker than to count
+            stats["nul_bytes"] += block.count(b"\0")
+        if b"\r" in block:
+            stats["crlf_lines"] += block.count(b"\r\n")
         try:
-            block, undecodable = valid_utf8(block, self._errors)
+            block, undecodable = valid_utf8(block, self._options.errors)
         except UndecodableBytes as error:
             where = offset + removed + error.position
-            unpacked = " of the unpacked text" if segment.compressed else ""
+            line += block.count(b"\n", 0, error.position)
             raise DataError(
-                f"{segment.path}: at byte {where}{unpacked}: {error}; use --errors replace or skip"
+                f"{reader.shown}: line {reader.line_in_file(line):,}, byte {where}"
+                f"{reader.offset_of}: {error}; use --errors replace or skip"
             ) from None
         stats["undecodable_bytes"] += undecodable
         return block

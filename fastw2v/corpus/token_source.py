@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastw2v import storage
 from fastw2v.corpus.sequences import TokenCodes
-from fastw2v.corpus.units import UnitSettings, spool_codes, spool_result_path
+from fastw2v.corpus.units import UnitSettings, spool_codes, spool_result_path, write_result
 from fastw2v.errors import UsageError
 
 BATCH_TOKENS = 1_000_000
@@ -46,9 +45,9 @@ class TokenLists:
         yield np.array(batch, dtype=np.int64)
 
     @staticmethod
-    def forget(tokens: TokenCodes) -> Callable[[], None] | None:
-        """How to start a new table of local ids."""
-        return tokens.forget
+    def forgets() -> bool:
+        """Whether local ids may be forgotten and a new table begun."""
+        return True
 
 
 class TokenArrays:
@@ -90,9 +89,9 @@ class TokenArrays:
             first = last
 
     @staticmethod
-    def forget(tokens: TokenCodes) -> None:
+    def forgets() -> bool:
         """The table of local ids is the list of tokens and stays."""
-        return
+        return False
 
 
 def _integers(name: str, values: Any) -> np.ndarray:
@@ -116,9 +115,9 @@ def spool_tokens(
 ) -> dict[str, Any]:
     """Spool a token source as unit 0; the result is that of a text unit, without inputs."""
     tokens = TokenCodes(settings.stopwords)
-    sequencer = settings.sequencer()
+    sequencer = settings.sequencer(tokens.first_word)
     batches = source.batches(tokens, progress)
-    tables = spool_codes(settings, 0, batches, tokens, sequencer, source.forget(tokens))
+    tables = spool_codes(settings, 0, batches, tokens, sequencer, source.forgets())
     result = {"inputs": [], "stats": dict(sequencer.stats), "tables": tables}
-    storage.write_json(spool_result_path(settings.work, 0), result)
+    write_result(spool_result_path(settings.work, 0), result)
     return result

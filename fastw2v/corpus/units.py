@@ -1,47 +1,53 @@
-"""The two jobs on a unit of work, run in this process or in a worker.
+"""The jobs of `preprocess`, run in this process or in a worker.
 
-*spool* turns a source into sequences of local ids (with the words and their counts beside them);
-*encode* turns those into the part of the store, when the vocabulary is known. A spool consists of
-one or more tables, each with local ids of its own, so that memory stays bounded.
+*spool* turns a source into sequences of local ids, with the words and their counts beside them;
+*count* adds up the counts of one range of words over all units; *pairs* and *joins* count what
+phrases are found by; *encode* turns the sequences into a part of the store, when the vocabulary is
+known.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fastw2v import storage
-from fastw2v.corpus.config import Layout
-from fastw2v.corpus.sequences import Sequencer, TokenCodes, drop_unknown
-from fastw2v.corpus.shards import Segment
-from fastw2v.corpus.store_layout import UNFINISHED, VOCABULARY, part_name
+from fastw2v.corpus import spool
+from fastw2v.corpus.config import Layout, PreprocessConfig
+from fastw2v.corpus.counts import add_up
+from fastw2v.corpus.inputs import ReadOptions, Segment
+from fastw2v.corpus.named_tokenizer import extend_import_path
+from fastw2v.corpus.sequences import Sequencer
+from fastw2v.corpus.store_layout import PHRASES, UNFINISHED, VOCABULARY, part_name
 from fastw2v.corpus.text_codes import TextCodes
-from fastw2v.corpus.token_store import TokenPart, TokenPartWriter
+from fastw2v.corpus.token_store import TokenPartWriter
 from fastw2v.corpus.tokenizer import Tokenizer
-from fastw2v.corpus.vocabulary import Vocabulary, load_counted_tokens, save_counts
+from fastw2v.corpus.unit_batches import UnitBatches
+from fastw2v.corpus.word_codes import WordCodes
+from fastw2v.errors import DataError
 
 Progress = Callable[[int], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class UnitSettings:
-    """All that a job needs to know beside its unit; travels to the workers as JSON."""
+    """All that a job needs to know beside its unit; travels to the workers as JSON.
+
+    config: the options, as `dataclasses.asdict` gives them.
+    import_path: where a tokenizer of the user's is found.
+    """
 
     store: str
+    config: dict[str, Any]
     stopwords: tuple[str, ...] = ()
-    tokenizer: str = "words"
-    lowercase: bool = True
-    strip_accents: bool = False
-    errors: str = "replace"
-    min_sequence_length: int = 1
-    max_sequence_length: int = 10000
+    import_path: tuple[str, ...] = ()
     layout: Layout = dataclasses.field(default_factory=Layout)
 
     @property
@@ -49,17 +55,17 @@ class UnitSettings:
         """The directory of the unfinished work."""
         return Path(self.store) / UNFINISHED
 
-    def sequencer(self) -> Sequencer:
+    def sequencer(self, first_word: int) -> Sequencer:
         """A sequencer of these settings."""
         return Sequencer(
-            len(self.stopwords) + 1, self.min_sequence_length, self.max_sequence_length
+            first_word, self.config["min_sequence_length"], self.config["max_sequence_length"]
         )
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> UnitSettings:
         """What `dataclasses.asdict` made."""
-        stopwords, layout = tuple(values["stopwords"]), Layout(**values["layout"])
-        return cls(**{**values, "stopwords": stopwords, "layout": layout})
+        tuples = {name: tuple(values[name]) for name in ("stopwords", "import_path")}
+        return cls(**{**values, **tuples, "layout": Layout(**values["layout"])})
 
 
 def spool_result_path(work: Path, unit: int) -> Path:
@@ -72,104 +78,87 @@ def encode_result_path(work: Path, unit: int) -> Path:
     return work / f"part-{unit:05d}.json"
 
 
-def table_paths(work: Path, unit: int, table: int) -> tuple[Path, Path]:
-    """Sequences and word counts of one table of a spool."""
-    stem = f"{unit:05d}-{table:03d}"
-    return work / f"sequences-{stem}.parquet", work / f"counts-{stem}.parquet"
+def write_result(path: Path, result: dict[str, Any]) -> None:
+    """Write the result of a unit, with a checksum.
+
+    Raises:
+        ResourceError: it cannot be written.
+    """
+    storage.write_json(path, {**result, "checksum": _checksum(result)})
 
 
-class Spool:
-    """Writes the spool of one unit, table by table."""
+def read_result(path: Path) -> dict[str, Any] | None:
+    """What `write_result` wrote; None where it is missing or damaged."""
+    try:
+        result = storage.read_json(path)
+    except DataError:
+        return None
+    return result if result.pop("checksum", None) == _checksum(result) else None
 
-    def __init__(self, work: Path, unit: int, layout: Layout) -> None:
-        self._work, self._unit, self._layout = work, unit, layout
-        self.tables = 0
-        self._pending: list[np.ndarray] = []
-        self._pending_ids = 0
-        self._counts = np.zeros(0, dtype=np.int64)
 
-    @contextlib.contextmanager
-    def table(self) -> Iterator[Callable[[np.ndarray, np.ndarray], None]]:
-        """A new table: gives `add(local_ids, lengths)`; call `finish_table` after it."""
-        path, _ = table_paths(self._work, self._unit, self.tables)
-        with (
-            storage.atomic_file(path) as temporary,
-            TokenPartWriter(temporary, "", self._layout.row_group_tokens) as writer,
-        ):
+def _checksum(result: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
 
-            def add(ids: np.ndarray, lengths: np.ndarray) -> None:
-                writer.add(ids, lengths)
-                self._pending.append(ids)
-                self._pending_ids += len(ids)
-                if self._pending_ids > max(4_000_000, len(self._counts)):
-                    self._count(0)
 
-            yield add
+class Codes(Protocol):
+    """Where local ids come from: `WordCodes` or `TokenCodes`."""
 
-    def finish_table(self, words: Sequence[str]) -> None:
-        """Write the counts of the table; `words` in the order of their local ids."""
-        self._count(len(words))
-        _, path = table_paths(self._work, self._unit, self.tables)
-        save_counts(path, words, self._counts)
-        self._counts = np.zeros(0, dtype=np.int64)
-        self.tables += 1
+    first_word: int
 
-    def _count(self, num_words: int) -> None:
-        ids = np.concatenate([np.zeros(0, dtype=np.int64), *self._pending])
-        counts = np.bincount(ids, minlength=max(num_words, len(self._counts)))
-        counts[: len(self._counts)] += self._counts
-        self._counts = counts
-        self._pending, self._pending_ids = [], 0
+    @property
+    def num_words(self) -> int:
+        """How many words have a local id."""
+        ...
+
+    def words(self) -> pa.LargeStringArray:
+        """The words in the order of their local ids."""
+        ...
+
+    def words_at(self, local_ids: np.ndarray) -> list[str]:
+        """The words of these local ids."""
+        ...
+
+    def codes_of_tokens(self, tokens: list[str]) -> list[int]:
+        """The codes of tokens; those that have none get one."""
+        ...
+
+    def forget(self) -> None:
+        """Start counting local ids from 0 again."""
+        ...
 
 
 def spool_codes(
     settings: UnitSettings,
     unit: int,
     batches: Iterator[np.ndarray],
-    tokens: TokenCodes,
+    codes: Codes,
     sequencer: Sequencer,
-    forget: Callable[[], None] | None,
-) -> int:
-    """Spool a stream of code batches; returns the number of tables.
+    forgets: bool = True,
+) -> list[dict[str, Any]]:
+    """Spool a stream of code batches; what to remember of each table.
 
-    `batches` makes its codes with `tokens`. When these become too many for memory, `forget` is
-    called between two batches (it must make `tokens` forget), and a new table begins.
+    `batches` makes its codes with `codes`. When these become too many for memory, they are
+    forgotten between two batches (where `forgets` says that they may be), and a new table begins.
     """
-    spool = Spool(settings.work, unit, settings.layout)
+    tables: list[dict[str, Any]] = []
+    counted = settings.config["approximate_vocab"]
+    most = min(settings.layout.local_tokens, 2 * (counted or settings.layout.local_tokens))
     more = True
     while more:
         more = False
-        with spool.table() as add:
-            for codes in batches:
-                add(*sequencer.feed(codes))
-                if forget and tokens.num_words > settings.layout.local_tokens:
+        with spool.TableWriter(settings.work, unit, len(tables)).open() as table:
+            for batch in batches:
+                table.add(*sequencer.feed(batch))
+                if forgets and codes.num_words > most:
                     more = True
                     break
-        words = tokens.words()
-        spool.finish_table(words)
-        if more and forget:
-            open_words = [words[local_id] for local_id in sequencer.open_ids().tolist()]
-            forget()
-            sequencer.renumber([tokens[word] - tokens.first_word for word in open_words])
-    return spool.tables
-
-
-def _spool_text(
-    settings: UnitSettings, unit: int, segments: list[Segment], progress: Progress
-) -> dict[str, Any]:
-    """Spool the text of one unit; its result."""
-    tokens, sequencer = TokenCodes(settings.stopwords), settings.sequencer()
-    text = TextCodes(
-        Tokenizer(settings.tokenizer, settings.lowercase, settings.strip_accents),
-        tokens,
-        settings.errors,
-        sequencer.stats,
-        progress,
-        settings.layout.block_bytes,
-    )
-    batches = text.batches(segments)
-    tables = spool_codes(settings, unit, batches, tokens, sequencer, text.forget)
-    return {"inputs": text.inputs, "stats": dict(sequencer.stats), "tables": tables}
+        tables.append(table.finish(codes.words(), counted))
+        if more:
+            open_words = codes.words_at(sequencer.open_ids())
+            codes.forget()
+            first = codes.first_word
+            sequencer.renumber([code - first for code in codes.codes_of_tokens(open_words)])
+    return tables
 
 
 class UnitJobs:
@@ -177,7 +166,8 @@ class UnitJobs:
 
     def __init__(self, settings: UnitSettings) -> None:
         self._settings = settings
-        self._vocabulary: tuple[str, pa.Array] | None = None
+        self._words: WordCodes | None = None
+        self._batches = UnitBatches(settings.work)
 
     def run(self, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Do one job; its result is on disk too, written last.
@@ -186,28 +176,50 @@ class UnitJobs:
             DataError: the text or a file of the unfinished store is damaged.
             ResourceError: the disk is full.
         """
+        work, unit = self._settings.work, job["unit"]
         if job["task"] == "spool":
             segments = [Segment.from_json(values) for values in job["segments"]]
-            result = _spool_text(self._settings, job["unit"], segments, progress)
-            storage.write_json(spool_result_path(self._settings.work, job["unit"]), result)
+            result = self._spool(unit, segments, progress)
+            write_result(spool_result_path(work, unit), result)
+        elif job["task"] == "count":
+            result = add_up(work, job["tables"], range(*job["partitions"]), unit, job["least"])
+        elif job["task"] in ("pairs", "joins"):
+            self._batches.count_phrases(job)
+            result = {}
         else:
-            result = self._encode(job["unit"], job["tables"], progress)
-            storage.write_json(encode_result_path(self._settings.work, job["unit"]), result)
+            result = self._encode(job, progress)
+            write_result(encode_result_path(work, unit), result)
         return result
 
-    def _encode(self, unit: int, tables: int, progress: Progress) -> dict[str, Any]:
+    def _spool(self, unit: int, segments: list[Segment], progress: Progress) -> dict[str, Any]:
+        """Spool the text of one unit; its result."""
+        settings = self._settings
+        config = PreprocessConfig(**settings.config)
+        if self._words is None:
+            extend_import_path(settings.import_path)
+            tokenizer = Tokenizer.of(config, settings.stopwords)
+            self._words = WordCodes(tokenizer, tokenizer.stop_tokens)
+        words, self._words = self._words, None  # a job that fails may leave it inside a line
+        words.forget()
+        sequencer = settings.sequencer(words.first_word)
+        block_bytes = settings.layout.block_bytes
+        options = ReadOptions.of(config)
+        text = TextCodes(words, options, sequencer.stats, progress, block_bytes)
+        tables = spool_codes(settings, unit, text.batches(segments), words, sequencer)
+        self._words = words
+        return {"inputs": text.inputs, "stats": dict(sequencer.stats), "tables": tables}
+
+    def _encode(self, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
         """Write the part of a unit; `progress` gets the tokens done."""
-        store = Path(self._settings.store)
-        vocabulary_hash, vocabulary = self._load_vocabulary(store)
-        path = store / part_name(unit)
-        with storage.atomic_file(path) as temporary:
+        store, unit = Path(self._settings.store), job["unit"]
+        tokens_joined = 0
+        with storage.atomic_file(store / part_name(unit)) as temporary:
             row_group_tokens = self._settings.layout.row_group_tokens
-            with TokenPartWriter(temporary, vocabulary_hash, row_group_tokens) as writer:
-                for table in range(tables):
-                    sequences, counts = table_paths(self._settings.work, unit, table)
-                    words = load_counted_tokens(counts)
-                    id_of = pc.index_in(words, value_set=vocabulary).fill_null(-1).to_numpy()
-                    _encode_table(sequences, id_of, writer, progress)
+            with TokenPartWriter(temporary, job["vocabulary_hash"], row_group_tokens) as writer:
+                for ids, lengths, done, joined in self._batches_of(job, store):
+                    writer.add(ids, lengths)
+                    tokens_joined += joined
+                    progress(done)
             entry = {
                 "file": part_name(unit),
                 "sentences": sum(group["sentences"] for group in writer.row_groups),
@@ -216,22 +228,24 @@ class UnitJobs:
                 "sha256": storage.sha256_of(temporary),
                 "row_groups": writer.row_groups,
             }
-        return {"vocabulary_hash": vocabulary_hash, "part": entry}
+        return {
+            "vocabulary_hash": job["vocabulary_hash"],
+            "part": entry,
+            "tokens_joined": tokens_joined,
+        }
 
-    def _load_vocabulary(self, store: Path) -> tuple[str, pa.Array]:
-        if self._vocabulary is None:
-            vocabulary = Vocabulary.load(store / VOCABULARY)
-            tokens = pa.array(vocabulary.tokens, pa.large_string())
-            self._vocabulary = vocabulary.hash, tokens
-        return self._vocabulary
-
-
-def _encode_table(
-    sequences: Path, id_of: np.ndarray, writer: TokenPartWriter, progress: Progress
-) -> None:
-    """Copy a table's sequences with vocabulary ids; -1 in `id_of` means: not in the vocabulary."""
-    part = TokenPart.open(sequences)
-    for row_group in range(part.metadata.num_row_groups):
-        local_ids, offsets = part.read(row_group, len(id_of))
-        writer.add(*drop_unknown(id_of[local_ids], offsets))
-        progress(len(local_ids))
+    def _batches_of(
+        self, job: dict[str, Any], store: Path
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, int, int]]:
+        """Ids, lengths, how many tokens they were made of, how many of these phrases joined."""
+        unit, tables = job["unit"], job["tables"]
+        if job["phrases"] == "given":
+            phrases = store / PHRASES
+            yield from self._batches.joined_as(unit, tables, store / VOCABULARY, phrases)
+            return
+        if job["phrases"] is None:
+            batches = self._batches.known(unit, tables, store / VOCABULARY)
+        else:
+            batches = self._batches.joined(unit, tables, Path(job["phrases"]))
+        for ids, lengths, done in batches:
+            yield ids, lengths, done, 0

@@ -22,12 +22,9 @@ SCHEMA = pa.schema(
         pa.field("count", pa.int64(), nullable=False),
     ]
 )
-# Counts on their way to a vocabulary; `large_string` because they may pass 2 GB of text.
-COUNTS_SCHEMA = pa.schema([("token", pa.large_string()), ("count", pa.int64())])
 
 PARQUET_OPTIONS: dict[str, Any] = {
     "compression": "zstd",
-    # On ids of Zipf frequencies plain pages cost 7 % of size and save two thirds of the time.
     "use_dictionary": False,
     "write_page_checksum": True,
     "write_statistics": False,
@@ -60,10 +57,19 @@ class Vocabulary:
 
         Order: count descending, then token by code point.
         """
-        kept = [(token, count) for token, count in counts.items() if count >= max(1, min_count)]
-        kept.sort(key=lambda item: (-item[1], item[0]))
-        kept = kept[:max_vocab]
-        return cls([token for token, _ in kept], [count for _, count in kept])
+        tokens = pa.array(counts.keys(), pa.large_string())
+        table = pa.table({"token": tokens, "count": pa.array(counts.values(), pa.int64())})
+        return cls.from_table(table, min_count, max_vocab)
+
+    @classmethod
+    def from_table(
+        cls, counts: pa.Table, min_count: int = 1, max_vocab: int | None = None
+    ) -> Vocabulary:
+        """The same for columns `token` and `count`."""
+        kept = counts.filter(pc.greater_equal(counts["count"], max(1, min_count)))
+        # Bytes of UTF-8 are in the order of code points.
+        kept = kept.sort_by([("count", "descending"), ("token", "ascending")])[:max_vocab]
+        return cls(kept["token"].to_pylist(), kept["count"].to_numpy())
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -126,20 +132,25 @@ class Vocabulary:
             )
         if table["token"].null_count or table["count"].null_count:
             raise DataError(f"{path}: a vocabulary without nulls is expected, but it has some")
-        return _checked(path, cls(table["token"].to_pylist(), table["count"].to_numpy()))
+        return check_vocabulary(path, cls(table["token"].to_pylist(), table["count"].to_numpy()))
 
 
 def _read_table(path: Path) -> pa.Table:
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        # Opened here, because pyarrow takes no names that are not UTF-8.
+        with open(path, "rb") as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
             return file.read(use_threads=False)
     except PARQUET_ERRORS as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else "empty"
         raise DataError(f"{path}: not a readable Parquet file ({reason})") from error
 
 
-def _checked(path: str | Path, vocabulary: Vocabulary) -> Vocabulary:
-    """Refuse what a vocabulary file must not hold."""
+def check_vocabulary(path: str | Path, vocabulary: Vocabulary) -> Vocabulary:
+    """Refuse what a vocabulary file must not hold.
+
+    Raises:
+        DataError: a token twice, an empty token, a count that is not positive.
+    """
     if len(vocabulary.index) != len(vocabulary):
         seen: set[str] = set()
         twice = next(t for t in vocabulary.tokens if t in seen or seen.add(t))  # type: ignore[func-returns-value]
@@ -152,50 +163,9 @@ def _checked(path: str | Path, vocabulary: Vocabulary) -> Vocabulary:
     return vocabulary
 
 
-def load_text_vocabulary(path: str | Path) -> Vocabulary:
-    """Read a text file of `token count` lines (what word2vec.c's `-save-vocab` writes), in order.
-
-    Raises:
-        DataError: a line that is not a token, white space and a positive count; a token twice.
-    """
-    tokens, counts = [], []
-    try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a readable text file ({error})") from error
-    for number, line in enumerate(lines, start=1):
-        fields = line.split()
-        if not fields or fields == ["</s>", "0"]:  # word2vec.c writes that where no line ended
-            continue
-        if len(fields) != 2 or not fields[1].isdecimal() or len(fields[1]) > 18:
-            raise DataError(f"{path}: line {number}: expected a token and a count, found {line!r}")
-        tokens.append(fields[0])
-        counts.append(int(fields[1]))
-    return _checked(path, Vocabulary(tokens, counts))
-
-
-def save_counts(path: Path, tokens: Iterable[str], counts: np.ndarray) -> None:
-    """Write token counts (any order; zero allowed) for `merge_counts`, atomically."""
-    table = pa.table([pa.array(tokens, pa.large_string()), counts], schema=COUNTS_SCHEMA)
-    with storage.atomic_file(path) as temporary:
-        pq.write_table(table, temporary, **PARQUET_OPTIONS)
-
-
-def load_counted_tokens(path: Path) -> pa.ChunkedArray:
-    """The tokens of a file of `save_counts`, in its order."""
-    return _read_table(path)["token"]
-
-
-def merge_counts(paths: Iterable[Path]) -> pa.Table:
-    """Add up files of `save_counts`; one row a token that occurs, order of rows not defined."""
-    merged = COUNTS_SCHEMA.empty_table()
-    for path in paths:
-        table = _read_table(path)
-        if table.schema.names != COUNTS_SCHEMA.names:
-            raise DataError(f"{path}: not a file of token counts")
-        grouped = pa.concat_tables([merged, table]).group_by("token", use_threads=False)
-        merged = grouped.aggregate([("count", "sum")]).rename_columns(["token", "count"])
-    return merged.filter(pc.greater(merged["count"], 0))
+def load_tokens(path: Path) -> pa.Array:
+    """The tokens of a file of `Vocabulary.save`, in its order, as large strings."""
+    return _read_table(path)["token"].cast(pa.large_string()).combine_chunks()
 
 
 def noise_distribution(counts: np.ndarray, exponent: float) -> np.ndarray:

@@ -1,8 +1,9 @@
 """`python -m fastw2v.corpus.worker`: a process that does jobs for `preprocess`.
 
 Standard input: one JSON line of `UnitSettings`, then one a job. Standard output: JSON lines
-{"progress": n}, and {"result": ...} or {"error": class, "message": ...} for each job. The end of
-standard input ends the process at once, also in the middle of a job: the parent is gone.
+{"progress": n, "place": [segment, line] or null}, and {"result": ...} or {"error": class,
+"message": ...} for each job. The end of standard input ends the process at once, also in the middle
+of a job: the parent is gone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import threading
 from typing import Any
 
+from fastw2v.corpus.text_codes import Place
 from fastw2v.corpus.units import UnitJobs, UnitSettings
 from fastw2v.errors import FastW2VError
 
@@ -35,13 +37,16 @@ def main() -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
+    def tell(count: int, place: Place | None = None) -> None:
+        answer({"progress": count, "place": place})
+
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
     unit_jobs = UnitJobs(UnitSettings.from_json(jobs.get()))
     while True:
         job = jobs.get()
         try:
-            answer({"result": unit_jobs.run(job, lambda count: answer({"progress": count}))})
+            answer({"result": unit_jobs.run(job, tell)})
         except FastW2VError as error:
             answer({"error": _public_class(error), "message": str(error)})
         except MemoryError:

@@ -7,7 +7,9 @@ script that calls `preprocess` needs no `if __name__ == "__main__"`.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
+import functools
 import json
 import os
 import queue
@@ -22,11 +24,24 @@ from typing import IO, Any
 
 import fastw2v
 from fastw2v import errors
+from fastw2v.corpus.inputs.segments import Segment, line_in_file
+from fastw2v.corpus.text_codes import Place
 from fastw2v.corpus.units import UnitJobs, UnitSettings
 from fastw2v.errors import FastW2VError, ResourceError
 
 Job = dict[str, Any]
-Event = tuple[str, int, Any]  # ("progress", unit, count), ("result", unit, dict), ("error", ...)
+# ("progress", unit, (count, place)), ("result", unit, dict), ("error", unit, FastW2VError)
+Event = tuple[str, int, Any]
+
+
+class WorkerDied(ResourceError):  # noqa: N818 - named by what happened
+    """A worker process ended in the middle of a job, which may be the fault of its text."""
+
+    def at(self, job: Job, place: Place) -> WorkerDied:
+        """The same, with the line where the job was."""
+        segment = Segment.from_json(job["segments"][place[0]])
+        line = line_in_file(segment, place[1])
+        return WorkerDied(f"{segment.shown}: near line {line:,}: {self}")
 
 
 class WorkerPool:
@@ -54,34 +69,76 @@ class WorkerPool:
         for worker in self._workers:
             worker.close()
 
-    def run(self, jobs: list[Job], progress: Callable[[int, int], None]) -> dict[int, Any]:
+    def run(
+        self,
+        jobs: list[Job],
+        progress: Callable[[int, int], None],
+        failed: Callable[[int, FastW2VError, Place | None], None] | None = None,
+    ) -> dict[int, Any]:
         """Do all jobs; `progress(unit, count)` is called from this thread. Results by unit.
 
+        Args:
+            failed: where it is given, a job that fails does not end the run: it is called with the
+                unit, the error, and where in its text the job was, and there is no result.
+
         Raises:
-            FastW2VError: the first error of a job.
-            ResourceError: a worker died.
+            FastW2VError: the first error of a job, unless `failed` is given.
+            ResourceError: a worker died, or the disk is full.
         """
-        if not self._workers:
-            return {
-                job["unit"]: self._jobs_here.run(job, lambda n, u=job["unit"]: progress(u, n))  # type: ignore[misc]
-                for job in jobs
-            }
+        places: dict[int, Place] = {}
+        results: dict[int, Any] = {}
+
+        def noted(unit: int, count: int, place: Place | None = None) -> None:
+            if place is not None:
+                places[unit] = place
+            if count:
+                progress(unit, count)
+
+        def fail(unit: int, error: FastW2VError) -> None:
+            if isinstance(error, WorkerDied) and unit in places:
+                error = error.at(next(job for job in jobs if job["unit"] == unit), places[unit])
+            hopeless = isinstance(error, ResourceError) and not isinstance(error, WorkerDied)
+            if failed is None or hopeless:
+                raise error
+            failed(unit, error, places.get(unit))
+
+        here = [job for job in jobs if job.get("here") or not self._workers]
+        elsewhere = [job for job in jobs if self._workers and not job.get("here")]
+        if elsewhere:
+            self._run_in_workers(elsewhere, results, noted, fail)
+        for job in here:
+            try:
+                results[job["unit"]] = self._jobs_here.run(
+                    job, functools.partial(noted, job["unit"])
+                )
+            except FastW2VError as error:
+                fail(job["unit"], error)
+        return results
+
+    def _run_in_workers(
+        self,
+        jobs: list[Job],
+        results: dict[int, Any],
+        noted: Callable[[int, int, Place | None], None],
+        fail: Callable[[int, FastW2VError], None],
+    ) -> None:
         waiting = collections.deque(jobs)
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         for worker in self._workers:
             thread = threading.Thread(target=worker.do, args=(waiting, events), daemon=True)
             self._threads.append(thread)
             thread.start()
-        results: dict[int, Any] = {}
-        while len(results) < len(jobs):
+        ended = 0
+        while ended < len(jobs):
             kind, unit, value = events.get()
             if kind == "progress":
-                progress(unit, value)
-            elif kind == "result":
+                noted(unit, *value)
+                continue
+            ended += 1
+            if kind == "result":
                 results[unit] = value
             else:
-                raise value
-        return results
+                fail(unit, value)
 
 
 class _Worker:
@@ -97,21 +154,28 @@ class _Worker:
             "PYTHONSAFEPATH": "1",
             "OMP_NUM_THREADS": "1",
         }
+        self._environment = environment
+        self._settings = settings
+        self._ended = False
+        self._lock = threading.Lock()
         self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - see close()
+        self._start()
+
+    def _start(self) -> None:
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "fastw2v.corpus.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._complaints,
-                env=environment,
+                env=self._environment,
                 encoding="utf-8",
             )
         except OSError as error:
             raise ResourceError(
                 f"cannot start a worker process ({error.strerror}); try --workers 1"
             ) from error
-        self._settings: UnitSettings | None = settings
+        self._knows_settings = False
 
     def do(self, waiting: collections.deque[Job], events: queue.SimpleQueue[Event]) -> None:
         """In a thread of its own: do jobs of `waiting` until there are none."""
@@ -124,55 +188,77 @@ class _Worker:
                 self._do(job, events)
             except FastW2VError as error:
                 events.put(("error", job["unit"], error))
-                return
             except (OSError, ValueError):
                 events.put(("error", job["unit"], self._death(job)))
-                return
+                try:
+                    if not self._start_again():
+                        return
+                except ResourceError as error:
+                    events.put(("error", job["unit"], error))
+                    return
 
     def _do(self, job: Job, events: queue.SimpleQueue[Event]) -> None:
-        if self._settings is not None:
+        if not self._knows_settings:
             self._send(dataclasses.asdict(self._settings))
-            self._settings = None
+            self._knows_settings = True
         self._send(job)
         assert self._process.stdout is not None
         for line in self._process.stdout:
             answer = json.loads(line)
             if "progress" in answer:
-                events.put(("progress", job["unit"], answer["progress"]))
+                events.put(("progress", job["unit"], (answer["progress"], answer["place"])))
             elif "result" in answer:
                 events.put(("result", job["unit"], answer["result"]))
                 return
             else:
                 raise getattr(errors, answer["error"])(answer["message"])
-        raise self._death(job)
+        raise BrokenPipeError  # the process is gone
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(message) + "\n")
         self._process.stdin.flush()
 
-    def _death(self, job: Job) -> ResourceError:
+    def _death(self, job: Job) -> WorkerDied:
         """What to say about a worker that ended in the middle of a job."""
         code = self._process.wait()
         self._complaints.seek(0)
         lines = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         last_words = f": {lines[-1]}" if lines else ""
-        return ResourceError(
-            f"{job['name']}: the worker process for it died ({reason}{last_words}); run the same "
+        return WorkerDied(
+            f"the worker process for {job['name']} died ({reason}{last_words}); run the same "
             "command again to go on, with fewer --workers if memory is short"
         )
 
+    def _start_again(self) -> bool:
+        """A new process in the place of a dead one, unless the pool is closed.
+
+        Raises:
+            ResourceError: it cannot be started.
+        """
+        with self._lock:
+            if self._ended:
+                return False
+            self._close_pipes()
+            self._complaints.truncate(0)
+            self._start()
+            return True
+
     def kill(self) -> None:
-        """End the process, whatever it does."""
-        self._process.kill()
-        self._process.wait()
+        """End the process, whatever it does; none takes its place."""
+        with self._lock:
+            self._ended = True
+            self._process.kill()
+            self._process.wait()
 
     def close(self) -> None:
         """Close the pipes; after `kill`, when no thread reads them any more."""
-        for stream in (self._process.stdin, self._process.stdout, self._complaints):
-            try:
+        self._close_pipes()
+        self._complaints.close()
+
+    def _close_pipes(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(OSError):  # unsent bytes of a pipe whose reader is gone
                 if stream is not None:
                     stream.close()
-            except OSError:  # unsent bytes of a pipe whose reader is gone
-                pass
