@@ -6,6 +6,7 @@
         config.json           the training options
         state.json            position, words done, learning rate, SHA-256 of the other files
         vocabulary.parquet    token, count; the row is the id
+        phrases.parquet       the phrases that were joined, where some were
         input_vectors.npy     float32 (vocabulary, dim), C order
         output_vectors.npy    float32 (vocabulary, dim), C order
         history.jsonl         one JSON object an interval
@@ -30,6 +31,7 @@ from fastw2v.errors import DataError, UsageError
 if TYPE_CHECKING:
     import numpy as np
 
+    from fastw2v.corpus.phrases import Phrases
     from fastw2v.corpus.vocabulary import Vocabulary
 
 Result = TypeVar("Result")
@@ -46,9 +48,11 @@ CONFIG, STATE, VOCABULARY, HISTORY = (
     "vocabulary.parquet",
     "history.jsonl",
 )
+PHRASES = "phrases.parquet"
 _READ_ATTEMPTS = 5
 MATRICES = ("input_vectors", "output_vectors")
 CHECKED_FILES = (CONFIG, VOCABULARY, HISTORY, *(f"{name}.npy" for name in MATRICES))
+OPTIONAL_FILES = (PHRASES,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +68,14 @@ class Generation:
         from fastw2v.corpus.vocabulary import Vocabulary
 
         return Vocabulary.load(self.path / VOCABULARY)
+
+    def phrases(self) -> Phrases | None:
+        """The phrases that were joined in the text, None where none were looked for."""
+        if PHRASES not in self.state["sha256"]:
+            return None
+        from fastw2v.corpus.phrases import load_phrases
+
+        return load_phrases(self.path / PHRASES)
 
     def matrix(self, name: str, *, memory_map: bool = False) -> np.ndarray:
         """`input_vectors` or `output_vectors`: float32, shape (vocabulary, dim).
@@ -119,9 +131,9 @@ def read_generation(path: Path) -> Generation:
     if state.get("format") != FORMAT or state.get("version") != FORMAT_VERSION:
         raise DataError(f"{path}: not a fastw2v model of format version {FORMAT_VERSION}")
     checksums = state.get("sha256")
-    if not isinstance(checksums, dict) or set(checksums) != set(CHECKED_FILES):
+    if not isinstance(checksums, dict) or set(checksums) - {*OPTIONAL_FILES} != {*CHECKED_FILES}:
         raise DataError(f"{path / STATE}: no complete list of checksums; the file is damaged")
-    for name in CHECKED_FILES:
+    for name in checksums:
         if storage.sha256_of(path / name) != checksums[name]:
             raise DataError(f"{path / name}: does not match its checksum; the file is damaged")
     return Generation(path, storage.read_json(path / CONFIG), state)

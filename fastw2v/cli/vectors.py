@@ -29,12 +29,15 @@ _MAP_WORDS = 150
 def neighbors(model: Path, words: tuple[str, ...], topn: int, vectors: str) -> None:
     """The words nearest to each WORD, with the cosine.
 
+    WORDs that are a phrase of the model count as one (new york as new_york); so does one WORD with
+    spaces in it, here and wherever a word is asked for.
+
     MODEL is a model directory or a vectors file (.bin .txt .vec .parquet .npy).
 
     Example: fastw2v neighbors my.model king queen --topn 5
     """
     keyed_vectors = load(model, vectors)
-    asked = [known(keyed_vectors, word) for word in words]
+    asked = [known(keyed_vectors, word) for word in keyed_vectors.join_phrases(words)]
     rows = [
         (word, near, f"{cosine:.4f}")
         for word in asked

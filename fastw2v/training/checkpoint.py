@@ -13,6 +13,7 @@ import numpy as np
 
 from fastw2v import model_directory as layout
 from fastw2v import storage
+from fastw2v.corpus.phrases import Phrases
 from fastw2v.corpus.vocabulary import Vocabulary
 from fastw2v.errors import UsageError
 from fastw2v.kernels.negative_sampling import Weights
@@ -30,6 +31,7 @@ class Snapshot:
     config: dict[str, Any]
     state: dict[str, Any]
     history: list[dict[str, Any]]
+    phrases: Phrases | None = None
 
 
 def check_place(path: Path) -> None:
@@ -100,7 +102,11 @@ def _write_files(directory: Path, snapshot: Snapshot) -> None:
     storage.write_json(directory / layout.CONFIG, snapshot.config)
     lines = [json.dumps(row, allow_nan=False) for row in snapshot.history]
     storage.write_text(directory / layout.HISTORY, "".join(line + "\n" for line in lines))
-    for file in (layout.VOCABULARY, layout.CONFIG, layout.HISTORY):
+    written = [layout.VOCABULARY, layout.CONFIG, layout.HISTORY]
+    if snapshot.phrases is not None:
+        snapshot.phrases.save(directory / layout.PHRASES)
+        written.append(layout.PHRASES)
+    for file in written:
         digests[file] = storage.sha256_of(directory / file)
     state = {
         "format": layout.FORMAT,

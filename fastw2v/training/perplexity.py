@@ -26,7 +26,8 @@ import numba
 import numpy as np
 
 from fastw2v.arguments import check_path, whole_number
-from fastw2v.corpus.known_sequences import KnownSequences, Piece, open_sequences
+from fastw2v.corpus.config import PreprocessConfig
+from fastw2v.corpus.known_sequences import KnownSequences, Piece, is_store, open_sequences
 from fastw2v.errors import DataError, UsageError
 from fastw2v.kernels.negative_sampling import Settings, Weights
 from fastw2v.kernels.softmax import softmax_batch_update
@@ -101,6 +102,7 @@ def perplexity(
     text: str | Path,
     *,
     threads: int | None = None,
+    tokenizer: str | None = None,
     notify: Callable[[str], None] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> PerplexityResult:
@@ -112,12 +114,16 @@ def perplexity(
             which is tokenised as the model's own corpus was. Nothing is written. A store has the
             words of its own vocabulary only: `preprocess(..., vocabulary=model)` keeps the model's.
         threads: default: the usable cores.
+        tokenizer: how to tokenise text, as in `preprocess`, instead of how the model's own was. To
+            be given where that was a function of yours (module:function): a model cannot name code
+            to run.
         notify: called with each line meant for the user, as in `train`.
         progress: called as progress(phase, done, total); what is counted depends on the text.
 
     Raises:
-        UsageError: no model directory or text there, an empty text, no known word in it, or less
-            memory than the matrices and buffers need.
+        UsageError: no model directory or text there, an empty text, no known word in it, less
+            memory than the matrices and buffers need, a `tokenizer` that is none, not given where
+            it is needed, or given for a token store.
         DataError: a damaged model or store; text that is not text.
         ResourceError: the text cannot be read.
     """
@@ -126,9 +132,16 @@ def perplexity(
     threads = usable_cores() if threads is None else whole_number("--threads", threads)
     if threads < 1:
         raise UsageError(f"--threads: {threads} is too small; the least is 1")
+    if tokenizer is not None:
+        PreprocessConfig(tokenizer=tokenizer)  # a wrong one is told before any work
+        if is_store(text):
+            raise UsageError(f"--tokenizer is for text, and {text} is a token store; leave it out")
     loaded = FullModel.load(model, on_damage=lambda line: say(f"warning: {line}"))
     sequences = open_sequences(
-        text, loaded.vocabulary, lambda: noted_config(loaded.state, model, say)
+        text,
+        loaded.vocabulary,
+        lambda: noted_config(loaded.state, model, say, tokenizer),
+        loaded.phrases,
     )
     if sequences.left_out:
         say(_pruned(text, sequences, model))

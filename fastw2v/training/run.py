@@ -184,7 +184,7 @@ class TrainingRun:
         """Centres of the next kernel call: up to the next save where saves follow batches alone."""
         if self.config.save_interval > 0:
             return stepper.step_centres
-        left = self.config.save_every * self.config.batch_size - self._centres_since_save
+        left = self.config.save_every * self.config.centres_a_batch - self._centres_since_save
         units = max(1, -(-left // stepper.unit))
         return min(stepper.step_centres, units * stepper.unit)
 
@@ -211,7 +211,7 @@ class TrainingRun:
         self._tell("epoch", epoch)
 
     def _save_due(self) -> bool:
-        batches = self._centres_since_save / self.config.batch_size
+        batches = self._centres_since_save / self.config.centres_a_batch
         seconds = time.monotonic() - self._last_save
         return batches >= self.config.save_every and seconds >= self.config.save_interval
 
@@ -235,6 +235,7 @@ class TrainingRun:
                 "alpha": alpha,
             },
             self.monitor.history,
+            self.store.phrases,
         )
         generation = checkpoint.save(self.path, snapshot, replace_model=self._fresh)
         self._fresh = False

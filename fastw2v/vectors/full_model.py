@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastw2v.arguments import check_path
+from fastw2v.corpus.phrases import Phrases
 from fastw2v.corpus.vocabulary import Vocabulary, noise_distribution
 from fastw2v.errors import DataError, UsageError
 from fastw2v.model_directory import Generation, read_model
@@ -30,6 +31,7 @@ class FullModel:
     config, state: the training options, and how the save was made (see `model_directory`).
     vocabulary: V tokens and counts; the row is the id.
     input_vectors, output_vectors: float32 (V, dim), memory-mapped.
+    phrases: those of its text, if any were looked for.
     """
 
     config: dict[str, Any]
@@ -37,6 +39,7 @@ class FullModel:
     vocabulary: Vocabulary
     input_vectors: np.ndarray
     output_vectors: np.ndarray
+    phrases: Phrases | None = None
 
     @classmethod
     def load(cls, path: str | Path, *, on_damage: Callable[[str], None] | None = None) -> FullModel:
@@ -65,7 +68,8 @@ class FullModel:
                 f"{generation.path}: {len(vocabulary)} words in the vocabulary, "
                 f"{len(matrices[0])} rows in the matrix; they do not belong together"
             )
-        return cls(generation.config, generation.state, vocabulary, *matrices)
+        phrases, (inputs, outputs) = generation.phrases(), matrices
+        return cls(generation.config, generation.state, vocabulary, inputs, outputs, phrases)
 
     @property
     def skip_gram(self) -> bool:

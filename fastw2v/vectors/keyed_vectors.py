@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,15 @@ from fastw2v.errors import DataError, UsageError
 from fastw2v.model_directory import Generation, read_model
 from fastw2v.vectors import formats
 from fastw2v.vectors.geometry import best_rows, mean_of, row_norms, unit
-from fastw2v.vectors.unknown_word import UnknownWordError, match_case
+from fastw2v.vectors.unknown_word import (
+    UnknownWordError,
+    joined_words,
+    match_case,
+    matched_phrase,
+)
+
+if TYPE_CHECKING:
+    from fastw2v.corpus.phrases import Phrases
 
 _LOG = logging.getLogger(__name__)
 __all__ = ["KeyedVectors", "UnknownWordError"]
@@ -32,14 +40,21 @@ class KeyedVectors:
         index_to_key: the words, in id order; each once.
         vectors: shape (words, dim); kept as a read-only float32 view, not copied where possible.
         counts: how often each word occurred, shape (words,), or None where not known.
+        phrases: those of the text, if any: a query of words with spaces between them ("new york")
+            that are one of its phrases is a query of that phrase ("new_york").
 
     Raises:
         UsageError: the shapes do not fit, or a word comes twice.
     """
 
     def __init__(
-        self, index_to_key: Sequence[str], vectors: np.ndarray, counts: np.ndarray | None = None
+        self,
+        index_to_key: Sequence[str],
+        vectors: np.ndarray,
+        counts: np.ndarray | None = None,
+        phrases: Phrases | None = None,
     ):
+        self.phrases = phrases
         self.index_to_key = list(index_to_key)
         self.vectors = np.asarray(vectors, dtype=np.float32).view()
         self.vectors.flags.writeable = False
@@ -98,7 +113,7 @@ class KeyedVectors:
                 f"{len(matrices[0])} rows in the matrix; they do not belong together"
             )
         matrix = matrices[0] if len(matrices) == 1 else mean_of(*matrices)
-        return cls(vocabulary.tokens, matrix, vocabulary.counts)
+        return cls(vocabulary.tokens, matrix, vocabulary.counts, generation.phrases())
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write the vectors; the suffix chooses the format (see `fastw2v.vectors.formats`).
@@ -115,7 +130,7 @@ class KeyedVectors:
         return len(self.index_to_key)
 
     def __contains__(self, key: object) -> bool:
-        return key in self.key_to_index
+        return self._key_of(key) in self.key_to_index
 
     def __iter__(self) -> Iterator[str]:
         """The words, in id order."""
@@ -146,16 +161,28 @@ class KeyedVectors:
         Raises:
             UnknownWordError: no such key (a `KeyError` too).
         """
-        row = self.key_to_index.get(key)  # type: ignore[arg-type]
+        row = self.key_to_index.get(self._key_of(key))
         if row is not None:
             return row
         if isinstance(key, (int, np.integer)) and 0 <= key < len(self):
             return int(key)
         raise UnknownWordError(key, self.key_to_index)
 
+    def _key_of(self, key: Any) -> Any:
+        """The key of a phrase given as words with spaces between them; any other as it is."""
+        if self.phrases is None or key in self.key_to_index:
+            return key
+        return matched_phrase(key, self.key_to_index, self.phrases) or key
+
     def match_case(self, word: str) -> str | None:
-        """`word` as it stands if the vocabulary has it, else its lower-case form, else None."""
-        return match_case(word, self.key_to_index)
+        """`word` as it stands if the vocabulary has it, else its lower-case form, else the phrase
+        that its words are, else None."""
+        found = match_case(word, self.key_to_index)
+        return found or matched_phrase(word, self.key_to_index, self.phrases)
+
+    def join_phrases(self, words: Iterable[str]) -> list[str]:
+        """`words` with those joined that are a phrase of the vocabulary: new york -> new_york."""
+        return joined_words(list(words), self.key_to_index, self.phrases)
 
     def get_vector(self, key: str | int, norm: bool = False) -> np.ndarray:
         """The vector of a key, float32, shape (dim,); with `norm`, scaled to length 1."""

@@ -19,7 +19,7 @@ from fastw2v.arguments import shown, whole_number
 from fastw2v.errors import DataError, UsageError
 from fastw2v.vectors.full_model import FullModel
 from fastw2v.vectors.geometry import CHUNK_ROWS, best_rows
-from fastw2v.vectors.unknown_word import UnknownWordError, match_case
+from fastw2v.vectors.unknown_word import UnknownWordError, joined_words, match_case
 
 GAP = "_"
 
@@ -51,7 +51,8 @@ def predict(
         model: a model directory or one of its checkpoints.
         words: those around the gap, as they stand or in lower case; one that comes twice counts
             twice. A "_" may mark the gap; where makes no difference, as the order of words
-            makes none to these models. The words themselves may be among the answers.
+            makes none to these models; but words on one side of it that are a phrase of the model
+            count as that phrase. The words themselves may be among the answers.
         topn: how many.
         on_damage: gets a line when the newest save is damaged and an older one is read.
 
@@ -65,7 +66,9 @@ def predict(
     if topn < 1:
         raise UsageError(f"topn: {topn} is too small; the least is 1")
     loaded = FullModel.load(model, on_damage=on_damage)
-    rows = [_row_of(word, loaded.vocabulary.index) for word in given]
+    index = loaded.vocabulary.index
+    joined = joined_words(given, index, loaded.phrases)
+    rows = [_row_of(word, index) for word in joined if word != GAP]
     scores = _scores(loaded, rows)
     if not np.isfinite(scores).all():
         raise DataError(f"{model}: its vectors are not finite; train it anew")
@@ -83,18 +86,19 @@ def predict(
 
 
 def _given_words(words: Iterable[str]) -> list[str]:
+    """`words`, proven to be words, one gap at most among them."""
     if isinstance(words, str | bytes) or not isinstance(words, Iterable):
         raise UsageError(f"expected a list of words, found {shown(words)}")
     everything = list(words)
     for word in everything:
         if not isinstance(word, str):
             raise UsageError(f"{shown(word)} is not a word; give words as strings")
-    given = [word for word in everything if word != GAP]
-    if len(everything) - len(given) > 1:
+    gaps = everything.count(GAP)
+    if gaps > 1:
         raise UsageError(f"{GAP} marks the word to predict, and only one can be; give it once")
-    if not given:
+    if gaps == len(everything):
         raise UsageError(f"no word to predict from; give one or more beside {GAP}")
-    return given
+    return everything
 
 
 def _row_of(word: str, index: dict[str, int]) -> int:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import difflib
 import heapq
 import itertools
+from typing import TYPE_CHECKING
 
 from fastw2v.errors import UsageError
+
+if TYPE_CHECKING:
+    from fastw2v.corpus.phrases import Phrases
 
 _SPELLINGS_AMONG = 30_000  # the most frequent words: keeps the search under about 0.3 s
 _LEAST_RATIO = 0.65
@@ -17,6 +21,29 @@ def match_case(word: str, key_to_index: dict[str, int]) -> str | None:
     if word in key_to_index:
         return word
     return lower if (lower := word.lower()) in key_to_index else None
+
+
+def joined_words(
+    words: list[str], key_to_index: dict[str, int], phrases: Phrases | None
+) -> list[str]:
+    """`words` with those joined that are a phrase of the vocabulary; each as `match_case` finds it.
+
+    "new", "york" becomes "new_york", and so does "new york".
+    """
+    if phrases is None:
+        return words
+    single = [matched_phrase(word, key_to_index, phrases) or word for word in words]
+    return phrases.join_known(single, key_to_index)
+
+
+def matched_phrase(
+    word: object, key_to_index: dict[str, int], phrases: Phrases | None
+) -> str | None:
+    """The key of the phrase whose words, separated by spaces, are `word`; None if it is none."""
+    if phrases is None or not isinstance(word, str) or len(word.split()) < 2:
+        return None
+    joined = phrases.join_known(word.split(), key_to_index)
+    return joined[0] if len(joined) == 1 and joined[0] in key_to_index else None
 
 
 class UnknownWordError(UsageError, KeyError):
