@@ -1,4 +1,4 @@
-"""The loss curve, the vector map and bars: the only module that imports matplotlib.
+"""The loss curve, the vector map and bars (those of a corpus: `store_plots`).
 
 Figures are made with matplotlib's objects, without pyplot: no window, no global state, so that a
 training thread may draw.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fastw2v.vectors.keyed_vectors import KeyedVectors
 
 SUFFIXES = (".png", ".pdf", ".svg")
-_TRAINING, _HELD_OUT, _ALPHA, _INK = "#1f5fa8", "#c8501e", "#8a8a8a", "#333333"
+BLUE, ORANGE, GREY, INK = "#1f5fa8", "#c8501e", "#8a8a8a", "#333333"
 _MOST_POINTS = 1500  # more than the pixels of the width: a longer history is averaged down to it
 _MOST_EPOCH_MARKS = 12
 _MOST_BARS = 100
@@ -111,11 +111,11 @@ def _draw_training_loss(axes: Axes, words: np.ndarray, loss: np.ndarray) -> None
     if not len(loss):
         return
     if len(loss) < 60:  # too few to smooth: the points themselves
-        axes.plot(words, loss, "o-", color=_TRAINING, lw=1.8, ms=4, label="training loss")
+        axes.plot(words, loss, "o-", color=BLUE, lw=1.8, ms=4, label="training loss")
         return
     smooth = _smoothed(loss)
-    axes.plot(words, loss, color=_TRAINING, lw=0.7, alpha=0.45, label="training loss")
-    axes.plot(words, smooth, color=_TRAINING, lw=2.0, label="training loss, smoothed")
+    axes.plot(words, loss, color=BLUE, lw=0.7, alpha=0.45, label="training loss")
+    axes.plot(words, smooth, color=BLUE, lw=2.0, label="training loss, smoothed")
     # Single outliers must not flatten the curve.
     low, high = np.percentile(loss, [0.5, 99.5])
     low, high = min(low, smooth.min()), max(high, smooth.max())
@@ -129,13 +129,11 @@ def _draw_holdout(axes: Axes, words: np.ndarray, history: Sequence[Mapping[str, 
     if not known.any():
         return
     style = "s-" if known.sum() <= 60 else "-"
-    axes.plot(
-        words[known], loss[known], style, color=_HELD_OUT, lw=1.8, ms=4, label="held-out loss"
-    )
+    axes.plot(words[known], loss[known], style, color=ORANGE, lw=1.8, ms=4, label="held-out loss")
     band = known & np.isfinite(low) & np.isfinite(high)
     if band.any():
         axes.fill_between(
-            words[band], low[band], high[band], color=_HELD_OUT, alpha=0.18, lw=0,
+            words[band], low[band], high[band], color=ORANGE, alpha=0.18, lw=0,
             label="held-out, 95 % interval",
         )  # fmt: skip
     bottom, top = axes.get_ylim()
@@ -149,10 +147,10 @@ def _draw_alpha(axes: Axes, words: np.ndarray, alpha: np.ndarray) -> Axes | None
     if len(alpha) < 2:
         return None
     right = axes.twinx()
-    right.plot(words, alpha, color=_ALPHA, lw=1.0, ls=(0, (4, 3)), alpha=0.8, label="learning rate")
+    right.plot(words, alpha, color=GREY, lw=1.0, ls=(0, (4, 3)), alpha=0.8, label="learning rate")
     right.set_ylim(0, alpha.max() * 1.08 or 1)
-    right.set_ylabel("learning rate", color=_ALPHA)
-    right.tick_params(colors=_ALPHA)
+    right.set_ylabel("learning rate", color=GREY)
+    right.tick_params(colors=GREY)
     right.spines[["top", "left", "right"]].set_visible(False)
     return right
 
@@ -169,7 +167,7 @@ def _mark_epochs(axes: Axes, words: np.ndarray, epochs: np.ndarray) -> None:
     every = -(-len(begins) // _MOST_EPOCH_MARKS)
     top = axes.secondary_xaxis("top")
     top.set_xticks(places[::every], [str(numbers[b]) for b in begins[::every]])
-    top.set_xlabel("epoch", color=_INK, fontsize=9, labelpad=5)
+    top.set_xlabel("epoch", color=INK, fontsize=9, labelpad=5)
     top.tick_params(length=3, labelsize=9)
     top.spines["top"].set_visible(False)
     for place in places[1:] if every == 1 else places[every::every]:
@@ -180,7 +178,7 @@ def _label_loss(axes: Axes, right: Axes | None, title: str) -> None:
     """Title, axis labels, grid, and one legend for the losses and the learning rate."""
     from matplotlib.ticker import FuncFormatter
 
-    axes.set_title(title, parse_math=False, color=_INK, fontsize=12, pad=10)
+    axes.set_title(title, parse_math=False, color=INK, fontsize=12, pad=10)
     axes.set_xlabel("words read")
     axes.set_ylabel("loss (nats)")
     axes.xaxis.set_major_formatter(FuncFormatter(readable_count))
@@ -256,7 +254,7 @@ def _place_labels(figure: Figure, axes: Axes, points: np.ndarray, words: Sequenc
     size = 9 if len(words) <= 80 else 7.5
     for word, point, pixel in zip(words, points, pixels, strict=True):
         text = axes.annotate(
-            word, tuple(point), (0, 0), textcoords="offset points", fontsize=size, color=_INK,
+            word, tuple(point), (0, 0), textcoords="offset points", fontsize=size, color=INK,
             parse_math=False,
         )  # fmt: skip
         box = text.get_window_extent()
@@ -281,7 +279,7 @@ def _draw_leader(axes: Axes, pixel: np.ndarray, frame: tuple[float, ...]) -> Non
     """A thin line from a dot to the nearest point of its label's frame (both in pixels)."""
     near = np.clip(pixel, frame[:2], frame[2:])
     ends = axes.transData.inverted().transform([pixel, near])
-    axes.plot(*ends.T, color=_ALPHA, lw=0.5, zorder=1)
+    axes.plot(*ends.T, color=GREY, lw=0.5, zorder=1)
 
 
 def plot_map(
@@ -306,12 +304,12 @@ def plot_map(
         raise UsageError("a map needs two words at least whose vectors are finite")
     plane = principal_plane(units[finite])
     figure, axes = _new_figure(path, 10, 8)
-    axes.scatter(plane[:, 0], plane[:, 1], s=9, color=_TRAINING, alpha=0.7, lw=0)
+    axes.scatter(plane[:, 0], plane[:, 1], s=9, color=BLUE, alpha=0.7, lw=0)
     axes.margins(0.06)
-    axes.set_title(title, parse_math=False, color=_INK, fontsize=12, pad=10)
+    axes.set_title(title, parse_math=False, color=INK, fontsize=12, pad=10)
     axes.set_xlabel("first principal component")
     axes.set_ylabel("second principal component")
-    axes.tick_params(labelsize=8, colors=_ALPHA)
+    axes.tick_params(labelsize=8, colors=GREY)
     axes.grid(color="#eeeeee", lw=0.8)
     axes.set_axisbelow(True)
     with _any_script():
@@ -346,14 +344,14 @@ def plot_bars(
     figure, axes = _new_figure(Path(path), 7.5, 1.3 + 0.27 * len(words))
     percents = 100 * np.asarray(probabilities, dtype=np.float64)
     places = np.arange(len(words))
-    bars = axes.barh(places, percents, height=0.7, color=_TRAINING)
+    bars = axes.barh(places, percents, height=0.7, color=BLUE)
     axes.bar_label(bars, [f"{percent:.3g} %" for percent in percents], padding=4, fontsize=9)
     axes.set_yticks(places, words, parse_math=False)
     axes.set_ylim(len(words) - 0.4, -0.6)
     axes.set_xlim(0, 1.15 * percents.max() or 1)  # room for the label of the longest
-    axes.set_title(title, parse_math=False, color=_INK, fontsize=12, pad=10)
+    axes.set_title(title, parse_math=False, color=INK, fontsize=12, pad=10)
     axes.set_xlabel("probability (%)")
-    axes.tick_params(axis="y", length=0, labelcolor=_INK)
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
     axes.grid(axis="x", color="#e6e6e6", lw=0.8)
     axes.set_axisbelow(True)
     _save(figure, Path(path))

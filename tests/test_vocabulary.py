@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,12 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastw2v.corpus.vocabulary import (
-    Vocabulary,
-    load_text_vocabulary,
-    merge_counts,
-    save_counts,
-)
+from fastw2v.corpus.vocabulary import Vocabulary, load_tokens
 from fastw2v.errors import DataError, UsageError
 
 COUNTS = {"b": 3, "a": 3, "é": 3, "𝔘": 3, "\uffff": 3, "rare": 1, "top": 9}
@@ -110,30 +103,30 @@ def test_truncated_or_flipped_files_are_refused(tmp_path):
         Vocabulary.load(path)
 
 
-def test_text_vocabulary_keeps_its_order(tmp_path):
-    path = tmp_path / "counts.txt"
-    path.write_text("</s> 0\na 0\n")
-    with pytest.raises(DataError, match="not positive"):
-        load_text_vocabulary(path)
-    path.write_text("</s> 0\nzebra 3\nant\t7\n\n", encoding="utf-8")
-    assert load_text_vocabulary(path).tokens == ["zebra", "ant"]
-    for text, message in (("a 1\nb\n", "line 2"), ("a 1\na 2\n", "twice"), ("a x", "line 1")):
-        path.write_text(text)
-        with pytest.raises(DataError, match=message):
-            load_text_vocabulary(path)
+@settings(max_examples=60, deadline=None)
+@given(
+    st.dictionaries(st.text(min_size=1, max_size=3), st.integers(1, 4), max_size=30),
+    st.integers(0, 4),
+    st.none() | st.integers(1, 20),
+)
+def test_the_order_and_the_limits_equal_plain_python(counts, min_count, max_vocab):
+    found = Vocabulary.from_counts(counts, min_count, max_vocab)
+    frequent = [token for token, count in counts.items() if count >= min_count]
+    expected = sorted(frequent, key=lambda token: (-counts[token], token))[:max_vocab]
+    assert found.tokens == expected
+    assert found.counts.tolist() == [counts[token] for token in expected]
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.dictionaries(st.sampled_from("abcdefg"), st.integers(0, 9)), max_size=4))
-def test_merged_counts_equal_a_counter(tmp_path_factory, parts):
-    directory = tmp_path_factory.mktemp("counts")
-    paths = []
-    for number, counts in enumerate(parts):
-        paths.append(directory / f"{number}.parquet")
-        save_counts(paths[-1], list(counts), np.array(list(counts.values()), dtype=np.int64))
-    merged = merge_counts(paths)
-    expected = sum((Counter(counts) for counts in parts), Counter())
-    assert dict(zip(*merged.to_pydict().values(), strict=True)) == dict(expected)
+def test_tokens_alone_are_loaded_in_their_order(tmp_path):
+    path = tmp_path / "vocabulary.parquet"
+    saved = Vocabulary(["z", "ant", "𝔘" * 99, "é"], [1, 9, 3, 3])
+    saved.save(path)
+    tokens = load_tokens(path)
+    assert tokens.type == pa.large_string()
+    assert tokens.to_pylist() == saved.tokens
+    path.write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"vocabulary\.parquet"):
+        load_tokens(path)
 
 
 def test_counts_must_fit_the_tokens():

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
+
+def printable(text: str) -> str:
+    """Text from a file with its control characters shown, so that no terminal obeys them."""
+    return text.translate(_CONTROL)
 
 
 def _is_terminal() -> bool:
@@ -24,7 +30,7 @@ def print_rows(
     """
     if sys.stdout is None:  # closed (`>&-`): nobody to print for
         return
-    clean = [[cell.translate(_CONTROL) for cell in row] for row in rows]
+    clean = [[printable(cell) for cell in row] for row in rows]
     if not _is_terminal():
         for row in (columns, *clean) if header else clean:
             click.echo("\t".join(row))
@@ -42,3 +48,16 @@ def print_rows(
         changes = following is not None and following[0] != row[0]
         table.add_row(*(Text(cell) for cell in row), end_section=changes)
     Console().print(table)
+
+
+def shown(value: Any) -> str:
+    """A value of a settings file, or a path, for people."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return click.format_filename(str(value))  # bytes of a name that are no UTF-8 become U+FFFD
