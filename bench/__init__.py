@@ -4,6 +4,7 @@
     python -m bench.ceilings       the machine's sgemm rate and memory bandwidth
     python -m bench.kernels        the ladder of kernels, each validated before it is timed
     python -m bench.throughput     words/s against the peers, flops against sgemm, memory, start-up
+    python -m bench.preprocess     text to token store: MB/s, memory, workers, peers, sizes
     python -m bench.softmax        the full softmax against sgemm, PyTorch, NumPy and fastText
     python -m bench.softmax_quality   ... and its quality beside negative sampling's
     python -m bench.scaling        cost by threads and by size of the corpus

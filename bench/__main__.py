@@ -20,6 +20,7 @@ from collections.abc import Callable
 from bench import (
     ceilings,
     kernels,
+    preprocess,
     quality,
     readme,
     robustness,
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
     "ceilings": ceilings.main,
     "kernels": kernels.main,
     "throughput": throughput.main,
+    "preprocess": preprocess.main,
     "softmax": softmax.main,
     "scaling": scaling.main,
     "robustness": robustness.main,

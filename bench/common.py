@@ -33,7 +33,7 @@ RESULTS = ROOT / "bench" / "results"
 WORK = ROOT / "build" / "bench"
 
 _LIBRARIES = (
-    "numpy", "numba", "llvmlite", "scipy", "pyarrow", "gensim", "fasttext-community",
+    "numpy", "numba", "llvmlite", "scipy", "pyarrow", "isal", "gensim", "fasttext-community",
     "fasttext-wheel", "fasttext",
 )  # fmt: skip
 _CPU_FEATURES = {"avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "asimd", "sve"}

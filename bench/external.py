@@ -51,11 +51,12 @@ class Mark(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """An option with the path of its binary for each of these trainers."""
     for name in TYPES:
-        parser.add_argument(f"--{name}", type=_executable, metavar="PATH",
+        parser.add_argument(f"--{name}", type=executable, metavar="PATH",
                             help=f"a compiled {name} to time as well")  # fmt: skip
 
 
-def _executable(text: str) -> Path:
+def executable(text: str) -> Path:
+    """An argparse type: the path of a program."""
     path = Path(text).resolve()
     if not (path.is_file() and os.access(path, os.X_OK)):
         raise argparse.ArgumentTypeError(f"{text} is not an executable file")

@@ -7,14 +7,27 @@ from __future__ import annotations
 
 import sys
 
-from bench import ROOT, common, identity, readme_quality, readme_softmax, readme_speed
+from bench import (
+    ROOT,
+    common,
+    identity,
+    readme_preprocess,
+    readme_quality,
+    readme_softmax,
+    readme_speed,
+)
 from fastw2v import storage
 from fastw2v.errors import DataError
 
 README = ROOT / "README.md"
 BEGIN = "<!-- results: begin (written by `python -m bench.readme` from bench/results/) -->"
 END = "<!-- results: end -->"
-SECTIONS = readme_speed.SECTIONS | readme_softmax.SECTIONS | readme_quality.SECTIONS
+SECTIONS = (
+    readme_speed.SECTIONS
+    | readme_preprocess.SECTIONS
+    | readme_softmax.SECTIONS
+    | readme_quality.SECTIONS
+)
 # Versions of the files; one of another layout is left out.
 _VERSIONS = dict.fromkeys(readme_quality.SECTIONS, identity.VERSION)
 
