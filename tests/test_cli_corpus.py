@@ -86,10 +86,31 @@ def test_every_option_reaches_the_store(text, tmp_path):
         *("preprocess", text, "--output", tmp_path / "s", "--min-count", 4, "--max_vocab", 3),
         *("--no-lowercase", "--strip-accents", "--tokenizer", "whitespace"),
         *("--min-sequence-length", 2, "--max-sequence-length", 4, "--errors", "strict"),
-        *("--stopwords", tmp_path / "stop", "--workers", 1),
+        *("--stopwords", tmp_path / "stop", "--workers", 1, "--digits", "zero"),
+        *("--unicode", "nfkc", "--min-token-length", 2, "--max-token-length", 9),
+        *("--phrases", 1, "--phrase-score", "npmi", "--connectors", "english", "--sentences"),
+        *("--document-separator", "--", "--max-unpacked", 7, "--skip-bad-files"),
     )
     settings = TokenStore.open(tmp_path / "s").manifest["settings"]
     assert settings == {
+        "approximate_vocab": None,
+        "unicode": "nfkc",
+        "digits": "zero",
+        "min_token_length": 2,
+        "max_token_length": 9,
+        "stem": None,
+        "phrases": 1,
+        "phrase_score": "npmi",
+        "phrase_threshold": None,
+        "phrase_min_count": 5,
+        "phrase_separator": "_",
+        "connectors": "english",
+        "text_column": None,
+        "ids_column": None,
+        "document_separator": "--",
+        "sentences": True,
+        "max_unpacked": 7,
+        "skip_bad_files": True,
         "min_count": 4,
         "max_vocab": 3,
         "lowercase": False,
@@ -101,7 +122,8 @@ def test_every_option_reaches_the_store(text, tmp_path):
         "vocabulary": None,
         "errors": "strict",
     }
-    run("preprocess", text, "--output", tmp_path / "t", "--vocabulary", tmp_path / "s")
+    again = ("--vocabulary", tmp_path / "s", "--tokenizer", "whitespace", "--no-lowercase")
+    run("preprocess", text, "--output", tmp_path / "t", *again)
     stored = TokenStore.open(tmp_path / "t")
     assert stored.vocabulary == TokenStore.open(tmp_path / "s").vocabulary
     assert stored.manifest["setting_files"] == {"vocabulary": stored.vocabulary.hash}
@@ -228,7 +250,8 @@ def test_as_a_user_runs_it(text, tmp_path):
         call, cwd=tmp_path, capture_output=True, text=True, env=environment(), check=False
     )
     assert result.returncode == 1
-    assert result.stderr == "fastw2v: bad.txt: a Parquet file; plain text or .gz is read\n"
+    assert result.stderr.startswith("fastw2v: bad.txt: truncated or damaged (Parquet magic bytes")
+    assert result.stderr.count("\n") == 1
     (tmp_path / "bad.txt").unlink()
     result = subprocess.run(
         call, cwd=tmp_path, capture_output=True, text=True, env=environment(), check=False

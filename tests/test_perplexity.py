@@ -20,7 +20,7 @@ from scoring_helper import (
 import fastw2v
 from fastw2v.cli.main import fastw2v as cli
 from fastw2v.corpus.config import Layout, PreprocessConfig
-from fastw2v.corpus.known_sequences import _VocabularyCodes, check_source, open_sequences
+from fastw2v.corpus.known_sequences import check_source, open_sequences
 from fastw2v.corpus.vocabulary import Vocabulary
 from fastw2v.errors import DataError, UsageError
 from fastw2v.kernels.negative_sampling import Weights
@@ -297,6 +297,37 @@ def test_a_model_that_does_not_say_gets_the_defaults_and_a_warning(tmp_path, tex
     assert said == []  # a store is tokenised already
 
 
+def test_a_function_as_tokenizer_is_run_when_it_is_named_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dot_cut.py").write_text("def f(line):\n    return line.split('.')\n")
+    text = write(tmp_path / "text.txt", ["Pear.Fig.no one", "fig.pear"])
+    model = save_model(
+        tmp_path / "m", "sgram", random_weights(), corpus_with(tokenizer="dot_cut:f")
+    )
+    with pytest.raises(UsageError, match="add --tokenizer dot_cut:f"):
+        perplexity(model, text)
+    said = []
+    result = perplexity(model, text, tokenizer="dot_cut:f", notify=said.append)
+    assert (result.words, result.known) == (5, 4)
+    output = run("evaluate", model, "--text", text, "--tokenizer", "dot_cut:f").stdout
+    assert f"{result.perplexity:.2f}" in output
+    assert said == []
+    perplexity(model, text, tokenizer="words", notify=said.append)
+    assert said == [f"warning: {model}: its own text was tokenised by dot_cut:f, not by words"]
+
+
+def test_a_tokenizer_is_not_for_stores(tmp_path, text):
+    model = save_model(tmp_path / "m", "sgram", random_weights(), DEFAULTS)
+    store = tmp_path / "s"
+    fastw2v.preprocess(text, store, min_count=1)
+    with pytest.raises(UsageError, match="is a token store; leave it out"):
+        perplexity(model, store, tokenizer="words")
+    told = run("evaluate", model, "--text", store, "--tokenizer", "words", code=2).stderr
+    assert "--tokenizer is for text" in told
+    both = run("evaluate", model, "--text", store, "--text", text, "--tokenizer", "words").stdout
+    assert both.count("softmax") == 2
+
+
 def test_lines_that_nobody_takes_are_logged(tmp_path, text, caplog):
     perplexity(save_model(tmp_path / "old", "sgram", random_weights(), None), text)
     assert [(r.name, r.levelname) for r in caplog.records] == [("fastw2v", "WARNING")]
@@ -313,14 +344,6 @@ def test_a_stop_word_stays_one_also_where_the_vocabulary_has_it(tmp_path):
     *_, piece = module._gathered(source.pieces())
     assert (piece.ids.tolist(), piece.lengths.tolist(), source.words) == ([2, 0], [1, 1], 3)
     assert piece.done == source.total == text.stat().st_size
-
-
-def test_forgetting_leaves_a_given_vocabulary_as_it_is():
-    codes = _VocabularyCodes(Vocabulary(["fig", "the", "pear"], [3, 2, 1]), ["the"])
-    wanted = {"the": 1, "fig": 2, "pear": 4, "ruby": 5}
-    for _ in range(2):
-        assert {token: codes[token] for token in wanted} == wanted
-        codes.forget()
 
 
 def test_a_stop_list_that_is_not_kept_is_told(tmp_path, text):
@@ -457,12 +480,17 @@ def test_evaluate_prints_every_reading(tmp_path, text, monkeypatch):
         (("m", "--text", "text.txt", "--vectors", "mean"), "--text takes both matrices"),
         (("m", "--threads", "1"), "give --pairs FILE or --analogies FILE, or --text FILE"),
         (("m", "--pairs", "none.tsv", "--threads", "1"), "--threads is for --text"),
+        (("m", "--pairs", "none.tsv", "--tokenizer", "words"), "--tokenizer is for --text"),
+        (("m", "--text", "text.txt", "--tokenizer", "spacy"), "'spacy' is not one of"),
+        (("f", "--text", "text.txt"), "add --tokenizer evil_cut:f (tokenizer= in Python)"),
     ],
 )
 def test_misuse_of_evaluate_is_one_line(tmp_path, text, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     save_model(tmp_path / "m", "sgram_neg", random_weights(), DEFAULTS)
     (tmp_path / "v.bin").write_bytes(b"1 1\n")
+    (tmp_path / "evil_cut.py").write_text("raise AssertionError('imported')\n")
+    save_model(tmp_path / "f", "sgram", random_weights(), corpus_with(tokenizer="evil_cut:f"))
     stderr = run("evaluate", *arguments, code=2).stderr
     assert message in stderr
     assert len(stderr.strip().splitlines()) == 1

@@ -357,7 +357,7 @@ def test_a_run_that_cannot_fit_is_refused(
 
 def test_memory_estimate_covers_the_matrices() -> None:
     need = resources.estimate(
-        TrainConfig.create(vector_dim=300).with_blocks(1e-4), 1_000_000, 1_000_000, 2
+        TrainConfig.create(vector_dim=300).with_blocks(1e-4, 0.05), 1_000_000, 1_000_000, 2
     )
     assert need.matrices == 2 * 1_000_000 * 304 * 4
     assert need.disk > 5 * 2 * 1_000_000 * 300 * 4
