@@ -19,7 +19,8 @@ import pytest
 from fastw2v import storage
 from fastw2v.corpus.config import Layout, PreprocessConfig
 from fastw2v.corpus.inputs import ReadOptions, SegmentReader, find_files, plan_units, unpack
-from fastw2v.corpus.preprocess import inputs_unchanged, preprocess
+from fastw2v.corpus.preprocess import preprocess
+from fastw2v.corpus.text_source import inputs_unchanged
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.errors import DataError, FastW2VError, UsageError
 

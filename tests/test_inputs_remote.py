@@ -16,7 +16,8 @@ from fastw2v import storage
 from fastw2v.corpus.config import Layout
 from fastw2v.corpus.inputs import ReadOptions, find_files, is_unchanged, plan_units, segment_sha256
 from fastw2v.corpus.inputs.reader import SegmentReader
-from fastw2v.corpus.preprocess import inputs_unchanged, preprocess
+from fastw2v.corpus.preprocess import preprocess
+from fastw2v.corpus.text_source import inputs_unchanged
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.errors import DataError, FastW2VError, UsageError
 

@@ -16,8 +16,9 @@ import input_files as make
 import pytest
 
 from fastw2v.corpus.inputs import ReadOptions, SegmentReader, find_files, segment_sha256
-from fastw2v.corpus.preprocess import inputs_unchanged, preprocess
+from fastw2v.corpus.preprocess import preprocess
 from fastw2v.corpus.store_layout import is_unfinished_store
+from fastw2v.corpus.text_source import inputs_unchanged
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.errors import DataError, UsageError
 

@@ -10,24 +10,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from fastw2v import machine, storage
 from fastw2v.corpus.append import new_files, settings_of
+from fastw2v.corpus.build_units import Progress, Source, build_units
 from fastw2v.corpus.config import READ_OPTIONS, TEXT_OPTIONS, Layout, PreprocessConfig
-from fastw2v.corpus.inputs import (
-    BadFiles,
-    InputFile,
-    ReadOptions,
-    Segment,
-    find_files,
-    is_unchanged,
-    plan_units,
-)
+from fastw2v.corpus.inputs import ReadOptions
 from fastw2v.corpus.named_tokenizer import import_path
-from fastw2v.corpus.phrase_build import RunJobs
 from fastw2v.corpus.report import PreprocessReport
 from fastw2v.corpus.settings import Settings
 from fastw2v.corpus.store_build import StoreBuild
@@ -38,40 +30,14 @@ from fastw2v.corpus.store_place import (
     claim_output,
     discard_on_failure,
     manifest_hash,
+    remove_stale_work,
 )
-from fastw2v.corpus.text_codes import Place
-from fastw2v.corpus.token_source import TokenArrays, TokenLists, spool_tokens
-from fastw2v.corpus.token_store import TokenStore, read_manifest
+from fastw2v.corpus.text_source import TextSource, refuse_changed
+from fastw2v.corpus.token_source import TokenArrays, TokenLists
+from fastw2v.corpus.token_store import TokenStore
 from fastw2v.corpus.units import UnitSettings
-from fastw2v.corpus.worker_pool import WorkerPool
-from fastw2v.errors import FastW2VError, UsageError
+from fastw2v.errors import UsageError
 from fastw2v.options import make_config
-
-Progress = Callable[[str, int, int], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Text:
-    """Text files, cut into units."""
-
-    files: int
-    skipped_files: int
-    units: list[list[Segment]]
-    bad_files: BadFiles = dataclasses.field(default_factory=list)  # left out before they are read
-
-    @classmethod
-    def find(
-        cls,
-        inputs: Iterable[str | Path],
-        layout: Layout,
-        config: PreprocessConfig,
-        choose: Callable[[list[InputFile]], list[InputFile]] = lambda files: files,
-    ) -> _Text:
-        """The text of `inputs`, of the files that `choose` leaves."""
-        options, bad = ReadOptions.of(config), BadFiles()
-        files, skipped = find_files(inputs, options, bad if config.skip_bad_files else None)
-        files = choose(files)
-        return cls(len(files), skipped, plan_units(files, layout, options), bad)
 
 
 def preprocess(
@@ -125,7 +91,7 @@ def preprocess(
     config = make_config(PreprocessConfig, options)
     layout = layout or Layout()
     source = _source_of(inputs, tokens, layout, config)
-    text = isinstance(source, _Text)
+    text = isinstance(source, TextSource)
     if not text and (
         useless := [name for name in (*TEXT_OPTIONS, *READ_OPTIONS) if name in options]
     ):
@@ -133,8 +99,8 @@ def preprocess(
     settings = Settings.of(config, text=text)
     plan = {**_plan(source, settings, layout), "made_for": made_for}
     with storage.reporting_os_errors(Path(output)):
-        if isinstance(source, _Text) and not force and is_store(Path(output)):
-            _refuse_changed(Path(output), source)
+        if isinstance(source, TextSource) and not force and is_store(Path(output)):
+            refuse_changed(Path(output), source)
         claim = claim_output(Path(output), plan, force=force)
     build = StoreBuild(claim.build_at, settings, plan)
     unit_settings = _unit_settings(claim.build_at, settings, layout)
@@ -158,13 +124,14 @@ def _append(
         inputs = [inputs]
     if not all(isinstance(item, (str, os.PathLike)) for item in inputs):
         raise UsageError("append=True is for text: name files, directories, patterns or URLs")
-    text = _Text.find(
+    text = TextSource.find(
         inputs,
         layout,
         settings.config,
         lambda files: new_files(store, files, layout, ReadOptions.of(settings.config)),
     )
     if not text.units:
+        remove_stale_work(output)
         return PreprocessReport(**store.manifest["report"])
     plan = {**_plan(text, settings, layout), "made_for": store.manifest["made_for"]}
     plan["append_to"] = manifest_hash(output)
@@ -178,21 +145,23 @@ def _append(
 def _build(
     build: StoreBuild,
     claim: Claim,
-    source: _Text | TokenLists | TokenArrays,
+    source: Source,
     unit_settings: UnitSettings,
     workers: int,
     force: bool,
     progress: Progress | None,
 ) -> PreprocessReport:
     """Build the store at its claimed place, and bring it where it belongs."""
-    text = isinstance(source, _Text)
+    text = isinstance(source, TextSource)
     with build.locked():
         if claim.resumed:
-            build.take_over_units(source.units if isinstance(source, _Text) else [], force=force)
+            build.take_over_units(
+                source.units if isinstance(source, TextSource) else [], force=force
+            )
         with discard_on_failure(build.discard, keep_unfinished=text):
             build.begin()
-            build.note_bad(source.bad_files if isinstance(source, _Text) else [])
-            report = _run(build, source, unit_settings, workers, progress)
+            build.note_bad(source.bad_files if isinstance(source, TextSource) else [])
+            report = build_units(build, source, unit_settings, workers, progress)
             build.finish(report)
         claim.settle()
     if claim.build_at == claim.output:
@@ -210,17 +179,17 @@ def _workers(workers: int | None) -> int:
 
 def _source_of(
     inputs: Any, tokens: Sequence[str] | None, layout: Layout, config: PreprocessConfig
-) -> _Text | TokenLists | TokenArrays:
+) -> Source:
     """What `inputs` is: text files, token lists or arrays."""
     if tokens is not None:
         if not isinstance(inputs, tuple) or len(inputs) != 2:
             raise UsageError("tokens= goes with a tuple (ids, offsets) of integer arrays")
         return TokenArrays(*inputs, tokens)
     if isinstance(inputs, (str, os.PathLike)):
-        return _Text.find([inputs], layout, config)  # type: ignore[list-item]
+        return TextSource.find([inputs], layout, config)  # type: ignore[list-item]
     if isinstance(inputs, (list, tuple)):
         if all(isinstance(item, (str, os.PathLike)) for item in inputs):
-            return _Text.find(inputs, layout, config)
+            return TextSource.find(inputs, layout, config)
         if isinstance(inputs, tuple) and any(hasattr(item, "dtype") for item in inputs):
             raise UsageError("(ids, offsets) need tokens=, the list of names of the ids")
     if not isinstance(inputs, Iterable):
@@ -228,18 +197,16 @@ def _source_of(
     return TokenLists(inputs)
 
 
-def _plan(
-    source: _Text | TokenLists | TokenArrays, settings: Settings, layout: Layout
-) -> dict[str, Any]:
+def _plan(source: Source, settings: Settings, layout: Layout) -> dict[str, Any]:
     """All that decides the bytes of the store, but for the content of the input."""
     plan: dict[str, Any] = {
-        "source": "text" if isinstance(source, _Text) else "tokens",
+        "source": "text" if isinstance(source, TextSource) else "tokens",
         "settings": settings.values,
         "setting_files": settings.files,
         "layout": dataclasses.asdict(layout),
         "units": [],
     }
-    if isinstance(source, _Text):
+    if isinstance(source, TextSource):
         plan["units"] = [
             [{"name": s.name, "start": s.start, "end": s.end} for s in unit]
             for unit in source.units
@@ -258,151 +225,4 @@ def _unit_settings(output: Path, settings: Settings, layout: Layout) -> UnitSett
     )
 
 
-def _run(
-    build: StoreBuild,
-    source: _Text | TokenLists | TokenArrays,
-    unit_settings: UnitSettings,
-    workers: int,
-    progress: Progress | None,
-) -> PreprocessReport:
-    """Spool, make the vocabulary, encode."""
-    text = source if isinstance(source, _Text) else _Text(0, 0, [])
-    with WorkerPool(unit_settings, min(workers, build.num_open_units(len(text.units)))) as pool:
-        if isinstance(source, _Text):
-            _spool(build, pool, source.units, progress)
-        else:
-            meter = _Meter(progress, "reading", {0: source.total_bytes})
-            build.spooled[0] = spool_tokens(
-                unit_settings, source, lambda count: meter.add(0, count)
-            )
-        vocabulary = build.make_vocabulary(_runner(pool, progress), workers)
-        sizes = {unit: 4 * tokens for unit, tokens in build.spooled_tokens().items()}
-        meter = _Meter(progress, "writing", sizes, done=build.encoded)
-        jobs = [
-            {
-                "task": "encode",
-                "unit": number,
-                "name": build.name_of(number),
-                "tables": build.num_tables(number),
-                "vocabulary_hash": vocabulary.hash,
-                "phrases": build.phrases_of_jobs,
-            }
-            for number in sorted(build.spooled)
-            if number not in build.encoded
-        ]
-        build.encoded.update(pool.run(jobs, lambda unit, count: meter.add(unit, 4 * count)))
-    return build.report(files=text.files, skipped_files=text.skipped_files)
-
-
-def _runner(pool: WorkerPool, progress: Progress | None) -> RunJobs:
-    """Runs jobs of one kind on all units; progress is told in units."""
-
-    def run_jobs(phase: str, jobs: list[dict[str, Any]]) -> dict[int, Any]:
-        return pool.run(jobs, lambda unit, count: None)
-
-    return run_jobs
-
-
-def _spool(
-    build: StoreBuild, pool: WorkerPool, units: list[list[Segment]], progress: Progress | None
-) -> None:
-    """Spool all units; with `skip_bad_files` again without the files that cannot be read."""
-    numbered = dict(enumerate(units, start=build.first_unit))
-    sizes = {number: sum(s.end - s.start for s in unit) for number, unit in numbered.items()}
-    meter = _Meter(progress, "reading", sizes, done=build.spooled)
-    bad: list[tuple[Segment, FastW2VError]] = []
-
-    def failed(number: int, error: FastW2VError, place: Place | None) -> None:
-        if place is None:  # it failed before it began to read
-            raise error
-        bad.append((build.good_segments(numbered[number])[place[0]], error))
-
-    skip = build.skips_bad_files
-    while open_units := [number for number in numbered if number not in build.spooled]:
-        jobs = []
-        for number in open_units:
-            segments = build.good_segments(numbered[number])
-            jobs.append({
-                "task": "spool",
-                "unit": number,
-                "name": ", ".join(s.name for s in segments[:3]),
-                "segments": [s.as_json() for s in segments],
-                "here": any(s.only_here for s in segments),
-            })  # fmt: skip
-        build.spooled.update(pool.run(jobs, meter.add, failed if skip else None))
-        build.leave_out(bad, numbered)
-        bad.clear()
-
-
-class _Meter:
-    """Adds up the progress of units for the caller's callback."""
-
-    def __init__(
-        self,
-        progress: Progress | None,
-        phase: str,
-        sizes: Mapping[int, int],
-        done: Iterable[int] = (),
-    ) -> None:
-        self._progress = progress
-        self._phase = phase
-        self._total = sum(sizes.values())
-        self._done = sum(sizes[unit] for unit in done)
-        self.add(0, 0)
-
-    def add(self, unit: int, count: int) -> None:
-        """`count` more bytes of `unit` are done."""
-        self._done += count
-        if self._progress is not None:
-            self._progress(self._phase, self._done, self._total)
-
-
-def inputs_unchanged(store: TokenStore, inputs: str | Path | Iterable[str | Path]) -> bool:
-    """Whether `store` was made from these text files as they are now (their bytes are read).
-
-    Raises:
-        UsageError, DataError: the inputs are missing or not text.
-    """
-    manifest = store.manifest
-    if manifest["source"] != "text":
-        return False
-    paths = [inputs] if isinstance(inputs, str | Path) else inputs
-    options = ReadOptions.from_settings(manifest["settings"])
-    skips = manifest["settings"].get("skip_bad_files", False)
-    left_out = {file["name"] for file in manifest.get("bad_files", [])}
-    files, _ = find_files(paths, options, BadFiles() if skips else None)
-    files = [file for file in files if file.name not in left_out]
-    units = plan_units(files, Layout(**manifest["layout"]), options)
-    segments = [segment for unit in units for segment in unit]
-    recorded = manifest["inputs"]
-    if [(s.name, s.start, s.end) for s in segments] != [
-        (entry["name"], entry["start"], entry["end"]) for entry in recorded
-    ]:
-        return False
-    return all(map(is_unchanged, segments, recorded))
-
-
-def _refuse_changed(output: Path, text: _Text) -> None:
-    """Say of a finished store at `output` what of its text has changed, or is new.
-
-    Raises:
-        UsageError: something is.
-    """
-    recorded = read_manifest(output)["inputs"]
-    entries = {(entry["name"], entry["start"], entry["end"]): entry for entry in recorded}
-    names = {entry["name"] for entry in recorded}
-    for segment in (segment for unit in text.units for segment in unit):
-        if segment.name not in names:
-            raise UsageError(
-                f"{output}: a token store is there already, without {segment.name}; add it with "
-                "--append, or make the store anew with --force"
-            )
-        entry = entries.get((segment.name, segment.start, segment.end))
-        if entry is None or not is_unchanged(segment, entry):
-            raise UsageError(
-                f"{segment.shown}: has changed since the token store {output} was made of it; make "
-                "the store anew with --force"
-            )
-
-
-__all__ = ["PreprocessReport", "inputs_unchanged", "preprocess"]
+__all__ = ["PreprocessReport", "preprocess"]

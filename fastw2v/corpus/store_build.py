@@ -7,15 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
-
 from fastw2v import storage
-from fastw2v.corpus import counts, phrase_build, spool
+from fastw2v.corpus import spool
 from fastw2v.corpus.append import added_up
-from fastw2v.corpus.config import PreprocessConfig
 from fastw2v.corpus.inputs import BadFiles, Segment, is_unchanged
 from fastw2v.corpus.phrase_build import RunJobs
-from fastw2v.corpus.phrases import find_phrases
 from fastw2v.corpus.report import PreprocessReport
 from fastw2v.corpus.settings import Settings
 from fastw2v.corpus.store_layout import (
@@ -31,6 +27,7 @@ from fastw2v.corpus.store_layout import (
     part_name,
 )
 from fastw2v.corpus.store_place import lock_of
+from fastw2v.corpus.store_vocabulary import GIVEN_PHRASES, make_vocabulary
 from fastw2v.corpus.units import (
     encode_result_path,
     read_result,
@@ -41,7 +38,6 @@ from fastw2v.corpus.vocabulary import Vocabulary
 from fastw2v.errors import DataError, FastW2VError, UsageError
 
 _BAD_FILES = "bad-files.json"
-_NEVER = 1 << 62  # a count that no word reaches
 
 
 class StoreBuild:
@@ -51,8 +47,7 @@ class StoreBuild:
         base: the manifest of the store to which parts are added; None: a new store is made.
 
     Attributes:
-        phrases_of_jobs: what encoding has to join: the plan of the phrases that were found, "given"
-            for those of phrases.parquet, None for none.
+        phrases_of_jobs: what encoding has to join (`store_vocabulary.MadeVocabulary.phrases`).
         first_unit: the number of the first unit; a unit and its part have the same number.
         spooled: results of the units that are spooled, by unit.
         encoded: results of the units whose parts are written, by unit.
@@ -205,92 +200,33 @@ class StoreBuild:
             for unit, result in self.spooled.items()
         }
 
-    def count_jobs(self) -> list[dict[str, Any]]:
-        """Jobs that add up the counts of all units (see `counts.add_up`)."""
-        if self._base is not None:
-            return []
-        config = self._settings.config
-        least = config.min_count
-        if self._settings.vocabulary is not None:
-            least = _NEVER
-        elif self._settings.phrases is not None:
-            least = min(least, config.phrase_min_count)
-        tables = [(unit, self.num_tables(unit)) for unit in sorted(self.spooled)]
-        words = sum(
-            table["words"] for result in self.spooled.values() for table in result["tables"]
-        )
-        return [
-            {
-                "task": "count",
-                "unit": number,
-                "name": "the counts",
-                "tables": tables,
-                "partitions": (partitions.start, partitions.stop),
-                "least": least,
-            }
-            for number, partitions in enumerate(counts.ranges_of(words))
-        ]
-
     def num_tables(self, unit: int) -> int:
         """How many tables the spool of a unit has."""
         return len(self.spooled[unit]["tables"])
 
     def make_vocabulary(self, run_jobs: RunJobs, threads: int) -> Vocabulary:
-        """Count words, find phrases, write vocabulary.parquet; forget the parts that were written
-        with another one.
+        """Make the vocabulary and find phrases; forget the parts that were written with others.
 
         Args:
             run_jobs: runs jobs on all units.
 
         Raises:
-            UsageError: fewer than two words remain.
+            As `store_vocabulary.make_vocabulary`.
         """
-        vocabulary = self._settings.vocabulary
         if self._base is not None:
-            assert vocabulary is not None
-            self.phrases_of_jobs = "given" if self._base.get("phrases") else None
-            return vocabulary
-        sums = run_jobs("counting", self.count_jobs())
-        results = [sums[number] for number in range(len(sums))]
-        self._counted = {"different_tokens": sum(result["different"] for result in results)}
-        if vocabulary is not None:
-            given = find_phrases(str(self._settings.config.vocabulary))
-            if given is not None:
-                given.save(self._output / PHRASES)
-                self.phrases_of_jobs = "given"
-        else:
-            vocabulary = self._counted_vocabulary(results, run_jobs, threads)
-        vocabulary.save(self._output / VOCABULARY)
+            assert self._settings.vocabulary is not None
+            self.phrases_of_jobs = GIVEN_PHRASES if self._base.get("phrases") else None
+            return self._settings.vocabulary
+        tables = {unit: result["tables"] for unit, result in self.spooled.items()}
+        tokens = sum(self.spooled_tokens().values())
+        vocabulary, self.phrases_of_jobs, self._counted = make_vocabulary(
+            self._output, self._settings, tables, tokens, run_jobs, threads
+        )
         self.encoded = {
             unit: result
             for unit, result in self.encoded.items()
             if result["vocabulary_hash"] == vocabulary.hash
         }
-        self._counted["vocabulary_size"] = len(vocabulary)
-        return vocabulary
-
-    def _counted_vocabulary(
-        self, results: list[dict[str, Any]], run_jobs: RunJobs, threads: int
-    ) -> Vocabulary:
-        """The words of the text, and its phrases."""
-        config, how = self._settings.config, self._settings.phrases
-        table, found = counts.read_sums(self._work, len(results)), None
-        tokens = sum(self.spooled_tokens().values())
-        if how is not None:
-            units = {unit: self.num_tables(unit) for unit in sorted(self.spooled)}
-            found = phrase_build.find_phrases(self._work, table, how, units, run_jobs, threads)
-            found.phrases.save(self._output / PHRASES)
-            self._counted["tokens_joined"] = found.counts.tokens_joined
-            tokens -= found.counts.tokens_joined
-            table, self.phrases_of_jobs = found.table(), str(found.plan)
-        vocabulary = Vocabulary.from_table(table, config.min_count, config.max_vocab)
-        if len(vocabulary) < 2:
-            raise UsageError(_too_small(len(vocabulary), results, config))
-        frequent = int(pc.sum(table.filter(pc.field("count") >= config.min_count)["count"]).as_py())
-        self._counted["tokens_below_min_count"] = tokens - frequent
-        self._counted["tokens_beyond_max_vocab"] = frequent - vocabulary.total
-        if found is not None:
-            found.save_ids(self._work, vocabulary)
         return vocabulary
 
     def report(self, *, files: int, skipped_files: int) -> PreprocessReport:
@@ -397,21 +333,3 @@ class StoreBuild:
     def clean_up(self) -> None:
         """Remove the traces of the work."""
         storage.remove_directory(self._work)
-
-
-def _too_small(size: int, results: list[dict[str, Any]], config: PreprocessConfig) -> str:
-    """Why the vocabulary is too small, and which --min-count would help."""
-    different = sum(result["different"] for result in results)
-    if different < 2:
-        reason = f"the text has {different} different words; a vocabulary needs at least two"
-        if config.approximate_vocab is not None:
-            return (
-                f"--approximate-vocab: {config.approximate_vocab}: too few for a text in which all "
-                "words are about as frequent; give a larger number"
-            )
-        return reason
-    helps = sorted(count for result in results for count in result["largest"])[-2]
-    return (
-        f"only {size} of {different} different words occur {config.min_count} times or more; "
-        f"--min-count {helps} or less would keep at least two"
-    )

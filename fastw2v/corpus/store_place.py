@@ -73,7 +73,7 @@ def claim_output(output: Path, plan: dict[str, Any], *, force: bool) -> Claim:
         raise UsageError(f"{output}: the names on the way to a token store must be UTF-8") from None
     _put_right(output, new)
     if is_store(output):
-        _remove_stale_work(output)
+        remove_stale_work(output)
         if not force:
             raise UsageError(
                 f"{output}: a token store is there already; use it, choose another --output, "
@@ -96,7 +96,7 @@ def claim_for_append(output: Path, plan: dict[str, Any], *, force: bool) -> Clai
     Raises:
         UsageError: there is other unfinished work, or another process is at it.
     """
-    _remove_stale_work(output)
+    remove_stale_work(output)
     if not has_plan(output):
         return Claim(output, output, False)
     with lock_of(output):
@@ -117,7 +117,7 @@ def manifest_hash(store: Path) -> str:
     return storage.sha256_of(store / MANIFEST)
 
 
-def _remove_stale_work(store: Path) -> None:
+def remove_stale_work(store: Path) -> None:
     """Remove the traces of work that was finished, and killed before it removed them itself."""
     if has_plan(store):
         plan = storage.read_json(store / UNFINISHED / PLAN)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fastw2v.corpus.config import PreprocessConfig
-from fastw2v.corpus.preprocess import inputs_unchanged, preprocess
+from fastw2v.corpus.preprocess import preprocess
 from fastw2v.corpus.settings import settings_unchanged
 from fastw2v.corpus.store_layout import is_store, is_unfinished_store, made_for_of, opens_as_store
+from fastw2v.corpus.text_source import inputs_unchanged
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.errors import UsageError
 from fastw2v.options import flag_of

@@ -1,0 +1,139 @@
+"""The vocabulary of a store in the making: counted in its spooled units, or given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.compute as pc
+
+from fastw2v.corpus import counts, phrase_build
+from fastw2v.corpus.config import PreprocessConfig
+from fastw2v.corpus.phrase_build import RunJobs
+from fastw2v.corpus.phrases import find_phrases
+from fastw2v.corpus.settings import Settings
+from fastw2v.corpus.store_layout import PHRASES, UNFINISHED, VOCABULARY
+from fastw2v.corpus.vocabulary import Vocabulary
+from fastw2v.errors import UsageError
+
+GIVEN_PHRASES = "given"
+_NEVER = 1 << 62  # a count that no word reaches
+
+
+class MadeVocabulary(NamedTuple):
+    """What encoding needs, and the report.
+
+    phrases: what is to be joined: the plan of the phrases that were found, `GIVEN_PHRASES` for
+        those of phrases.parquet, None for none.
+    counted: by the names of `PreprocessReport`.
+    """
+
+    vocabulary: Vocabulary
+    phrases: str | None
+    counted: dict[str, int]
+
+
+def make_vocabulary(
+    store: Path,
+    settings: Settings,
+    tables: Mapping[int, list[dict[str, Any]]],
+    tokens: int,
+    run_jobs: RunJobs,
+    threads: int,
+) -> MadeVocabulary:
+    """Count words, find phrases, write vocabulary.parquet and phrases.parquet.
+
+    Args:
+        tables: what to remember of the tables of each unit's spool. tokens: in all of them.
+        run_jobs: runs jobs on all units.
+
+    Raises:
+        UsageError: fewer than two words remain.
+        DataError: a file of the unfinished store is damaged. ResourceError: the disk is full.
+    """
+    sums = run_jobs("counting", _count_jobs(settings, tables))
+    results = [sums[number] for number in range(len(sums))]
+    if settings.vocabulary is None:
+        units = {unit: len(entries) for unit, entries in sorted(tables.items())}
+        made = _counted_vocabulary(store, settings, units, tokens, results, run_jobs, threads)
+    else:
+        given = find_phrases(str(settings.config.vocabulary))
+        if given is not None:
+            given.save(store / PHRASES)
+        made = MadeVocabulary(settings.vocabulary, GIVEN_PHRASES if given is not None else None, {})
+    made.vocabulary.save(store / VOCABULARY)
+    made.counted["different_tokens"] = sum(result["different"] for result in results)
+    made.counted["vocabulary_size"] = len(made.vocabulary)
+    return made
+
+
+def _count_jobs(
+    settings: Settings, tables: Mapping[int, list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """Jobs that add up the counts of all units (see `counts.add_up`)."""
+    least = settings.config.min_count
+    if settings.vocabulary is not None:
+        least = _NEVER
+    elif settings.phrases is not None:
+        least = min(least, settings.config.phrase_min_count)
+    words = sum(table["words"] for entries in tables.values() for table in entries)
+    return [
+        {
+            "task": "count",
+            "unit": number,
+            "name": "the counts",
+            "tables": [(unit, len(entries)) for unit, entries in sorted(tables.items())],
+            "partitions": (partitions.start, partitions.stop),
+            "least": least,
+        }
+        for number, partitions in enumerate(counts.ranges_of(words))
+    ]
+
+
+def _counted_vocabulary(
+    store: Path,
+    settings: Settings,
+    units: Mapping[int, int],
+    tokens: int,
+    results: list[dict[str, Any]],
+    run_jobs: RunJobs,
+    threads: int,
+) -> MadeVocabulary:
+    """The words of the text, and its phrases."""
+    config, how, work = settings.config, settings.phrases, store / UNFINISHED
+    table, found, phrases = counts.read_sums(work, len(results)), None, None
+    counted = {}
+    if how is not None:
+        found = phrase_build.find_phrases(work, table, how, units, run_jobs, threads)
+        found.phrases.save(store / PHRASES)
+        counted["tokens_joined"] = found.counts.tokens_joined
+        tokens -= found.counts.tokens_joined
+        table, phrases = found.table(), str(found.plan)
+    vocabulary = Vocabulary.from_table(table, config.min_count, config.max_vocab)
+    if len(vocabulary) < 2:
+        raise UsageError(_too_small(len(vocabulary), results, config))
+    frequent = table.filter(pc.field("count") >= config.min_count)["count"]
+    counted["tokens_below_min_count"] = tokens - pc.sum(frequent).as_py()
+    counted["tokens_beyond_max_vocab"] = pc.sum(frequent).as_py() - vocabulary.total
+    if found is not None:
+        found.save_ids(work, vocabulary)
+    return MadeVocabulary(vocabulary, phrases, counted)
+
+
+def _too_small(size: int, results: list[dict[str, Any]], config: PreprocessConfig) -> str:
+    """Why the vocabulary is too small, and which --min-count would help."""
+    different = sum(result["different"] for result in results)
+    if different < 2:
+        reason = f"the text has {different} different words; a vocabulary needs at least two"
+        if config.approximate_vocab is not None:
+            return (
+                f"--approximate-vocab: {config.approximate_vocab}: too few for a text in which all "
+                "words are about as frequent; give a larger number"
+            )
+        return reason
+    helps = sorted(count for result in results for count in result["largest"])[-2]
+    return (
+        f"only {size} of {different} different words occur {config.min_count} times or more; "
+        f"--min-count {helps} or less would keep at least two"
+    )
