@@ -22,7 +22,10 @@ from fastw2v.corpus.config import PreprocessConfig
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--output", required=True, metavar="STORE", help="The token store to make.")
 @click.option(
-    "--workers", type=click.INT, show_default="usable cores", help="Processes that read text."
+    "--workers",
+    type=click.INT,
+    show_default="usable cores, fewer for little text",
+    help="Processes that read text.",
 )
 @click.option(
     "--force",

@@ -39,6 +39,9 @@ from fastw2v.corpus.units import UnitSettings
 from fastw2v.errors import UsageError
 from fastw2v.options import make_config
 
+_TEXT_A_WORKER = 32_000_000  # bytes: what is read while a worker starts
+_UNPACKED = 3  # bytes of text in one of a compressed file, about
+
 
 def preprocess(
     inputs: Any,
@@ -61,7 +64,8 @@ def preprocess(
             saved dataset with a column); or an iterable of token lists, consumed once; or a tuple
             (ids, offsets) of integer arrays with `tokens`: sentence k is
             ids[offsets[k]:offsets[k + 1]], each id a row of `tokens`.
-        workers: processes for text (default: the usable cores); the result is the same for any.
+        workers: processes for text (default: the usable cores, fewer for little text); the result
+            is the same for any.
         force: replace a token store at `output`, which stays until the new one is complete. Nothing
             else is ever replaced.
         append: add text to the finished store `output`, with its vocabulary and cut as its text
@@ -84,9 +88,9 @@ def preprocess(
     started = time.perf_counter()
     if not os.fspath(output):  # as a Path it would be the working directory
         raise UsageError("--output: empty path; name the token store to make")
-    count = _workers(workers)
+    _check_workers(workers)
     if append:
-        report = _append(inputs, Path(output), options, count, force, progress)
+        report = _append(inputs, Path(output), options, workers, force, progress)
         return dataclasses.replace(report, seconds=time.perf_counter() - started)
     config = make_config(PreprocessConfig, options)
     layout = layout or Layout()
@@ -104,7 +108,7 @@ def preprocess(
         claim = claim_output(Path(output), plan, force=force)
     build = StoreBuild(claim.build_at, settings, plan)
     unit_settings = _unit_settings(claim.build_at, settings, layout)
-    report = _build(build, claim, source, unit_settings, count, force, progress)
+    report = _build(build, claim, source, unit_settings, workers, force, progress)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 
@@ -112,7 +116,7 @@ def _append(
     inputs: Any,
     output: Path,
     options: dict[str, Any],
-    workers: int,
+    workers: int | None,
     force: bool,
     progress: Progress | None,
 ) -> PreprocessReport:
@@ -147,7 +151,7 @@ def _build(
     claim: Claim,
     source: Source,
     unit_settings: UnitSettings,
-    workers: int,
+    workers: int | None,
     force: bool,
     progress: Progress | None,
 ) -> PreprocessReport:
@@ -161,7 +165,9 @@ def _build(
         with discard_on_failure(build.discard, keep_unfinished=text):
             build.begin()
             build.note_bad(source.bad_files if isinstance(source, TextSource) else [])
-            report = build_units(build, source, unit_settings, workers, progress)
+            report = build_units(
+                build, source, unit_settings, workers or _workers_for(source), progress
+            )
             build.finish(report)
         claim.settle()
     if claim.build_at == claim.output:
@@ -169,12 +175,20 @@ def _build(
     return report
 
 
-def _workers(workers: int | None) -> int:
+def _check_workers(workers: int | None) -> None:
     if workers is None:
-        return machine.usable_cores()
+        return
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise UsageError(f"--workers: {workers!r} is not a positive whole number")
-    return workers
+
+
+def _workers_for(source: Source) -> int:
+    """All cores, but for little text, which is done before workers have started."""
+    if not isinstance(source, TextSource):
+        return 1
+    segments = [segment for unit in source.units for segment in unit]
+    text = sum((_UNPACKED if s.compressed else 1) * (s.end - s.start) for s in segments)
+    return max(1, min(machine.usable_cores(), text // _TEXT_A_WORKER))
 
 
 def _source_of(
