@@ -17,13 +17,6 @@ class ChunkTable:
     def __init__(self) -> None:
         # Used again and again: fresh memory costs more than what is done in it.
         self._padded, self._found = np.empty(0, np.uint8), np.empty(0, np.int32)
-        self.forget()
-
-    def __len__(self) -> int:
-        return int(self._entries.filled[0])
-
-    def forget(self) -> None:
-        """Start again with no entry."""
         self._entries = scanning.Entries(
             np.zeros((2 * _FIRST_ENTRIES, 2), np.uint64),
             np.empty(_FIRST_ENTRIES, np.int64),
@@ -31,6 +24,14 @@ class ChunkTable:
             np.empty(16 * _FIRST_ENTRIES, np.uint8),
             np.zeros(2, np.int64),
         )
+
+    def __len__(self) -> int:
+        return int(self._entries.filled[0])
+
+    def forget(self) -> None:
+        """Start again with no entry, and the room for as many."""
+        self._entries.slots[:] = 0
+        self._entries.filled[:] = 0
 
     def scan(self, text: bytes) -> np.ndarray:
         """The entries of all chunks of `text`, int32 (n,), -1 for each line end; valid until the

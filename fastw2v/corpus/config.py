@@ -298,7 +298,7 @@ class Layout:
 
     unit_bytes: int = 64_000_000
     small_unit_bytes: int = 4_000_000
-    block_bytes: int = 1 << 20
+    block_bytes: int = 1 << 19
     row_group_tokens: int = 1_000_000
     local_tokens: int = 2_000_000
 

@@ -46,7 +46,7 @@ class TableWriter:
     def __init__(self, work: Path, unit: int, table: int) -> None:
         self._sequences_path, self._counts_path = table_paths(work, unit, table)
         self._counts = np.zeros(1 << 14, np.int64)
-        self._packed = np.empty(0, np.uint8)
+        self._packed = np.empty(0, np.uint16)
         self._digest = hashlib.sha256()
         self._file: BinaryIO
 
@@ -68,13 +68,13 @@ class TableWriter:
             more = np.zeros(max(most, 2 * len(self._counts)) - len(self._counts), np.int64)
             self._counts = np.concatenate([self._counts, more])
         count_ids(ids, self._counts)
-        most_bytes = 5 * len(ids) + len(lengths)
-        if most_bytes > len(self._packed):
-            self._packed = np.empty(2 * most_bytes, np.uint8)  # used again and again
+        longest = 3 * len(ids) + len(lengths)
+        if longest > len(self._packed):
+            self._packed = np.empty(2 * longest, np.uint16)  # used again and again
         packed = self._packed
         size = pack(ids, lengths, packed)
-        header = np.array([(size, len(ids), len(lengths))], _HEADER)
-        for piece in (header.data.cast("B"), packed[:size].data):
+        header = np.array([(2 * size, len(ids), len(lengths))], _HEADER)
+        for piece in (header.tobytes(), packed[:size].data.cast("B")):
             self._digest.update(piece)
             self._file.write(piece)
 
@@ -183,9 +183,10 @@ def read_sequences(
                 size, ids, sequences = (int(n) for n in np.frombuffer(head, _HEADER)[0])
                 if not 0 < sequences <= ids < size <= whole:  # memory is made for that much
                     raise damaged
-                packed = np.frombuffer(file.read(size), np.uint8)
-                if len(packed) != size:
+                content = file.read(size)
+                if len(content) != size or size % 2:
                     raise damaged
+                packed = np.frombuffer(content, np.uint16)
                 if ids > len(room[0]) or sequences > len(room[1]):
                     room = np.empty(2 * ids, np.int32), np.empty(2 * sequences, np.int32)
                 found, lengths = room

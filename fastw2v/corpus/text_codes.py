@@ -21,7 +21,7 @@ from fastw2v.corpus.tokenizer import UndecodableBytes, valid_utf8
 from fastw2v.corpus.word_codes import WordCodes
 from fastw2v.errors import DataError
 
-# Where a job is in its text: the number of the segment, and the line in it, counted from 1.
+# Where a job is in its text: the number of the segment, and an offset of `SegmentReader.blocks`.
 Place = tuple[int, int]
 Progress = Callable[..., None]  # (bytes read), or (0, place)
 
@@ -69,7 +69,7 @@ class TextCodes:
         path = self._options.vocabulary
         names = load_vocabulary(path).tokens if path is not None else None
         for number, segment in enumerate(segments):
-            self._progress(0, (number, 1))
+            self._progress(0, (number, 0))
             reader = self._reader(segment)
             yield from reader.codes(self._words.codes_of_tokens, names)
             self.inputs.append(reader.entry())
@@ -91,14 +91,12 @@ class TextCodes:
             self.inputs.append(reader.entry())
 
     def _clean_blocks(self, reader: SegmentReader, segment: int) -> Iterator[bytes]:
-        line = 1
-        self._progress(0, (segment, line))
+        self._progress(0, (segment, 0))
         for offset, block in reader.blocks():
-            self._progress(0, (segment, line))
-            yield self._clean(reader, offset, block, line)
-            line += block.count(b"\n")
+            self._progress(0, (segment, offset))
+            yield self._clean(reader, offset, block)
 
-    def _clean(self, reader: SegmentReader, offset: int, block: bytes, line: int) -> bytes:
+    def _clean(self, reader: SegmentReader, offset: int, block: bytes) -> bytes:
         stats = self._stats
         stats["text_bytes"] += len(block)
         removed = 0
@@ -114,10 +112,9 @@ class TextCodes:
             block, undecodable = valid_utf8(block, self._options.errors)
         except UndecodableBytes as error:
             where = offset + removed + error.position
-            line += block.count(b"\n", 0, error.position)
             raise DataError(
-                f"{reader.shown}: line {reader.line_in_file(line):,}, byte {where}"
-                f"{reader.offset_of}: {error}; use --errors replace or skip"
+                f"{reader.shown}: {reader.line_at(where)}, byte {where}{reader.offset_of}: "
+                f"{error}; use --errors replace or skip"
             ) from None
         stats["undecodable_bytes"] += undecodable
         return block

@@ -1,7 +1,7 @@
 """`python -m fastw2v.corpus.worker`: a process that does jobs for `preprocess`.
 
 Standard input: one JSON line of `UnitSettings`, then one a job. Standard output: JSON lines
-{"progress": n, "place": [segment, line] or null}, and {"result": ...} or {"error": class,
+{"progress": n, "place": [segment, offset] or null}, and {"result": ...} or {"error": class,
 "message": ...} for each job. The end of standard input ends the process at once, also in the middle
 of a job: the parent is gone.
 """

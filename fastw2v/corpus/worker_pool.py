@@ -24,7 +24,7 @@ from typing import IO, Any
 
 import fastw2v
 from fastw2v import errors
-from fastw2v.corpus.inputs.segments import Segment, line_in_file
+from fastw2v.corpus.inputs import ReadOptions, Segment, SegmentReader
 from fastw2v.corpus.text_codes import Place
 from fastw2v.corpus.units import UnitJobs, UnitSettings
 from fastw2v.errors import FastW2VError, ResourceError
@@ -37,11 +37,10 @@ Event = tuple[str, int, Any]
 class WorkerDied(ResourceError):  # noqa: N818 - named by what happened
     """A worker process ended in the middle of a job, which may be the fault of its text."""
 
-    def at(self, job: Job, place: Place) -> WorkerDied:
+    def at(self, job: Job, place: Place, options: ReadOptions) -> WorkerDied:
         """The same, with the line where the job was."""
-        segment = Segment.from_json(job["segments"][place[0]])
-        line = line_in_file(segment, place[1])
-        return WorkerDied(f"{segment.shown}: near line {line:,}: {self}")
+        reader = SegmentReader(Segment.from_json(job["segments"][place[0]]), options=options)
+        return WorkerDied(f"{reader.shown}: near {reader.line_at(place[1])}: {self}")
 
 
 class WorkerPool:
@@ -96,7 +95,10 @@ class WorkerPool:
 
         def fail(unit: int, error: FastW2VError) -> None:
             if isinstance(error, WorkerDied) and unit in places:
-                error = error.at(next(job for job in jobs if job["unit"] == unit), places[unit])
+                job = next(job for job in jobs if job["unit"] == unit)
+                error = error.at(
+                    job, places[unit], ReadOptions.from_settings(self._settings.config)
+                )
             hopeless = isinstance(error, ResourceError) and not isinstance(error, WorkerDied)
             if failed is None or hopeless:
                 raise error

@@ -22,6 +22,7 @@ from fastw2v.kernels.primitives import kernel
 
 WORD = 8  # bytes
 LINE_END_ENTRY = -1
+_AT_ONCE = 32  # chunks that are cut before they are looked up
 
 instruction: Any = intrinsic
 
@@ -65,6 +66,23 @@ def load_word(context, values, position):
         return builder.load(builder.bitcast(byte, ir.IntType(64).as_pointer()), align=1)
 
     return types.uint64(values, types.int64), generate
+
+
+@instruction
+def prefetch(context, values, element):
+    """Ask for the cache line of an element of a contiguous uint64 array, counted through."""
+
+    def generate(context, builder, signature, arguments):
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        byte = builder.bitcast(builder.gep(array.data, [arguments[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte.type, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [byte.type], kind)
+        hints = [ir.Constant(number, hint) for hint in (0, 3, 1)]  # to read, keep, data
+        builder.call(function, [byte, *hints])
+        return context.get_dummy_value()
+
+    return types.void(values, types.int64), generate
 
 
 @instruction
@@ -162,6 +180,9 @@ def find_slot(slots, starts, lengths, arena, text, start, end, head, hashed, lon
 def scan_block(text, start, size, entries, found):
     """Write the entry of each chunk of text[start:size] to `found`; new chunks become entries.
 
+    Chunks are cut some at a time, and their slots asked for, before the first of them is looked up:
+    so the memory for one comes while others are cut.
+
     Args:
         text: uint8 (size + 8 or more,), whose only white space is spaces and line feeds, without
             zero bytes; a space at `size`. start: where to begin, at a boundary of chunks.
@@ -177,45 +198,65 @@ def scan_block(text, start, size, entries, found):
     num_entries, used = entries.filled[0], entries.filled[1]
     most_entries = min(starts.shape[0], slots.shape[0] // 2)
     room = arena.shape[0] - 8
+    mask = np.uint64(slots.shape[0] - 1)
+    first_bytes = np.empty(_AT_ONCE, np.int64)
+    end_bytes = np.empty(_AT_ONCE, np.int64)
+    heads = np.empty(_AT_ONCE, np.uint64)
+    hashes = np.empty(_AT_ONCE, np.uint64)
+    places = np.empty(_AT_ONCE, np.int64)
     written = 0
     position = start
     while position < size:
-        word = load_word(text, position)
-        length = bytes_to_end(word)
-        if length == 0:
-            if text[position] == 10:
-                found[written] = LINE_END_ENTRY
-                written += 1
-            position += 1
-            continue
-        head = low_bytes(word, length)
-        state = mixed(head)
-        end = position + length
-        if length == 8:
-            more = bytes_to_end(load_word(text, end))
-            while more == 8:
-                end += 8
+        cut = 0
+        writes = written
+        while position < size and cut < _AT_ONCE:
+            word = load_word(text, position)
+            length = bytes_to_end(word)
+            if length == 0:
+                if text[position] == 10:
+                    found[writes] = LINE_END_ENTRY
+                    writes += 1
+                position += 1
+                continue
+            head = low_bytes(word, length)
+            state = mixed(head)
+            end = position + length
+            if length == 8:
                 more = bytes_to_end(load_word(text, end))
-            end += more
-            state = hash_rest(state, text, position + 8, end)
-        long = _LONG if length == 8 and end > position + 8 else np.uint64(0)
-        place = find_slot(slots, starts, lengths, arena, text, position, end, head, state, long)
-        about = slots[place, 1]
-        if about == 0:
-            if num_entries == most_entries or used + end - position > room:
-                break
-            for offset in range(end - position):
-                arena[used + offset] = text[position + offset]
-            starts[num_entries] = used
-            lengths[num_entries] = end - position
-            used += end - position
-            num_entries += 1
-            about = ((state >> _U32) << _U32) | long | np.uint64(num_entries)
-            slots[place, 0] = head
-            slots[place, 1] = about
-        found[written] = np.int64(about & _ENTRY) - 1
-        written += 1
-        position = end
+                while more == 8:
+                    end += 8
+                    more = bytes_to_end(load_word(text, end))
+                end += more
+                state = hash_rest(state, text, position + 8, end)
+            prefetch(slots, np.int64(state & mask) << 1)
+            first_bytes[cut] = position
+            end_bytes[cut] = end
+            heads[cut] = head
+            hashes[cut] = state
+            places[cut] = writes
+            writes += 1
+            cut += 1
+            position = end
+        for k in range(cut):
+            first, end, head, state = first_bytes[k], end_bytes[k], heads[k], hashes[k]
+            long = _LONG if end > first + 8 else np.uint64(0)
+            place = find_slot(slots, starts, lengths, arena, text, first, end, head, state, long)
+            about = slots[place, 1]
+            if about == 0:
+                if num_entries == most_entries or used + end - first > room:
+                    entries.filled[0], entries.filled[1] = num_entries, used
+                    return places[k], first
+                for offset in range(end - first):
+                    arena[used + offset] = text[first + offset]
+                starts[num_entries] = used
+                lengths[num_entries] = end - first
+                used += end - first
+                num_entries += 1
+                about = ((state >> _U32) << _U32) | long | np.uint64(num_entries)
+                slots[place, 0] = head
+                slots[place, 1] = about
+            found[places[k]] = np.int64(about & _ENTRY) - 1
+        written = writes
     entries.filled[0], entries.filled[1] = num_entries, used
     return written, position
 

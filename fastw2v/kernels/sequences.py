@@ -2,9 +2,9 @@
 
 A *code* is an int32: 0 ends a line, below the first word's code stand what is left out (stop words,
 tokens of a length that is not wanted), and a word's code less the first one's is its *local id*.
-Packed sequences are numbers of seven bits a byte, the low ones first, the high bit set on all bytes
-but the last (LEB128): local id + 1, and 0 behind each sequence. Words that are met early are
-frequent and have small ids, so that most take one byte.
+Packed sequences are numbers of 16 bits: local id + 1, and 0 behind each sequence; for a number that
+does not fit, `ESCAPE` and its low and high half. Words that are met early have small ids, and are
+mostly the frequent ones.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from fastw2v.kernels.primitives import kernel
 
+ESCAPE = 0xFFFF
 # What `cut_lines` counts, by place in its `stats`.
 TOKENS, LEFT_OUT, LINES, EMPTY_LINES, SHORT_LINES, IN_SHORT_LINES, SPLIT_LINES = range(7)
 # What it knows of the line that has not ended, by place in its `open_line`.
@@ -141,23 +142,25 @@ def count_ids(ids, counts):
 
 @kernel()
 def pack(ids, lengths, packed):
-    """Write sequences as bytes; returns how many.
+    """Write sequences as numbers of 16 bits; returns how many.
 
     Args:
         ids: int32 (n,), not negative. lengths: int32 (m,), their sum n.
-        packed: uint8 (5n + m,).
+        packed: uint16 (3n + m,).
     """
     written, place = 0, 0
     for sequence in range(lengths.shape[0]):
         for _ in range(lengths[sequence]):
             value = np.uint32(ids[place]) + np.uint32(1)
             place += 1
-            while value >= 128:
-                packed[written] = np.uint8(value & np.uint32(127)) | np.uint8(128)
+            if value < ESCAPE:
+                packed[written] = value
                 written += 1
-                value >>= np.uint32(7)
-            packed[written] = value
-            written += 1
+            else:
+                packed[written] = ESCAPE
+                packed[written + 1] = value & np.uint32(0xFFFF)
+                packed[written + 2] = value >> np.uint32(16)
+                written += 3
         packed[written] = 0
         written += 1
     return written
@@ -168,21 +171,21 @@ def unpack(packed, id_of, keep_unknown, ids, lengths):
     """Read what `pack` wrote, as other ids; returns (ids, sequences) written, -1, -1 if damaged.
 
     Args:
-        packed: uint8 (b,), whole sequences. id_of: int32 (L,), by local id, negative: left out;
+        packed: uint16 (b,), whole sequences. id_of: int32 (L,), by local id, negative: left out;
             sequences of which nothing is left are left out, too, unless `keep_unknown`.
         ids, lengths: int32, room for what was packed.
     """
-    known = id_of.shape[0]
+    known, size = id_of.shape[0], packed.shape[0]
     written, sequences, start = 0, 0, 0
-    value, shift = np.int64(0), np.int64(0)
-    for place in range(packed.shape[0]):
-        byte = np.int64(packed[place])
-        value |= (byte & 127) << shift
-        if byte >= 128:
-            shift += 7
-            if shift > 28:
+    place = 0
+    while place < size:
+        value = np.int64(packed[place])
+        place += 1
+        if value == ESCAPE:
+            if place + 2 > size:
                 return -1, -1
-            continue
+            value = np.int64(packed[place]) | np.int64(packed[place + 1]) << 16
+            place += 2
         if value == 0:
             if written > start:
                 if sequences == lengths.shape[0]:
@@ -190,13 +193,13 @@ def unpack(packed, id_of, keep_unknown, ids, lengths):
                 lengths[sequences] = written - start
                 sequences += 1
             start = written
-        elif value > known or written == ids.shape[0]:
+            continue
+        if value > known or written == ids.shape[0]:
             return -1, -1
-        elif keep_unknown or id_of[value - 1] >= 0:
-            ids[written] = id_of[value - 1]
-            written += 1
-        value, shift = np.int64(0), np.int64(0)
-    if shift != 0 or start != written:
+        found = id_of[value - 1]
+        ids[written] = found
+        written += keep_unknown or found >= 0
+    if start != written or (size > 0 and packed[size - 1] != 0):
         return -1, -1
     return written, sequences
 

@@ -27,7 +27,6 @@ from fastw2v.corpus.inputs.segments import (
     STDIN,
     TEXT,
     Segment,
-    line_in_file,
 )
 from fastw2v.errors import DataError, FastW2VError, ResourceError, UsageError
 
@@ -76,10 +75,6 @@ class SegmentReader:
         if self._segment.kind != TEXT:
             return " of its texts"
         return " of the unpacked text" if self._segment.compressed else ""
-
-    def line_in_file(self, line: int) -> int:
-        """The number in its file of a line of the segment, both counted from 1."""
-        return line_in_file(self._segment, line)
 
     def entry(self) -> dict[str, Any]:
         """What to note of the segment when it is read (see `places.is_unchanged`)."""
@@ -195,6 +190,23 @@ class SegmentReader:
                 f"{shown}: line {number}: {error.reason}; such lines are left out with "
                 "--errors replace or skip"
             ) from None
+
+    def line_at(self, offset: int) -> str:
+        """ "line N" for an offset of `blocks`, for messages; what is before it is read again, and
+        where that cannot be, it is "byte offset"."""
+        line = 1
+        if self._segment.only_here:
+            return f"byte {offset:,}"
+        reader = SegmentReader(self._segment, self._block_bytes, options=self._options)
+        try:
+            for start, block in reader.blocks():
+                line += block.count(b"\n", 0, max(0, offset - start))
+                if start + len(block) > offset:
+                    break
+            before = self._lines_before() if self._segment.kind == TEXT else 0
+        except FastW2VError:
+            return f"byte {offset:,}"
+        return f"line {line + before:,}"
 
     def _lines_before(self) -> int:
         """Lines of the file before the segment; counted only when an error needs it."""

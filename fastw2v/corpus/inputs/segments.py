@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -88,21 +87,6 @@ class Segment:
         """What `as_json` made."""
         local = values.get("place", LOCAL) == LOCAL
         return cls(**{**values, "path": Path(values["path"]) if local else values["path"]})
-
-
-def line_in_file(segment: Segment, line: int) -> int:
-    """The number in its file of a line of a segment, both counted from 1.
-
-    For messages: the lines before the segment are counted where the file is at hand.
-    """
-    if not segment.start or segment.place != LOCAL:
-        return line
-    with contextlib.suppress(OSError), open(segment.path, "rb") as file:
-        left = segment.start
-        while left > 0 and (block := file.read(min(left, 1 << 20))):
-            line += block.count(b"\n")
-            left -= len(block)
-    return line
 
 
 def shown_path(path: Path | str, place: str) -> str:
