@@ -285,7 +285,7 @@ def test_packed_sequences_come_back(sequences, more_ids, more_lengths):
 def test_damaged_numbers_are_noticed_or_are_other_sequences():
     """Any bit changed, or the end cut off: what is written stays in its room, and every id is one
     of those that may be."""
-    sequences = [[0, 1, 126], [ESCAPE, 128], [ESCAPE - 2, ESCAPE - 1, 70_000, 5], [200]]
+    sequences = [[0, 1, 126], [ESCAPE, 128], [ESCAPE - 2, ESCAPE - 1, 70_000, 5], [200], [5]]
     packed = packed_by_kernel(sequences)
     id_of = np.arange(70_001, dtype=np.int32)
     id_of[5] = -1

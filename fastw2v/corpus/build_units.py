@@ -9,6 +9,7 @@ from fastw2v.corpus.inputs import Segment
 from fastw2v.corpus.phrase_build import RunJobs
 from fastw2v.corpus.report import PreprocessReport
 from fastw2v.corpus.store_build import StoreBuild
+from fastw2v.corpus.store_vocabulary import COUNTING
 from fastw2v.corpus.text_codes import Place
 from fastw2v.corpus.text_source import TextSource
 from fastw2v.corpus.token_source import TokenArrays, TokenLists, spool_tokens
@@ -37,7 +38,7 @@ def build_units(
             build.spooled[0] = spool_tokens(
                 unit_settings, source, lambda count: meter.add(0, count)
             )
-        vocabulary = build.make_vocabulary(_runner(pool, progress), workers)
+        vocabulary = build.make_vocabulary(_runner(build, pool, progress), workers)
         sizes = {unit: 4 * tokens for unit, tokens in build.spooled_tokens().items()}
         meter = _Meter(progress, "writing", sizes, done=build.encoded)
         jobs = [
@@ -56,11 +57,15 @@ def build_units(
     return build.report(files=text.files, skipped_files=text.skipped_files)
 
 
-def _runner(pool: WorkerPool, progress: Progress | None) -> RunJobs:
-    """Runs jobs of one kind on all units; progress is told in units."""
+def _runner(build: StoreBuild, pool: WorkerPool, progress: Progress | None) -> RunJobs:
+    """Runs jobs of one kind; those that read spools tell how far they are."""
 
     def run_jobs(phase: str, jobs: list[dict[str, Any]]) -> dict[int, Any]:
-        return pool.run(jobs, lambda unit, count: None)
+        if phase == COUNTING:
+            return pool.run(jobs, lambda number, count: None)
+        tokens = build.spooled_tokens()
+        meter = _Meter(progress, phase, {job["unit"]: 4 * tokens[job["unit"]] for job in jobs})
+        return pool.run(jobs, lambda unit, count: meter.add(unit, 4 * count))
 
     return run_jobs
 

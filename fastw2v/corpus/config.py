@@ -300,7 +300,7 @@ class Layout:
     small_unit_bytes: int = 4_000_000
     block_bytes: int = 1 << 19
     row_group_tokens: int = 1_000_000
-    local_tokens: int = 2_000_000
+    local_tokens: int = 1_000_000
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -18,6 +18,7 @@ from fastw2v.corpus.vocabulary import Vocabulary
 from fastw2v.errors import UsageError
 
 GIVEN_PHRASES = "given"
+COUNTING = "counting"
 _NEVER = 1 << 62  # a count that no word reaches
 
 
@@ -52,7 +53,7 @@ def make_vocabulary(
         UsageError: fewer than two words remain.
         DataError: a file of the unfinished store is damaged. ResourceError: the disk is full.
     """
-    sums = run_jobs("counting", _count_jobs(settings, tables))
+    sums = run_jobs(COUNTING, _count_jobs(settings, tables))
     results = [sums[number] for number in range(len(sums))]
     if settings.vocabulary is None:
         units = {unit: len(entries) for unit, entries in sorted(tables.items())}

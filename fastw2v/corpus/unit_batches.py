@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,13 +67,14 @@ class UnitBatches:
         """Ids of the vocabulary in a file; other tokens are left out."""
         yield from self._batches(unit, tables, self._words_of(vocabulary), keep_unknown=False)
 
-    def count_phrases(self, job: dict[str, Any]) -> None:
-        """Count the pairs or the joins of a unit, if that has not been done."""
+    def count_phrases(self, job: dict[str, Any], progress: Callable[[int], None]) -> None:
+        """Count the pairs or the joins of a unit, if that has not been done; `progress` gets the
+        tokens done."""
         plan = load_plan(Path(job["plan"]))
         path = self._files.counts(job["task"], plan.fingerprint, job["unit"])
         if path.exists():
             return
-        batches = self._provisional(job["unit"], job["tables"])
+        batches = self._provisional(job["unit"], job["tables"], progress)
         if job["task"] == "pairs":
             count_unit_pairs(plan, batches, path)
         else:
@@ -82,7 +83,9 @@ class UnitBatches:
     def joined(self, unit: int, tables: int, plan: Path) -> Iterator[Batch]:
         """Ids of the vocabulary, with the phrases that were found joined."""
         id_of = np.load(self._files.ids, allow_pickle=False)
-        for ids, lengths in joined_batches(load_plan(plan), self._provisional(unit, tables)):
+        for ids, lengths in joined_batches(
+            load_plan(plan), self._provisional(unit, tables, _untold)
+        ):
             offsets = np.concatenate([[0], np.cumsum(lengths)])
             yield *drop_unknown(id_of[ids], offsets), len(ids)
 
@@ -102,10 +105,13 @@ class UnitBatches:
             offsets = np.concatenate([[0], np.cumsum(lengths)])
             yield *drop_unknown(ids, offsets), done, text.tokens_joined - before
 
-    def _provisional(self, unit: int, tables: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _provisional(
+        self, unit: int, tables: int, progress: Callable[[int], None]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         words = self._words_of(self._files.words)
-        for ids, lengths, _ in self._batches(unit, tables, words, keep_unknown=True):
+        for ids, lengths, done in self._batches(unit, tables, words, keep_unknown=True):
             yield ids, lengths
+            progress(done)
 
     def _words_of(self, path: Path) -> ChunkTable:
         name = f"{path} {storage.sha256_of(path)}"
@@ -121,6 +127,10 @@ class UnitBatches:
             sequences, counts = spool.table_paths(self._work, unit, table)
             id_of = _ids_of(spool.read_counts(counts), words)
             yield from spool.read_sequences(sequences, id_of, keep_unknown=keep_unknown)
+
+
+def _untold(count: int) -> None:
+    """Progress that nobody asks for."""
 
 
 def _ids_of(counts: pa.Table, words: ChunkTable) -> np.ndarray:

@@ -184,7 +184,7 @@ class UnitJobs:
         elif job["task"] == "count":
             result = add_up(work, job["tables"], range(*job["partitions"]), unit, job["least"])
         elif job["task"] in ("pairs", "joins"):
-            self._batches.count_phrases(job)
+            self._batches.count_phrases(job, progress)
             result = {}
         else:
             result = self._encode(job, progress)
