@@ -192,6 +192,7 @@ def perform(request: dict[str, Any], scratch: Path, cores: int | None) -> dict[s
     Raises:
         RuntimeError: it failed; with the end of what it printed.
     """
+    os.sync()  # else what came before is still being written to disk
     output = scratch / "output"
     try:
         with common.held_to(cores) as held, Watch(scratch) as watch:

@@ -190,12 +190,34 @@ def test_a_store_inside_the_input_directory_is_not_read_as_text(tmp_path, corpus
         preprocess(directory / "store", tmp_path / "s")
 
 
-def test_truncated_input_leaves_nothing(tmp_path, corpus):
+def test_truncated_input_leaves_nothing_where_nothing_was_done(tmp_path, corpus):
     corpus[1].write_bytes(corpus[1].read_bytes()[:-30])
-    for workers in (1, 2):
-        with pytest.raises(DataError, match=r"b\.txt\.gz"):
-            preprocess(corpus, tmp_path / "s", workers=workers, layout=SMALL)
-        assert not (tmp_path / "s").exists()
+    with pytest.raises(DataError, match=r"b\.txt\.gz"):
+        preprocess(corpus[1], tmp_path / "s", workers=1, layout=SMALL)
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_truncated_input_loses_nothing_of_the_rest(tmp_path, corpus, workers):
+    whole = corpus[1].read_bytes()
+    preprocess(corpus, tmp_path / "clean", layout=SMALL)
+    preprocess([corpus[0], corpus[2]], tmp_path / "without", layout=SMALL)
+    corpus[1].write_bytes(whole[:-30])
+    call = {"workers": workers, "layout": SMALL}
+    with pytest.raises(DataError, match=r"b\.txt\.gz"):
+        preprocess(corpus, tmp_path / "s", **call)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "s").rglob("spool-*.json")}
+    assert kept
+    with pytest.raises(DataError, match=r"b\.txt\.gz"):
+        preprocess(corpus, tmp_path / "s", **call)
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    shutil.copytree(tmp_path / "s", tmp_path / "t")
+    report = preprocess(corpus, tmp_path / "t", skip_bad_files=True, **call)
+    assert (report.files, report.bad_files) == (2, 1)
+    assert sentences_of(tmp_path / "t") == sentences_of(tmp_path / "without")
+    corpus[1].write_bytes(whole)
+    preprocess(corpus, tmp_path / "s", **call)
+    assert content_of(tmp_path / "s") == content_of(tmp_path / "clean")
 
 
 @pytest.mark.parametrize(

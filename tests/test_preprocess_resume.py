@@ -102,8 +102,8 @@ def now(paths):
 def test_an_unfinished_store_of_other_options_or_input_is_refused(tmp_path, corpus):
     place = tmp_path / "s"
     interrupt(corpus, place)
-    with pytest.raises(UsageError, match=r"other options \(min_count\).*--force"):
-        preprocess(corpus, place, layout=SMALL, min_count=2)
+    with pytest.raises(UsageError, match=r"other options \(lowercase\).*--force"):
+        preprocess(corpus, place, layout=SMALL, lowercase=False)
     with pytest.raises(UsageError, match=r"other input.*--force"):
         preprocess(corpus[:2], place, layout=SMALL)
     content = bytearray(corpus[0].read_bytes())
@@ -114,6 +114,25 @@ def test_an_unfinished_store_of_other_options_or_input_is_refused(tmp_path, corp
     assert (place / "unfinished" / "plan.json").exists()
     preprocess(corpus, place, layout=SMALL, force=True)
     preprocess(corpus, tmp_path / "clean", layout=SMALL)
+    assert content_of(place) == content_of(tmp_path / "clean")
+
+
+@pytest.mark.parametrize(
+    "options", [{"min_count": 2}, {"max_vocab": 9}, {"phrases": 1, "phrase_threshold": 2.0}]
+)
+def test_options_of_the_vocabulary_may_be_others(tmp_path, corpus, options):
+    place = tmp_path / "s"
+    interrupt(corpus, place)
+    spools = now(place.rglob("spool-*.json"))
+    assert spools
+    seen = []
+
+    def progress(phase, done, total):
+        seen.append(all(now([path]) == {path: spools[path]} for path in spools if path.exists()))
+
+    preprocess(corpus, place, layout=SMALL, progress=progress, **options)
+    assert all(seen)  # what was read was not read again
+    preprocess(corpus, tmp_path / "clean", layout=SMALL, **options)
     assert content_of(place) == content_of(tmp_path / "clean")
 
 

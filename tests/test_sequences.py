@@ -82,7 +82,6 @@ def test_lines_are_cut_as_plain_python_does_however_they_come(codes, cuts, min_l
         fed += len(piece)
         line_start = max((at + 1 for at in range(fed) if codes[at] == 0), default=0)
         line = codes[line_start:fed]
-        assert sequencer.in_line == bool(line)
         words = [code - FIRST_WORD for code in line if code >= FIRST_WORD]
         waiting = sequencer.open_ids().tolist()
         assert waiting == words[len(words) - len(waiting) :]

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastw2v.corpus.config import Layout, PreprocessConfig
 from fastw2v.corpus.inputs import InputFile, ReadOptions, is_unchanged, plan_units
+from fastw2v.corpus.inputs.segments import STDIN
 from fastw2v.corpus.named_tokenizer import tokenizer_again
 from fastw2v.corpus.report import PreprocessReport
 from fastw2v.corpus.settings import Settings
@@ -16,6 +17,7 @@ from fastw2v.errors import UsageError
 from fastw2v.options import flag_of, make_config
 
 _OF_THE_VOCABULARY = ("vocabulary", "min_count", "max_vocab", "approximate_vocab")
+_OF_THE_RUN = ("skip_bad_files", "max_unpacked")  # they do not change how text is cut
 _NOT_ADDED_UP = ("different_tokens", "vocabulary_size", "count_error")
 
 
@@ -37,7 +39,7 @@ def settings_of(store: TokenStore, options: Mapping[str, Any]) -> Settings:
     recorded = {
         name: value
         for name, value in manifest["settings"].items()
-        if name not in _OF_THE_VOCABULARY
+        if name not in _OF_THE_VOCABULARY and not name.startswith("phrase") and name != "connectors"
     }
     stopwords = recorded.get("stopwords")
     if stopwords not in (None, "english") and "stopwords" not in options:
@@ -59,7 +61,7 @@ def settings_of(store: TokenStore, options: Mapping[str, Any]) -> Settings:
 def _refuse_others(store: TokenStore, settings: Settings, options: Mapping[str, Any]) -> None:
     recorded, files = store.manifest["settings"], store.manifest["setting_files"]
     defaults = dataclasses.asdict(PreprocessConfig())
-    for name in options:
+    for name in set(options) - set(_OF_THE_RUN):
         same = (
             settings.files.get(name) == files[name]
             if name in files
@@ -85,7 +87,7 @@ def new_files(
         recorded.setdefault(entry["name"], []).append(entry)
     new = []
     for file in files:
-        if file.name not in recorded:
+        if file.name not in recorded or file.place == STDIN:
             new.append(file)
             continue
         segments = [s for unit in plan_units([file], layout, options) for s in unit]
@@ -93,8 +95,8 @@ def new_files(
         same = [(s.start, s.end) for s in segments] == [(e["start"], e["end"]) for e in entries]
         if not same or not all(map(is_unchanged, segments, entries)):
             raise UsageError(
-                f"{file.segment().shown}: {file.name} is in the store {store.path} already, with "
-                "other content; rename it, or make the store anew with --force"
+                f"{file.segment().shown}: a file {file.name} is in the store {store.path} already, "
+                "with other content; rename the new one, or make the store anew with --force"
             )
     return new
 

@@ -13,7 +13,7 @@ from fastw2v.corpus.store_vocabulary import COUNTING
 from fastw2v.corpus.text_codes import Place
 from fastw2v.corpus.text_source import TextSource
 from fastw2v.corpus.token_source import TokenArrays, TokenLists, spool_tokens
-from fastw2v.corpus.units import UnitSettings
+from fastw2v.corpus.units import UnitSettings, spool_digest
 from fastw2v.corpus.worker_pool import WorkerPool
 from fastw2v.errors import FastW2VError
 
@@ -49,6 +49,8 @@ def build_units(
                 "tables": build.num_tables(number),
                 "vocabulary_hash": vocabulary.hash,
                 "phrases": build.phrases_of_jobs,
+                "phrases_id": build.phrases_id,
+                "spool": spool_digest(build.spooled[number]["tables"]),
             }
             for number in sorted(build.spooled)
             if number not in build.encoded
@@ -77,12 +79,12 @@ def _spool(
     numbered = dict(enumerate(units, start=build.first_unit))
     sizes = {number: sum(s.end - s.start for s in unit) for number, unit in numbered.items()}
     meter = _Meter(progress, "reading", sizes, done=build.spooled)
-    bad: list[tuple[Segment, FastW2VError]] = []
+    bad: dict[int, tuple[Segment, FastW2VError]] = {}
 
     def failed(number: int, error: FastW2VError, place: Place | None) -> None:
         if place is None:  # it failed before it began to read
             raise error
-        bad.append((build.good_segments(numbered[number])[place[0]], error))
+        bad[number] = build.good_segments(numbered[number])[place[0]], error
 
     skip = build.skips_bad_files
     while open_units := [number for number in numbered if number not in build.spooled]:
@@ -97,7 +99,7 @@ def _spool(
                 "here": any(s.only_here for s in segments),
             })  # fmt: skip
         build.spooled.update(pool.run(jobs, meter.add, failed if skip else None))
-        build.leave_out(bad, numbered)
+        build.leave_out([bad[number] for number in sorted(bad)], numbered)
         bad.clear()
 
 

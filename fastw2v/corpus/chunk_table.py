@@ -28,6 +28,11 @@ class ChunkTable:
     def __len__(self) -> int:
         return int(self._entries.filled[0])
 
+    @property
+    def num_bytes(self) -> int:
+        """The bytes of all entries, and those that were kept beside them."""
+        return int(self._entries.filled[1])
+
     def forget(self) -> None:
         """Start again with no entry, and the room for as many."""
         self._entries.slots[:] = 0

@@ -225,9 +225,11 @@ class PreprocessConfig:
                 f"--max-token-length: {self.max_token_length} is less than --min-token-length "
                 f"({self.min_token_length})"
             )
-        if self.vocabulary is not None and (self.min_count != 5 or self.max_vocab is not None):
+        chosen = (self.max_vocab, self.approximate_vocab) != (None, None) or self.min_count != 5
+        if self.vocabulary is not None and chosen:
             raise UsageError(
-                "--vocabulary is taken as it is; leave out --min-count and --max-vocab"
+                "--vocabulary is taken as it is; leave out --min-count, --max-vocab and "
+                "--approximate-vocab"
             )
         self._check_phrases()
         self._check_reading()

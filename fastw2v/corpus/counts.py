@@ -1,7 +1,8 @@
 """The counts of a corpus: those of all units added up, one range of words' hashes after another.
 
-Memory holds one range at a time, of all units: the runs that units write when they have met too
-many words are merged here, so that counts are exact at any number of different words.
+Memory holds one range at a time (a million rows, up to 64 ranges; more rows in each beyond), of all
+units: the runs that units write when they have met too many words are merged here, so that counts
+are exact at any number of different words.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def add_up(
         tables: (unit, tables of it).
 
     Returns:
-        `different` words, and the `largest` two counts where fewer than two words are kept.
+        `different` words, and the `largest` two counts, if there are as many.
 
     Raises:
         DataError: a file of counts is damaged. ResourceError: the disk is full.
@@ -58,8 +59,11 @@ def add_up(
     for path in _counts_paths(work, tables):
         rows = read_counts(path, partitions)
         entries = words.intern(rows["token"].combine_chunks())
-        sums = np.concatenate([sums, np.zeros(len(words) - len(sums), np.int64)])
+        if len(words) > len(sums):
+            more = max(len(words), 2 * len(sums)) - len(sums)
+            sums = np.concatenate([sums, np.zeros(more, np.int64)])
         sums[entries] += rows["count"].to_numpy()  # no word is in a table twice
+    sums = sums[: len(words)]
     merged = pa.table([words.strings(), sums], schema=_SCHEMA)
     kept = merged.filter(pc.greater_equal(merged["count"], least))
     path = sums_path(work, number)
@@ -69,7 +73,7 @@ def add_up(
         pa.ipc.new_file(file, _SCHEMA) as writer,
     ):
         writer.write_table(kept)
-    largest = np.sort(merged["count"].to_numpy())[-2:].tolist() if kept.num_rows < 2 else []
+    largest = np.sort(np.partition(sums, max(0, len(sums) - 2))[-2:]).tolist() if len(sums) else []
     return {"different": merged.num_rows, "largest": largest}
 
 

@@ -23,12 +23,13 @@ class FoundPhrases(NamedTuple):
     """What came of the search.
 
     phrases: as strings. counts: of words and phrases in the joined text. plan: the file of ids that
-        encoding needs.
+        encoding needs. fingerprint: of all that decides what is joined.
     """
 
     phrases: Phrases
     counts: PhraseCounts
     plan: Path
+    fingerprint: str
 
     def table(self) -> pa.Table:
         """token, count of all that occurs once phrases are joined."""
@@ -48,14 +49,15 @@ def find_phrases(
     work: Path,
     words: pa.Table,
     how: PhraseSettings,
-    units: Mapping[int, int],
+    units: Mapping[int, tuple[int, str]],
     run_jobs: RunJobs,
     threads: int,
 ) -> FoundPhrases:
     """Search the spooled units of `work`, pass after pass; what an earlier run counted is used.
 
     Args:
-        words: token, count: those that may be in phrases. units: number -> tables of its spool.
+        words: token, count: those that may be in phrases.
+        units: number -> how many tables its spool has, and its digest.
 
     Raises:
         DataError: a file of the unfinished store is damaged. ResourceError: the disk is full.
@@ -75,15 +77,19 @@ def find_phrases(
                 "name": "the counts of phrases",
                 "tables": tables,
                 "plan": str(files.plan(number)),
+                "spool": spool,
             }
-            for unit, tables in units.items()
+            for unit, (tables, spool) in units.items()
         ]
         run_jobs(f"finding phrases, pass {number}" if task == "pairs" else "joining", jobs)
-        return [files.counts(task, plan.fingerprint, unit) for unit in units]
+        return [
+            files.counts(task, plan.fingerprint, spool, unit) for unit, (_, spool) in units.items()
+        ]
 
     for number in range(1, how.passes + 1):
         if not search.add_pass(count("pairs", number), threads=threads):
             break  # the next would find none either
     last = how.passes + 1
     counts = search.counts(count("joins", last))
-    return FoundPhrases(search.phrases(), counts, files.plan(last))
+    plan = search.plan
+    return FoundPhrases(search.phrases(), counts, files.plan(last), plan.fingerprint)

@@ -36,9 +36,10 @@ from fastw2v.corpus.text_source import TextSource, refuse_changed
 from fastw2v.corpus.token_source import TokenArrays, TokenLists
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.corpus.units import UnitSettings
-from fastw2v.errors import UsageError
+from fastw2v.errors import DataError, UsageError
 from fastw2v.options import make_config
 
+WORK_VERSION = 1  # of the files of unfinished work
 _TEXT_A_WORKER = 32_000_000  # bytes: what is read while a worker starts
 _UNPACKED = 3  # bytes of text in one of a compressed file, about
 
@@ -88,6 +89,8 @@ def preprocess(
     started = time.perf_counter()
     if not os.fspath(output):  # as a Path it would be the working directory
         raise UsageError("--output: empty path; name the token store to make")
+    if append and (tokens is not None or layout is not None or made_for is not None):
+        raise UsageError("append=True: leave out tokens, layout and made_for; they are the store's")
     _check_workers(workers)
     if append:
         report = _append(inputs, Path(output), options, workers, force, progress)
@@ -121,6 +124,8 @@ def _append(
     progress: Progress | None,
 ) -> PreprocessReport:
     """Add the text of `inputs` to the store `output`; its report with what was added."""
+    TokenStore.open(output)  # that it is one
+    base = manifest_hash(output)  # of the state that all that follows is about
     store = TokenStore.open(output)
     settings = settings_of(store, options)
     layout = Layout(**store.manifest["layout"])
@@ -138,7 +143,7 @@ def _append(
         remove_stale_work(output)
         return PreprocessReport(**store.manifest["report"])
     plan = {**_plan(text, settings, layout), "made_for": store.manifest["made_for"]}
-    plan["append_to"] = manifest_hash(output)
+    plan["append_to"] = base
     with storage.reporting_os_errors(output):
         claim = claim_for_append(output, plan, force=force)
     build = StoreBuild(output, settings, plan, store.manifest)
@@ -162,7 +167,15 @@ def _build(
             build.take_over_units(
                 source.units if isinstance(source, TextSource) else [], force=force
             )
-        with discard_on_failure(build.discard, keep_unfinished=text):
+        build.check_place(claim)
+
+        def can_go_on(error: BaseException) -> bool:
+            if isinstance(error, DataError):  # without the bad file, or when it is whole
+                return text and build.has_finished_units
+            # After Ctrl-C or a full disk, but not with what the same call would meet again.
+            return text and not isinstance(error, UsageError)
+
+        with discard_on_failure(build.discard, can_go_on):
             build.begin()
             build.note_bad(source.bad_files if isinstance(source, TextSource) else [])
             report = build_units(
@@ -170,8 +183,8 @@ def _build(
             )
             build.finish(report)
         claim.settle()
-    if claim.build_at == claim.output:
-        build.clean_up()
+        if claim.build_at == claim.output:  # before another process may begin anything here
+            build.clean_up()
     return report
 
 
@@ -218,6 +231,7 @@ def _plan(source: Source, settings: Settings, layout: Layout) -> dict[str, Any]:
         "settings": settings.values,
         "setting_files": settings.files,
         "layout": dataclasses.asdict(layout),
+        "work_version": WORK_VERSION,
         "units": [],
     }
     if isinstance(source, TextSource):

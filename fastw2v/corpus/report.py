@@ -18,7 +18,8 @@ class PreprocessReport:
         files, skipped_files: read; passed over in directories (empty or binary).
         bad_files: left out because they cannot be read (--skip-bad-files).
         text_bytes: bytes of text, after unpacking.
-        tokens_outside_vocabulary: only with a reused vocabulary or approximate counts.
+        tokens_outside_vocabulary: only with a given vocabulary (--vocabulary, --append) or with
+            approximate counts.
         tokens_joined: less than before phrases were joined: 1 for a phrase of two words. The other
             reasons count tokens of the joined text.
         count_error: by how much a count of the vocabulary may be too low (approximate counts).

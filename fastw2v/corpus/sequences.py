@@ -54,6 +54,10 @@ class TokenCodes(dict[Hashable, int]):
         """How many words have a local id."""
         return len(self) - self.first_word
 
+    def is_full(self, most: int) -> bool:
+        """Whether there are more than `most` words."""
+        return self.num_words > most
+
     def words(self) -> pa.LargeStringArray:
         """The words in the order of their local ids."""
         return pa.array(itertools.islice(self, self.first_word, None), pa.large_string())
@@ -88,11 +92,6 @@ class Sequencer:
         # Used again and again: fresh memory costs more than what is done in it.
         self._ids = self._lengths = np.empty(0, np.int32)
 
-    @property
-    def in_line(self) -> bool:
-        """Whether the last line has tokens and is not ended yet."""
-        return bool(self._open_line[kernels.OPEN_TOKENS] > 0)
-
     def feed(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Take codes int (n,); give finished sequences: local ids int32 (k,), and their lengths
         int32 (m,) > 0, sum k; both valid until the next call.
@@ -105,7 +104,7 @@ class Sequencer:
             self._ids, self._lengths = np.empty(room, np.int32), np.empty(room, np.int32)
         ids, lengths = self._ids, self._lengths
         ids[:carried] = self._open
-        stats = np.zeros(7, np.int64)
+        stats = np.zeros(6, np.int64)
         left_out = np.zeros(self._first_word, np.int64)
         finished, sequences = kernels.cut_lines(
             codes.astype(np.int32, copy=False),

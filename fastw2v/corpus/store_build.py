@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from fastw2v import storage
 from fastw2v.corpus import spool
 from fastw2v.corpus.append import added_up
 from fastw2v.corpus.inputs import BadFiles, Segment, is_unchanged
+from fastw2v.corpus.inputs.segments import LOCAL
 from fastw2v.corpus.phrase_build import RunJobs
 from fastw2v.corpus.report import PreprocessReport
 from fastw2v.corpus.settings import Settings
@@ -23,14 +25,16 @@ from fastw2v.corpus.store_layout import (
     TOKENS,
     UNFINISHED,
     VOCABULARY,
+    is_store,
     made_for_of,
     part_name,
 )
-from fastw2v.corpus.store_place import lock_of
+from fastw2v.corpus.store_place import Claim, lock_of, manifest_hash
 from fastw2v.corpus.store_vocabulary import GIVEN_PHRASES, make_vocabulary
 from fastw2v.corpus.units import (
     encode_result_path,
     read_result,
+    spool_digest,
     spool_result_path,
     write_result,
 )
@@ -47,7 +51,7 @@ class StoreBuild:
         base: the manifest of the store to which parts are added; None: a new store is made.
 
     Attributes:
-        phrases_of_jobs: what encoding has to join (`store_vocabulary.MadeVocabulary.phrases`).
+        phrases_of_jobs, phrases_id: what encoding has to join (`store_vocabulary.MadeVocabulary`).
         first_unit: the number of the first unit; a unit and its part have the same number.
         spooled: results of the units that are spooled, by unit.
         encoded: results of the units whose parts are written, by unit.
@@ -67,6 +71,7 @@ class StoreBuild:
         self._settings = settings
         self._plan = plan
         self.phrases_of_jobs: str | None = None
+        self.phrases_id = ""
         self._counted: dict[str, int] = {}
         self._left_out = 0
         self._bad: dict[str, dict[str, str]] = {}  # files that are left out, by path
@@ -81,6 +86,24 @@ class StoreBuild:
         """
         return lock_of(self._output)
 
+    def check_place(self, claim: Claim) -> None:
+        """Make sure, once the place is locked, that it is as it was when it was claimed.
+
+        Raises:
+            UsageError: another process finished a store there, or added to it.
+        """
+        if claim.build_at != claim.output:
+            return
+        if self._base is None:
+            as_it_was = not is_store(self._output)
+        else:
+            as_it_was = manifest_hash(self._output) == self._plan["append_to"]
+        if not as_it_was:
+            raise UsageError(
+                f"{self._output}: another process has changed this token store meanwhile; run the "
+                "command again"
+            )
+
     def begin(self) -> None:
         """Write the plan, and remove what a killed run left half-written."""
         for directory in (self._output, self._work, self._output / TOKENS):
@@ -92,10 +115,9 @@ class StoreBuild:
         path = self._work / PLAN
         if path.exists() and made_for_of(self._output) != self._plan["made_for"]:
             self._plan["made_for"] = None  # begun for one, finished for another: for neither
-            storage.write_json(path, {**storage.read_json(path), "made_for": None})
-        elif not path.exists():
-            header = {"format": FORMAT, "version": FORMAT_VERSION}
-            storage.write_json(path, {**header, **self._plan})
+        plan = {"format": FORMAT, "version": FORMAT_VERSION, **self._plan}
+        if not path.exists() or storage.read_json(path) != plan:
+            storage.write_json(path, plan)
 
     def remove_added_parts(self) -> None:
         """Remove the parts of a store that is added to that are not its own and not finished."""
@@ -112,7 +134,7 @@ class StoreBuild:
 
     def good_segments(self, unit: list[Segment]) -> list[Segment]:
         """The segments of a unit whose files can be read, as far as is known."""
-        return [segment for segment in unit if str(segment.path) not in self._bad]
+        return [segment for segment in unit if _key(segment) not in self._bad]
 
     def leave_out(
         self, failures: list[tuple[Segment, FastW2VError]], units: dict[int, list[Segment]]
@@ -121,19 +143,25 @@ class StoreBuild:
         if not failures:
             return
         for segment, error in failures:
-            reason = " ".join(str(error).split())
-            self._bad.setdefault(str(segment.path), {"name": segment.name, "reason": reason})
+            reason = " ".join(str(error).split()).replace(segment.shown, segment.name)
+            self._bad.setdefault(_key(segment), {"name": segment.name, "reason": reason})
         write_result(self._work / _BAD_FILES, self._bad)
-        bad = {str(segment.path) for segment, _ in failures}
+        bad = {_key(segment) for segment, _ in failures}
         self._left_out += len(bad)
         for number, unit in units.items():
-            if any(str(segment.path) in bad for segment in unit):
+            if any(_key(segment) in bad for segment in unit):
                 self.spooled.pop(number, None)
 
     def note_bad(self, files: BadFiles) -> None:
         """Note files that were left out before they were read."""
         for path, name, error in files:
-            self._bad[path] = {"name": name, "reason": " ".join(str(error).split())}
+            reason = " ".join(str(error).split()).replace(path, name)
+            self._bad[os.path.abspath(path)] = {"name": name, "reason": reason}
+
+    @property
+    def has_finished_units(self) -> bool:
+        """Whether there is something to go on with: with other options, or without a bad file."""
+        return any(self._work.glob("spool-*.json"))
 
     def discard(self) -> None:
         """Remove what is not finished."""
@@ -152,7 +180,9 @@ class StoreBuild:
         """
         if self.skips_bad_files:
             self._bad = read_result(self._work / _BAD_FILES) or {}
-            self._left_out = len(self._bad)
+            self._left_out = len(
+                {_key(segment) for unit in units for segment in unit} & {*self._bad}
+            )
         for number, whole_unit in enumerate(units, start=self.first_unit):
             unit = self.good_segments(whole_unit)
             result = read_result(spool_result_path(self._work, number))
@@ -163,7 +193,7 @@ class StoreBuild:
             changed = [
                 segment.shown
                 for segment, entry in zip(unit, result["inputs"], strict=True)
-                if not is_unchanged(segment, entry)
+                if segment.end != entry["end"] or not is_unchanged(segment, entry)
             ]
             if changed and not force:
                 raise UsageError(
@@ -179,7 +209,9 @@ class StoreBuild:
         if result is None:
             return
         part = self._output / result["part"]["file"]
-        if part.is_file() and storage.sha256_of(part) == result["part"]["sha256"]:
+        same_spool = result.get("spool") == spool_digest(self.spooled[number]["tables"])
+        intact = part.is_file() and storage.sha256_of(part) == result["part"]["sha256"]
+        if same_spool and intact:
             self.encoded[number] = result
 
     def num_open_units(self, units: int) -> int:
@@ -219,15 +251,16 @@ class StoreBuild:
             return self._settings.vocabulary
         tables = {unit: result["tables"] for unit, result in self.spooled.items()}
         tokens = sum(self.spooled_tokens().values())
-        vocabulary, self.phrases_of_jobs, self._counted = make_vocabulary(
-            self._output, self._settings, tables, tokens, run_jobs, threads
-        )
+        made = make_vocabulary(self._output, self._settings, tables, tokens, run_jobs, threads)
+        self.phrases_of_jobs, self.phrases_id = made.phrases, made.phrases_id
+        self._counted = made.counted
         self.encoded = {
             unit: result
             for unit, result in self.encoded.items()
-            if result["vocabulary_hash"] == vocabulary.hash
+            if result["vocabulary_hash"] == made.vocabulary.hash
+            and result["phrases_id"] == made.phrases_id
         }
-        return vocabulary
+        return made.vocabulary
 
     def report(self, *, files: int, skipped_files: int) -> PreprocessReport:
         """Add up the units.
@@ -281,7 +314,7 @@ class StoreBuild:
                 "report": report.as_manifest(),
                 "parts": [*self._base["parts"], *self._parts()],
                 "inputs": [*self._base["inputs"], *self._inputs()],
-                "bad_files": [*self._base.get("bad_files", []), *self._bad.values()],
+                "bad_files": self._bad_files(),
                 "appended_parts": self._base.get("appended_parts", 0) + len(self.encoded),
             }
             storage.write_json(self._output / MANIFEST, manifest)
@@ -310,9 +343,15 @@ class StoreBuild:
             "phrases": self._phrases_entry(),
             "parts": self._parts(),
             "inputs": self._inputs(),
-            "bad_files": list(self._bad.values()),
+            "bad_files": self._bad_files(),
         }
         storage.write_json(self._output / MANIFEST, manifest)
+
+    def _bad_files(self) -> list[dict[str, str]]:
+        """All that were left out so far, by name."""
+        before = self._base.get("bad_files", []) if self._base is not None else []
+        by_name = {file["name"]: file for file in (*before, *self._bad.values())}
+        return [by_name[name] for name in sorted(by_name)]
 
     def _phrases_entry(self) -> dict[str, Any] | None:
         path = self._output / PHRASES
@@ -333,3 +372,8 @@ class StoreBuild:
     def clean_up(self) -> None:
         """Remove the traces of the work."""
         storage.remove_directory(self._work)
+
+
+def _key(segment: Segment) -> str:
+    """What a file is remembered by in unfinished work, from wherever it is named."""
+    return os.path.abspath(segment.path) if segment.place == LOCAL else str(segment.path)

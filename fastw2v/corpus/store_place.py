@@ -26,9 +26,14 @@ from fastw2v.corpus.store_layout import (
     is_damaged_store,
     is_store,
 )
-from fastw2v.errors import FastW2VError, ResourceError, UsageError
+from fastw2v.errors import ResourceError, UsageError
 
 LOCK = "lock"
+# Options that change nothing in what a unit's text is spooled to, so that others may go on with it.
+_AFTER_READING = (
+    "min_count", "max_vocab", "vocabulary", "skip_bad_files", "max_unpacked", "phrases",
+    "phrase_score", "phrase_threshold", "phrase_min_count", "phrase_separator", "connectors",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +79,9 @@ def claim_output(output: Path, plan: dict[str, Any], *, force: bool) -> Claim:
     _put_right(output, new)
     if is_store(output):
         remove_stale_work(output)
+        if force and has_plan(output):
+            with lock_of(output):  # nobody adds to it just now
+                pass
         if not force:
             raise UsageError(
                 f"{output}: a token store is there already; use it, choose another --output, "
@@ -137,11 +145,13 @@ def _claim(place: Path, plan: dict[str, Any], *, force: bool) -> bool:
         different = _difference(found, plan)
         if not different and plan["source"] == "text":
             return True
-        if not force:
+        if not force and found.get("source") == "text":
             raise UsageError(
-                f"{place}: an unfinished token store of {different or 'tokens'}; run the same "
-                "command to go on, or start anew with --force"
+                f"{place}: an unfinished token store of {different}; run the same command to go "
+                "on, or start anew with --force"
             )
+        if not force:  # it came from tokens, which are gone
+            raise UsageError(f"{place}: an unfinished token store; start anew with --force")
         storage.remove_directory(place)
     elif place.is_symlink() or (place.exists() and not _only_begun(place)):
         raise UsageError(
@@ -163,29 +173,35 @@ def _only_begun(place: Path) -> bool:
 
 
 def _difference(found: dict[str, Any], plan: dict[str, Any]) -> str:
-    """What is not the same in two plans, "" where they are equal."""
+    """What keeps the work of one plan from being gone on with by another, "" for nothing."""
+    kinds = ("settings", "setting_files")
     names = [
         name
-        for kind in ("settings", "setting_files")
+        for kind in kinds
         for name in {**found.get(kind, {}), **plan[kind]}
-        if found.get(kind, {}).get(name) != plan[kind].get(name)
+        if found.get(kind, {}).get(name) != plan[kind].get(name) and name not in _AFTER_READING
     ]
     if names:
         return "other options (" + ", ".join(dict.fromkeys(names)) + ")"
-    same = all(found.get(key) == plan[key] for key in plan if key != "made_for")
-    return "" if same else "other input"
+    compared = [key for key in plan if key not in ("made_for", "units", *kinds)]
+    same = all(found.get(key) == plan[key] for key in compared)
+    # A file may be of another size now: it was damaged, say, and is whole again.
+    return "" if same and _begins(found.get("units")) == _begins(plan["units"]) else "other input"
+
+
+def _begins(units: list[list[dict[str, Any]]] | None) -> list[list[tuple[str, int]]]:
+    return [[(entry["name"], entry["start"]) for entry in unit] for unit in units or []]
 
 
 @contextlib.contextmanager
-def discard_on_failure(discard: Callable[[], None], *, keep_unfinished: bool) -> Iterator[None]:
-    """Call `discard`, which removes unfinished work, when the run fails for a reason that the same
-    call would meet again; with `keep_unfinished`, leave it where the run can go on (full disk,
-    Ctrl-C)."""
+def discard_on_failure(
+    discard: Callable[[], None], can_go_on: Callable[[BaseException], bool]
+) -> Iterator[None]:
+    """Call `discard`, which removes unfinished work, when a run fails and cannot go on from it."""
     try:
         yield
     except BaseException as error:
-        hopeless = isinstance(error, FastW2VError) and not isinstance(error, ResourceError)
-        if hopeless or not keep_unfinished:
+        if not can_go_on(error):
             discard()
         raise
 

@@ -14,8 +14,10 @@ from fastw2v.corpus.phrase_build import RunJobs
 from fastw2v.corpus.phrases import find_phrases
 from fastw2v.corpus.settings import Settings
 from fastw2v.corpus.store_layout import PHRASES, UNFINISHED, VOCABULARY
+from fastw2v.corpus.units import spool_digest
 from fastw2v.corpus.vocabulary import Vocabulary
 from fastw2v.errors import UsageError
+from fastw2v.storage import sha256_of
 
 GIVEN_PHRASES = "given"
 COUNTING = "counting"
@@ -26,12 +28,13 @@ class MadeVocabulary(NamedTuple):
     """What encoding needs, and the report.
 
     phrases: what is to be joined: the plan of the phrases that were found, `GIVEN_PHRASES` for
-        those of phrases.parquet, None for none.
+        those of phrases.parquet, None for none. phrases_id: tells them from others, "" for none.
     counted: by the names of `PreprocessReport`.
     """
 
     vocabulary: Vocabulary
     phrases: str | None
+    phrases_id: str
     counted: dict[str, int]
 
 
@@ -56,13 +59,16 @@ def make_vocabulary(
     sums = run_jobs(COUNTING, _count_jobs(settings, tables))
     results = [sums[number] for number in range(len(sums))]
     if settings.vocabulary is None:
-        units = {unit: len(entries) for unit, entries in sorted(tables.items())}
+        units = {
+            unit: (len(entries), spool_digest(entries)) for unit, entries in sorted(tables.items())
+        }
         made = _counted_vocabulary(store, settings, units, tokens, results, run_jobs, threads)
     else:
+        made = MadeVocabulary(settings.vocabulary, None, "", {})
         given = find_phrases(str(settings.config.vocabulary))
         if given is not None:
             given.save(store / PHRASES)
-        made = MadeVocabulary(settings.vocabulary, GIVEN_PHRASES if given is not None else None, {})
+            made = made._replace(phrases=GIVEN_PHRASES, phrases_id=sha256_of(store / PHRASES))
     made.vocabulary.save(store / VOCABULARY)
     made.counted["different_tokens"] = sum(result["different"] for result in results)
     made.counted["vocabulary_size"] = len(made.vocabulary)
@@ -95,7 +101,7 @@ def _count_jobs(
 def _counted_vocabulary(
     store: Path,
     settings: Settings,
-    units: Mapping[int, int],
+    units: Mapping[int, tuple[int, str]],
     tokens: int,
     results: list[dict[str, Any]],
     run_jobs: RunJobs,
@@ -104,13 +110,14 @@ def _counted_vocabulary(
     """The words of the text, and its phrases."""
     config, how, work = settings.config, settings.phrases, store / UNFINISHED
     table, found, phrases = counts.read_sums(work, len(results)), None, None
+    phrases_id = ""
     counted = {}
     if how is not None:
         found = phrase_build.find_phrases(work, table, how, units, run_jobs, threads)
         found.phrases.save(store / PHRASES)
         counted["tokens_joined"] = found.counts.tokens_joined
         tokens -= found.counts.tokens_joined
-        table, phrases = found.table(), str(found.plan)
+        table, phrases, phrases_id = found.table(), str(found.plan), found.fingerprint
     vocabulary = Vocabulary.from_table(table, config.min_count, config.max_vocab)
     if len(vocabulary) < 2:
         raise UsageError(_too_small(len(vocabulary), results, config))
@@ -119,7 +126,7 @@ def _counted_vocabulary(
     counted["tokens_beyond_max_vocab"] = pc.sum(frequent).as_py() - vocabulary.total
     if found is not None:
         found.save_ids(work, vocabulary)
-    return MadeVocabulary(vocabulary, phrases, counted)
+    return MadeVocabulary(vocabulary, phrases, phrases_id, counted)
 
 
 def _too_small(size: int, results: list[dict[str, Any]], config: PreprocessConfig) -> str:

@@ -75,10 +75,14 @@ def refuse_changed(output: Path, text: TextSource) -> None:
     Raises:
         UsageError: something is.
     """
-    recorded = read_manifest(output)["inputs"]
+    manifest = read_manifest(output)
+    recorded = manifest["inputs"]
     entries = {(entry["name"], entry["start"], entry["end"]): entry for entry in recorded}
     names = {entry["name"] for entry in recorded}
+    left_out = {file["name"] for file in manifest.get("bad_files", [])}
     for segment in (segment for unit in text.units for segment in unit):
+        if segment.name in left_out:
+            continue
         if segment.name not in names:
             raise UsageError(
                 f"{output}: a token store is there already, without {segment.name}; add it with "

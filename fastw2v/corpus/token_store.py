@@ -3,6 +3,7 @@
 STORE/
   manifest.json               written last: without it the store is unfinished
   vocabulary.parquet          token, count; the row is the id
+  phrases.parquet             the phrases that were joined, where some were
   tokens/part-00000.parquet   tokens: list<int32>, one row a sentence
   unfinished/                 only while `preprocess` is at work
 """
@@ -254,7 +255,8 @@ class TokenStore:
         Raises:
             DataError: a file differs; names it.
         """
-        for entry in [self.manifest["vocabulary"], *self.manifest["parts"]]:
+        phrases = [self.manifest["phrases"]] if self.manifest.get("phrases") else []
+        for entry in [self.manifest["vocabulary"], *phrases, *self.manifest["parts"]]:
             if storage.sha256_of(self.path / entry["file"]) != entry["sha256"]:
                 raise DataError(f"{self.path / entry['file']}: does not match its SHA-256")
 

@@ -49,9 +49,9 @@ class PhraseFiles(NamedTuple):
         """What is counted in pass `number`."""
         return self.work / f"phrase-plan-{number:02d}.npz"
 
-    def counts(self, kind: str, plan: str, unit: int) -> Path:
-        """The pairs or joins of one unit, counted with the plan of this fingerprint."""
-        return self.work / f"{kind}-{plan[:16]}-{unit:05d}.bin"
+    def counts(self, kind: str, plan: str, spool: str, unit: int) -> Path:
+        """The pairs or joins of a unit, counted in this spool with the plan of this fingerprint."""
+        return self.work / f"{kind}-{plan[:16]}-{spool[:16]}-{unit:05d}.bin"
 
 
 class UnitBatches:
@@ -71,7 +71,7 @@ class UnitBatches:
         """Count the pairs or the joins of a unit, if that has not been done; `progress` gets the
         tokens done."""
         plan = load_plan(Path(job["plan"]))
-        path = self._files.counts(job["task"], plan.fingerprint, job["unit"])
+        path = self._files.counts(job["task"], plan.fingerprint, job["spool"], job["unit"])
         if path.exists():
             return
         batches = self._provisional(job["unit"], job["tables"], progress)

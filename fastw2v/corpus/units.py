@@ -33,7 +33,7 @@ from fastw2v.corpus.unit_batches import UnitBatches
 from fastw2v.corpus.word_codes import WordCodes
 from fastw2v.errors import DataError
 
-Progress = Callable[[int], None]
+Progress = Callable[..., None]  # (count), or (0, place) where text is read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,14 +100,19 @@ def _checksum(result: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
 
 
+def spool_digest(tables: list[dict[str, Any]]) -> str:
+    """What was spooled of a unit: parts and counts of pairs are made of it."""
+    digests = [table[name] for table in tables for name in ("sequences", "counts")]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
 class Codes(Protocol):
     """Where local ids come from: `WordCodes` or `TokenCodes`."""
 
     first_word: int
 
-    @property
-    def num_words(self) -> int:
-        """How many words have a local id."""
+    def is_full(self, most: int) -> bool:
+        """Whether there are more than `most` words, or too much else to remember."""
         ...
 
     def words(self) -> pa.LargeStringArray:
@@ -149,7 +154,7 @@ def spool_codes(
         with spool.TableWriter(settings.work, unit, len(tables)).open() as table:
             for batch in batches:
                 table.add(*sequencer.feed(batch))
-                if forgets and codes.num_words > most:
+                if forgets and codes.is_full(most):
                     more = True
                     break
         tables.append(table.finish(codes.words(), counted))
@@ -230,6 +235,8 @@ class UnitJobs:
             }
         return {
             "vocabulary_hash": job["vocabulary_hash"],
+            "phrases_id": job["phrases_id"],
+            "spool": job["spool"],
             "part": entry,
             "tokens_joined": tokens_joined,
         }

@@ -22,6 +22,7 @@ from fastw2v.kernels.sequences import expand, expanded_size
 _MOST_REMEMBERED = 1 << 18  # chunks whose tokens are kept from one table to the next
 _MOST_UNKNOWN = 1 << 20  # chunks that a given vocabulary does not have
 _NOTHING = bytes(4)
+_BYTES_A_WORD = 64
 _LONGEST_REMEMBERED = 128  # bytes; longer chunks hardly ever come twice
 # Bytes that `bytes.split` takes for white space, and the scanner does not.
 _TO_SPACES = bytes(ord(" ") if code in b"\t\v\f\r" else code for code in range(256))
@@ -58,7 +59,7 @@ class WordCodes:
         self._tokens_of: dict[bytes, Sequence[str | None]] = {}  # of chunks that are not plain
         self._chunks = ChunkTable()
         self._room = np.empty(0, np.int32)
-        self._begun_line = b""  # of a tokenizer that sees whole lines
+        self._begun_line: list[bytes] = []  # of a tokenizer that sees whole lines
         self._unknown = self.first_word + (len(vocabulary) if vocabulary is not None else 0)
         self.forget()
 
@@ -69,8 +70,8 @@ class WordCodes:
         self._resolved = 0  # entries that have their code
         self._offsets, self._expansions = array("q", [0]), array("i")
         self._other: dict[str, int] = {}  # tokens that are no entries
-        self._starts: list[np.ndarray] = []  # of the words' bytes, in the order of local ids
-        self._lengths: list[np.ndarray] = []
+        # Of the words' bytes, in the order of local ids.
+        self._starts, self._lengths = array("q"), array("i")
         self.num_words = 0
         known = list(zip(self._stopwords, range(1, self.left_out_by_length), strict=True))
         if self._vocabulary is not None:
@@ -80,10 +81,18 @@ class WordCodes:
         self._learn(dict(reversed(known)))  # the stop words win
         self._complete = self._vocabulary is not None
 
+    def is_full(self, most: int) -> bool:
+        """Whether there are more than `most` words, or too much else to remember: chunks that are
+        no words, their bytes, their tokens."""
+        return (
+            max(self.num_words, len(self._chunks) // 2, len(self._expansions) // 8) > most
+            or self._chunks.num_bytes // _BYTES_A_WORD > most
+        )
+
     def codes_of(self, block: bytes) -> np.ndarray:
         """The codes of a block of valid UTF-8: int32 (n,), none negative; valid until the next
         call. A stream of blocks ends with a line end."""
-        if self._complete and len(self._chunks) > self._unknown + _MOST_UNKNOWN:
+        if self._complete and self.is_full((self._unknown + _MOST_UNKNOWN) // 2):
             self.forget()
         if self._tokenizer.by_line:
             return self._codes_of_lines(block)
@@ -113,18 +122,19 @@ class WordCodes:
         return words
 
     def _strings(self, selected: Any) -> pa.LargeStringArray:
-        empty = np.empty(0, np.int64)
-        starts = np.concatenate([empty, *self._starts])[selected]
-        lengths = np.concatenate([empty, *self._lengths])[selected]
+        if not self.num_words:
+            return pa.array([], pa.large_string())
+        starts = np.frombuffer(self._starts, np.int64)[selected]
+        lengths = np.frombuffer(self._lengths, np.int32)[selected]
         return self._chunks.strings_at(starts, lengths)
 
     def _codes_of_lines(self, block: bytes) -> np.ndarray:
         """The codes of the lines that end in the block; what follows waits for its end."""
         text, end, begun = block.rpartition(b"\n")
         if not end:
-            self._begun_line += block
+            self._begun_line.append(block)
             return np.empty(0, np.int32)
-        text, self._begun_line = self._begun_line + text, begun
+        text, self._begun_line = b"".join([*self._begun_line, text]), [begun]
         lines = [self._tokenizer.tokens_of_line(line) for line in text.decode().split("\n")]
         codes = self._codes_of_tokens(list(itertools.chain.from_iterable(lines)))
         ends = np.cumsum([len(line) for line in lines], dtype=np.int64)
@@ -211,8 +221,8 @@ class WordCodes:
             return
         codes[plain] = self.first_word + self.num_words + np.arange(count)
         starts, lengths = self._chunks.places(first)
-        self._starts.append(starts[: len(plain)][plain])
-        self._lengths.append(lengths[: len(plain)][plain])
+        self._starts.frombytes(starts[: len(plain)][plain].tobytes())
+        self._lengths.frombytes(lengths[: len(plain)][plain].tobytes())
         self.num_words += count
 
     def _other_code(self, token: str | None, text: bytes) -> int:
@@ -223,7 +233,7 @@ class WordCodes:
             if self._complete:
                 return self._unknown
             code = self._other[token] = self.first_word + self.num_words
-            self._starts.append(np.array([self._chunks.keep_bytes(text)], np.int64))
-            self._lengths.append(np.array([len(text)], np.int32))
+            self._starts.append(self._chunks.keep_bytes(text))
+            self._lengths.append(len(text))
             self.num_words += 1
         return code

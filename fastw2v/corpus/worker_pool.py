@@ -27,7 +27,7 @@ from fastw2v import errors
 from fastw2v.corpus.inputs import ReadOptions, Segment, SegmentReader
 from fastw2v.corpus.text_codes import Place
 from fastw2v.corpus.units import UnitJobs, UnitSettings
-from fastw2v.errors import FastW2VError, ResourceError
+from fastw2v.errors import DataError, FastW2VError, ResourceError
 
 Job = dict[str, Any]
 # ("progress", unit, (count, place)), ("result", unit, dict), ("error", unit, FastW2VError)
@@ -77,8 +77,8 @@ class WorkerPool:
         """Do all jobs; `progress(unit, count)` is called from this thread. Results by unit.
 
         Args:
-            failed: where it is given, a job that fails does not end the run: it is called with the
-                unit, the error, and where in its text the job was, and there is no result.
+            failed: where it is given, a job that fails because of its text does not end the run: it
+                is called with the unit, the error, and where in its text the job was.
 
         Raises:
             FastW2VError: the first error of a job, unless `failed` is given.
@@ -99,8 +99,8 @@ class WorkerPool:
                 error = error.at(
                     job, places[unit], ReadOptions.from_settings(self._settings.config)
                 )
-            hopeless = isinstance(error, ResourceError) and not isinstance(error, WorkerDied)
-            if failed is None or hopeless:
+            of_the_text = isinstance(error, DataError | WorkerDied)
+            if failed is None or not of_the_text:
                 raise error
             failed(unit, error, places.get(unit))
 
@@ -191,12 +191,14 @@ class _Worker:
             except FastW2VError as error:
                 events.put(("error", job["unit"], error))
             except (OSError, ValueError):
-                events.put(("error", job["unit"], self._death(job)))
-                try:
-                    if not self._start_again():
-                        return
+                death = self._death(job)
+                try:  # before the death is told: what comes next may need this worker
+                    alive = self._start_again()
                 except ResourceError as error:
                     events.put(("error", job["unit"], error))
+                    return
+                events.put(("error", job["unit"], death))
+                if not alive:
                     return
 
     def _do(self, job: Job, events: queue.SimpleQueue[Event]) -> None:
@@ -244,6 +246,7 @@ class _Worker:
                 return False
             self._close_pipes()
             self._complaints.truncate(0)
+            self._complaints.seek(0)  # for the next process, too, which shares the place
             self._start()
             return True
 

@@ -15,7 +15,7 @@ from fastw2v.kernels.primitives import kernel
 
 ESCAPE = 0xFFFF
 # What `cut_lines` counts, by place in its `stats`.
-TOKENS, LEFT_OUT, LINES, EMPTY_LINES, SHORT_LINES, IN_SHORT_LINES, SPLIT_LINES = range(7)
+TOKENS, LINES, EMPTY_LINES, SHORT_LINES, IN_SHORT_LINES, SPLIT_LINES = range(6)
 # What it knows of the line that has not ended, by place in its `open_line`.
 OPEN_WORDS, HANDED_OUT, OPEN_TOKENS = range(3)
 
@@ -87,7 +87,7 @@ def cut_lines(codes, first_word, min_length, max_length, open_line, stats, left_
         open_line: int64 (3,), changed: the words of the open line, which stand at the beginning of
             `ids` (and at the end of what was written afterwards); how many words of it were handed
             out before; its tokens in all.
-        stats: int64 (7,), added to. left_out: int64 (first_word,), by code, added to.
+        stats: int64 (6,), added to. left_out: int64 (first_word,), by code, added to.
         ids: int32, room for the open line and n. lengths: int32 (n + 1 and as many as the open line
             has,).
     """

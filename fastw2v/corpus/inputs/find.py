@@ -74,6 +74,8 @@ def find_files(
             found, skipped = _files_of(item, options or ReadOptions(), bad)
         files += found
         passed_over += skipped
+    if not files and bad:
+        raise bad[0][2]
     if not files:
         raise UsageError(_NOTHING)
     _refuse_repeats(files)
@@ -246,6 +248,9 @@ def _local(path: Path, name: str) -> _Found:
 def _files(found: list[_Found], options: ReadOptions, bad: BadFiles | None) -> list[InputFile]:
     files = []
     for file in found:
+        if bad is not None and file.size == 0:
+            bad.append((str(file.path), file.name, DataError(f"{file.path}: an empty file")))
+            continue
         try:
             files.append(_file(file, options))
         except DataError as error:
