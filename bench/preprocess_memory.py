@@ -1,6 +1,6 @@
 """Memory and disk that a run takes, seen from outside: the process that it starts, and its workers.
 
-Memory is the sum of the resident sets of all descendants of this process, sampled from /proc many
+Memory is the sum of the resident sets of all descendants of this process, sampled from /proc ten
 times a second. Pages that several of them share (libraries, mapped files) count in each, so that
 the sum is an upper bound; `private` leaves out all that is backed by files. None where there is no
 such /proc.
@@ -19,7 +19,7 @@ from typing import Any
 from fastw2v import machine
 
 _PROC = Path("/proc")
-_SECONDS = 0.03  # between two samples
+_SECONDS = 0.1  # between two samples
 _FORKED_ONLY = 0x40  # PF_FORKNOEXEC of the kernel
 
 
