@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import numpy as np
 
 from fastw2v.corpus.config import PreprocessConfig
-from fastw2v.corpus.os_errors import reporting_unreadable
-from fastw2v.errors import DataError, UsageError
+from fastw2v.corpus.stopwords import load_words
+from fastw2v.errors import UsageError
 
 WORD2PHRASE_THRESHOLD, NPMI_THRESHOLD = 100.0, 0.5
 _WORDS = """
@@ -23,36 +22,18 @@ _NPMI_DECIMALS = 6  # logarithms differ in their last bit from one machine to an
 
 
 def load_connectors(name: str | None, words_of: Callable[[str], list[str]]) -> list[str]:
-    """The words that `--connectors` names, tokenised by `words_of`, sorted, each once.
+    """The words that `--connectors` names, as `load_words` gives them.
 
     Raises:
-        UsageError: no such file, it cannot be read, no word in it, or more than 1,000.
-        DataError: the file is not UTF-8.
+        UsageError: more than 1,000.
     """
-    if name is None:
-        return []
-    if name == "english":  # with capitals too, for text that keeps its case
-        return sorted({w for word in ENGLISH for w in words_of(f"{word} {word.capitalize()}")})
-    path = Path(name)
-    try:
-        with reporting_unreadable(f"--connectors: {name}"):
-            if not path.exists():
-                raise UsageError(
-                    f"--connectors: {name}: no such file (the built-in list is 'english')"
-                )
-            if not path.is_file():
-                raise UsageError(f"--connectors: {name}: not a regular file")
-            words = set(words_of(path.read_text(encoding="utf-8-sig")))
-    except UnicodeDecodeError as error:
-        raise DataError(f"{name}: connector words must be UTF-8 text ({error.reason})") from error
-    if not words:
-        raise UsageError(f"--connectors: {name}: no word in it")
+    words = load_words("--connectors", name, ENGLISH, words_of)
     if len(words) > _MOST_CONNECTORS:
         raise UsageError(
             f"--connectors: {name}: {len(words):,} words; at most {_MOST_CONNECTORS:,} can be "
             "connectors (a stop list is for --stopwords)"
         )
-    return sorted(words)
+    return words
 
 
 @dataclasses.dataclass(frozen=True)

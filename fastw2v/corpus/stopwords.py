@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from fastw2v.corpus.os_errors import reporting_unreadable
@@ -44,7 +44,17 @@ ENGLISH = tuple(sorted(set(_WORDS.split())))
 
 
 def load_stopwords(name: str | None, words_of: Callable[[str], list[str]]) -> list[str]:
-    """The stop words that `--stopwords` names, tokenised by `words_of`, sorted, each once.
+    """The stop words that `--stopwords` names, as `load_words` gives them."""
+    return load_words("--stopwords", name, ENGLISH, words_of)
+
+
+def load_words(
+    flag: str, name: str | None, english: Iterable[str], words_of: Callable[[str], list[str]]
+) -> list[str]:
+    """The words that the option `flag` names, tokenised by `words_of`, sorted, each once.
+
+    Args:
+        name: a file, "english" for the built-in list `english`, None for no words.
 
     Raises:
         UsageError: no such file, it cannot be read, or there is no word in it; whatever `words_of`
@@ -54,19 +64,17 @@ def load_stopwords(name: str | None, words_of: Callable[[str], list[str]]) -> li
     if name is None:
         return []
     if name == "english":  # with capitals too, for text that keeps its case
-        return sorted({w for word in ENGLISH for w in words_of(f"{word} {word.capitalize()}")})
+        return sorted({w for word in english for w in words_of(f"{word} {word.capitalize()}")})
     path = Path(name)
     try:
-        with reporting_unreadable(f"--stopwords: {name}"):
+        with reporting_unreadable(f"{flag}: {name}"):
             if not path.exists():
-                raise UsageError(
-                    f"--stopwords: {name}: no such file (the built-in list is 'english')"
-                )
+                raise UsageError(f"{flag}: {name}: no such file (the built-in list is 'english')")
             if not path.is_file():
-                raise UsageError(f"--stopwords: {name}: not a regular file")
+                raise UsageError(f"{flag}: {name}: not a regular file")
             words = set(words_of(path.read_text(encoding="utf-8-sig")))
     except UnicodeDecodeError as error:
-        raise DataError(f"{name}: a stop list must be UTF-8 text ({error.reason})") from error
+        raise DataError(f"{name}: a list of words must be UTF-8 text ({error.reason})") from error
     if not words:
-        raise UsageError(f"--stopwords: {name}: no word in it")
+        raise UsageError(f"{flag}: {name}: no word in it")
     return sorted(words)
