@@ -170,6 +170,12 @@ def test_bad_files_are_left_out_and_listed(tmp_path):
     assert all(file["name"] in file["reason"] for file in listed)
 
 
+@pytest.mark.parametrize("inputs", [5, [["a", "b"]], iter([])])
+def test_only_text_is_appended(place, inputs):
+    with pytest.raises(UsageError, match="append=True is for text"):
+        preprocess(inputs, place / "s", append=True)
+
+
 def test_python_names_the_same_option(place):
     fastw2v.preprocess(str(place / "second.txt"), place / "s", append=True)
     assert TokenStore.open(place / "s").num_sentences == 5

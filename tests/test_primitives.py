@@ -11,7 +11,6 @@ from scipy.stats import chi2
 
 from fastw2v.kernels import primitives
 from fastw2v.kernels.primitives import (
-    copy_row,
     derive_key,
     exp_negative,
     random_bits,
@@ -114,10 +113,3 @@ def test_flags_keep_nan_and_infinity():
 
 
 # --- rows ---
-
-
-def test_copy_row():
-    source = np.arange(12, dtype=np.float32).reshape(3, 4)
-    target = np.zeros((2, 4), np.float32)
-    copy_row(target, 1, source, 2)
-    assert target.tolist() == [[0, 0, 0, 0], [8, 9, 10, 11]]

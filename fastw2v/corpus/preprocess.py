@@ -34,7 +34,7 @@ from fastw2v.corpus.store_place import (
 )
 from fastw2v.corpus.text_source import TextSource, refuse_changed
 from fastw2v.corpus.token_source import TokenArrays, TokenLists
-from fastw2v.corpus.token_store import TokenStore
+from fastw2v.corpus.token_store import TokenStore, read_manifest
 from fastw2v.corpus.units import UnitSettings
 from fastw2v.errors import DataError, UsageError
 from fastw2v.options import make_config
@@ -124,14 +124,15 @@ def _append(
     progress: Progress | None,
 ) -> PreprocessReport:
     """Add the text of `inputs` to the store `output`; its report with what was added."""
-    TokenStore.open(output)  # that it is one
+    read_manifest(output)  # or it says what stands there instead
     base = manifest_hash(output)  # of the state that all that follows is about
     store = TokenStore.open(output)
     settings = settings_of(store, options)
     layout = Layout(**store.manifest["layout"])
     if isinstance(inputs, (str, os.PathLike)):
         inputs = [inputs]
-    if not all(isinstance(item, (str, os.PathLike)) for item in inputs):
+    listed = isinstance(inputs, (list, tuple))
+    if not listed or not all(isinstance(item, (str, os.PathLike)) for item in inputs):
         raise UsageError("append=True is for text: name files, directories, patterns or URLs")
     text = TextSource.find(
         inputs,

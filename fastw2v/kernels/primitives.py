@@ -94,10 +94,3 @@ def exp_negative(x):
 
 
 # --- rows ---
-
-
-@kernel()
-def copy_row(target, target_row, source, source_row):
-    """target[target_row] = source[source_row]."""
-    for d in range(target.shape[1]):
-        target[target_row, d] = source[source_row, d]
