@@ -46,14 +46,16 @@ def test_a_dead_worker_is_reported_with_its_file(tmp_path, corpus, monkeypatch):
 
 def test_workers_end_with_their_parent(tmp_path, corpus):
     program = (
-        "import subprocess, sys, os, signal\n"
+        "import os, signal, sys\n"
         "from fastw2v.corpus import worker_pool\n"
         "from fastw2v.corpus.units import UnitSettings\n"
-        "pool = worker_pool.WorkerPool(UnitSettings('none', {}), 2)\n"
+        "settings = UnitSettings(sys.argv[1], {})\n"
+        "settings.work.mkdir(parents=True)\n"
+        "pool = worker_pool.WorkerPool(settings, 2)\n"
         "print(*(worker._process.pid for worker in pool._workers), flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    result = run_python(program, check=False)
+    result = run_python(program, tmp_path, check=False)
     pids = [int(word) for word in result.stdout.split()]
     assert len(pids) == 2, result.stderr  # else the loop below would prove nothing
     for pid in pids:

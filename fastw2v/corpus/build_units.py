@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from fastw2v.corpus.inputs import Segment
+from fastw2v.corpus.last_place import Place
 from fastw2v.corpus.phrase_build import RunJobs
 from fastw2v.corpus.report import PreprocessReport
 from fastw2v.corpus.store_build import StoreBuild
 from fastw2v.corpus.store_vocabulary import COUNTING
-from fastw2v.corpus.text_codes import Place
 from fastw2v.corpus.text_source import TextSource
 from fastw2v.corpus.token_source import TokenArrays, TokenLists, spool_tokens
 from fastw2v.corpus.units import UnitSettings, spool_digest

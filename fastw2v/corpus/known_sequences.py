@@ -15,13 +15,14 @@ import numpy as np
 
 from fastw2v.corpus.config import Layout, PreprocessConfig
 from fastw2v.corpus.inputs import ReadOptions, find_files, plan_units
+from fastw2v.corpus.last_place import Place
 from fastw2v.corpus.os_errors import reporting_unreadable
 from fastw2v.corpus.phrase_text import PhraseText
 from fastw2v.corpus.phrases import Phrases
 from fastw2v.corpus.sequences import Sequencer, drop_unknown
 from fastw2v.corpus.settings import Settings
 from fastw2v.corpus.store_layout import opens_as_store
-from fastw2v.corpus.text_codes import Place, TextCodes
+from fastw2v.corpus.text_codes import TextCodes
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.corpus.tokenizer import Tokenizer
 from fastw2v.corpus.vocabulary import Vocabulary

@@ -21,8 +21,6 @@ from fastw2v.corpus.tokenizer import UndecodableBytes, valid_utf8
 from fastw2v.corpus.word_codes import WordCodes
 from fastw2v.errors import DataError
 
-# Where a job is in its text: the number of the segment, and an offset of `SegmentReader.blocks`.
-Place = tuple[int, int]
 Progress = Callable[..., None]  # (bytes read), or (0, place)
 
 

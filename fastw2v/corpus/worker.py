@@ -1,9 +1,9 @@
 """`python -m fastw2v.corpus.worker`: a process that does jobs for `preprocess`.
 
-Standard input: one JSON line of `UnitSettings`, then one a job. Standard output: JSON lines
-{"progress": n, "place": [segment, offset] or null}, and {"result": ...} or {"error": class,
-"message": ...} for each job. The end of standard input ends the process at once, also in the middle
-of a job: the parent is gone.
+Argument: the file of `LastPlace`. Standard input: one JSON line of `UnitSettings`, then one a job.
+Standard output: JSON lines {"progress": n} from time to time, and {"result": ...} or {"error":
+class, "message": ...} for each job. The end of standard input ends the process at once, also in the
+middle of a job: the parent is gone.
 """
 
 from __future__ import annotations
@@ -14,11 +14,16 @@ import queue
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from fastw2v.corpus.text_codes import Place
+from fastw2v.corpus.last_place import LastPlace, Place
 from fastw2v.corpus.units import UnitJobs, UnitSettings
 from fastw2v.errors import FastW2VError
+
+_BETWEEN_ANSWERS = 0.05  # seconds; each one wakes the parent, which has no core of its own
 
 
 def _read_jobs(jobs: queue.SimpleQueue[dict[str, Any]]) -> None:
@@ -37,22 +42,49 @@ def main() -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
-    def tell(count: int, place: Place | None = None) -> None:
-        answer({"progress": count, "place": place})
-
     jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
-    unit_jobs = UnitJobs(UnitSettings.from_json(jobs.get()))
-    while True:
-        job = jobs.get()
-        try:
-            answer({"result": unit_jobs.run(job, tell)})
-        except FastW2VError as error:
-            answer({"error": _public_class(error), "message": str(error)})
-        except MemoryError:
-            answer({"error": "ResourceError", "message": "out of memory; use fewer --workers"})
-        except BrokenPipeError:  # the parent is gone
-            os._exit(0)
+    with LastPlace(Path(sys.argv[1])) as last_place:
+        unit_jobs = UnitJobs(UnitSettings.from_json(jobs.get()))
+        while True:
+            job = jobs.get()
+            teller = _Teller(job["unit"], last_place, answer)
+            try:
+                result = unit_jobs.run(job, teller.tell)
+                teller.tell_all()
+                answer({"result": result})
+            except FastW2VError as error:
+                answer({"error": _public_class(error), "message": str(error)})
+            except MemoryError:
+                answer({"error": "ResourceError", "message": "out of memory; use fewer --workers"})
+            except BrokenPipeError:  # the parent is gone
+                os._exit(0)
+
+
+class _Teller:
+    """Tells how far the job of a unit is: its place at once, its progress from time to time."""
+
+    def __init__(
+        self, unit: int, last_place: LastPlace, answer: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self._unit, self._last_place, self._answer = unit, last_place, answer
+        self._count = 0
+        self._told_at = time.monotonic()
+        last_place.note(unit=-1, place=(0, 0))  # the job before may be of the same unit
+
+    def tell(self, count: int, place: Place | None = None) -> None:
+        """As `text_codes.Progress`."""
+        if place is not None:
+            self._last_place.note(self._unit, place)
+        self._count += count
+        if self._count and time.monotonic() - self._told_at > _BETWEEN_ANSWERS:
+            self.tell_all()
+
+    def tell_all(self) -> None:
+        """Tell what was not told yet."""
+        self._answer({"progress": self._count})
+        self._count = 0
+        self._told_at = time.monotonic()
 
 
 def _public_class(error: FastW2VError) -> str:

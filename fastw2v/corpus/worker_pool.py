@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import functools
 import json
 import os
 import queue
@@ -25,12 +24,12 @@ from typing import IO, Any
 import fastw2v
 from fastw2v import errors
 from fastw2v.corpus.inputs import ReadOptions, Segment, SegmentReader
-from fastw2v.corpus.text_codes import Place
+from fastw2v.corpus.last_place import Place, last_place
 from fastw2v.corpus.units import UnitJobs, UnitSettings
 from fastw2v.errors import DataError, FastW2VError, ResourceError
 
 Job = dict[str, Any]
-# ("progress", unit, (count, place)), ("result", unit, dict), ("error", unit, FastW2VError)
+# ("progress", unit, count), ("result", unit, dict), ("error", unit, (FastW2VError, place or None))
 Event = tuple[str, int, Any]
 
 
@@ -48,7 +47,7 @@ class WorkerPool:
 
     def __init__(self, settings: UnitSettings, workers: int) -> None:
         self._settings = settings
-        self._workers = [_Worker(settings) for _ in range(workers)] if workers > 1 else []
+        self._workers = [_Worker(settings, k) for k in range(workers)] if workers > 1 else []
         self._threads: list[threading.Thread] = []
         self._jobs_here = UnitJobs(settings)
 
@@ -84,45 +83,52 @@ class WorkerPool:
             FastW2VError: the first error of a job, unless `failed` is given.
             ResourceError: a worker died, or the disk is full.
         """
-        places: dict[int, Place] = {}
         results: dict[int, Any] = {}
 
-        def noted(unit: int, count: int, place: Place | None = None) -> None:
-            if place is not None:
-                places[unit] = place
-            if count:
-                progress(unit, count)
-
-        def fail(unit: int, error: FastW2VError) -> None:
-            if isinstance(error, WorkerDied) and unit in places:
+        def fail(unit: int, error: FastW2VError, place: Place | None) -> None:
+            if isinstance(error, WorkerDied) and place is not None:
                 job = next(job for job in jobs if job["unit"] == unit)
-                error = error.at(
-                    job, places[unit], ReadOptions.from_settings(self._settings.config)
-                )
+                error = error.at(job, place, ReadOptions.from_settings(self._settings.config))
             of_the_text = isinstance(error, DataError | WorkerDied)
             if failed is None or not of_the_text:
                 raise error
-            failed(unit, error, places.get(unit))
+            failed(unit, error, place)
 
         here = [job for job in jobs if job.get("here") or not self._workers]
         elsewhere = [job for job in jobs if self._workers and not job.get("here")]
         if elsewhere:
-            self._run_in_workers(elsewhere, results, noted, fail)
+            self._run_in_workers(elsewhere, results, progress, fail)
         for job in here:
-            try:
-                results[job["unit"]] = self._jobs_here.run(
-                    job, functools.partial(noted, job["unit"])
-                )
-            except FastW2VError as error:
-                fail(job["unit"], error)
+            self._run_here(job, results, progress, fail)
         return results
+
+    def _run_here(
+        self,
+        job: Job,
+        results: dict[int, Any],
+        progress: Callable[[int, int], None],
+        fail: Callable[[int, FastW2VError, Place | None], None],
+    ) -> None:
+        unit = job["unit"]
+        at: Place | None = None
+
+        def tell(count: int, place: Place | None = None) -> None:
+            nonlocal at
+            at = place or at
+            if count:
+                progress(unit, count)
+
+        try:
+            results[unit] = self._jobs_here.run(job, tell)
+        except FastW2VError as error:
+            fail(unit, error, at)
 
     def _run_in_workers(
         self,
         jobs: list[Job],
         results: dict[int, Any],
-        noted: Callable[[int, int, Place | None], None],
-        fail: Callable[[int, FastW2VError], None],
+        progress: Callable[[int, int], None],
+        fail: Callable[[int, FastW2VError, Place | None], None],
     ) -> None:
         waiting = collections.deque(jobs)
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
@@ -134,19 +140,20 @@ class WorkerPool:
         while ended < len(jobs):
             kind, unit, value = events.get()
             if kind == "progress":
-                noted(unit, *value)
+                progress(unit, value)
                 continue
             ended += 1
             if kind == "result":
                 results[unit] = value
             else:
-                fail(unit, value)
+                fail(unit, *value)
 
 
 class _Worker:
     """The parent's end of one worker process."""
 
-    def __init__(self, settings: UnitSettings) -> None:
+    def __init__(self, settings: UnitSettings, number: int) -> None:
+        self._place_path = settings.work / f"worker-{number}.place"
         package = str(Path(fastw2v.__file__).parent.parent)
         paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
         # The safe path keeps modules of the working directory from standing in for libraries.
@@ -166,7 +173,7 @@ class _Worker:
     def _start(self) -> None:
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "fastw2v.corpus.worker"],
+                [sys.executable, "-m", "fastw2v.corpus.worker", str(self._place_path)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._complaints,
@@ -189,15 +196,15 @@ class _Worker:
             try:
                 self._do(job, events)
             except FastW2VError as error:
-                events.put(("error", job["unit"], error))
+                events.put(("error", job["unit"], (error, self._place_of(job))))
             except (OSError, ValueError):
-                death = self._death(job)
+                death, place = self._death(job), self._place_of(job)
                 try:  # before the death is told: what comes next may need this worker
                     alive = self._start_again()
                 except ResourceError as error:
-                    events.put(("error", job["unit"], error))
+                    events.put(("error", job["unit"], (error, None)))
                     return
-                events.put(("error", job["unit"], death))
+                events.put(("error", job["unit"], (death, place)))
                 if not alive:
                     return
 
@@ -210,13 +217,16 @@ class _Worker:
         for line in self._process.stdout:
             answer = json.loads(line)
             if "progress" in answer:
-                events.put(("progress", job["unit"], (answer["progress"], answer["place"])))
+                events.put(("progress", job["unit"], answer["progress"]))
             elif "result" in answer:
                 events.put(("result", job["unit"], answer["result"]))
                 return
             else:
                 raise getattr(errors, answer["error"])(answer["message"])
         raise BrokenPipeError  # the process is gone
+
+    def _place_of(self, job: Job) -> Place | None:
+        return last_place(self._place_path, job["unit"]) if job["task"] == "spool" else None
 
     def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None

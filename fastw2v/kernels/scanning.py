@@ -276,9 +276,20 @@ def look_up(bounds, text, position, entries, add, found):
     num_entries, used = entries.filled[0], entries.filled[1]
     most_entries = min(starts.shape[0], slots.shape[0] // 2)
     room = arena.shape[0] - 8
+    mask = np.uint64(slots.shape[0] - 1)
+    heads = np.empty(_AT_ONCE, np.uint64)
+    hashes = np.empty(_AT_ONCE, np.uint64)
+    batch = batch_end = position  # of strings that are hashed, and their slots asked for
     while position < found.shape[0]:
+        if position == batch_end:
+            batch, batch_end = batch_end, min(batch_end + _AT_ONCE, found.shape[0])
+            for k in range(batch_end - batch):
+                head, state = hash_string(text, bounds[batch + k], bounds[batch + k + 1])
+                heads[k] = head
+                hashes[k] = state
+                prefetch(slots, np.int64(state & mask) << 1)
         start, end = bounds[position], bounds[position + 1]
-        head, state = hash_string(text, start, end)
+        head, state = heads[position - batch], hashes[position - batch]
         # Zero bytes at the end look like what is behind the end in a head.
         told = end - start <= 8 and (end == start or text[end - 1] != 0)
         long = np.uint64(0) if told else _LONG
