@@ -4,10 +4,21 @@ A message is one line: what is wrong, with what value, what to do.
 """
 
 
+def one_line(text: str) -> str:
+    """`text` with all characters escaped that end a line, steer a terminal or are none."""
+    if text.isprintable():
+        return text
+    return "".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in text)
+
+
 class FastW2VError(Exception):
     """Base of all errors that fastw2v raises on purpose; the run failed (exit code 1)."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        # Names of files and words of files stand in messages, and may come from strangers.
+        return one_line(super().__str__())
 
 
 class UsageError(FastW2VError):

@@ -3,6 +3,9 @@
 Everything that fastw2v leaves on disk arrives by one pattern: write under a temporary name in
 the same directory, flush and fsync, rename over the final name, fsync the directory. A reader
 sees the old state or the new one, never a part of either.
+
+Directories may come from strangers: what is read is checked to be a regular file that lies where it
+seems to, and nothing is written through a symbolic link that lies in one.
 """
 
 from __future__ import annotations
@@ -12,15 +15,21 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import shutil
+import stat
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fastw2v.errors import DataError, ResourceError, UsageError
+from fastw2v.strangers import open_regular, parse_json
 
 TEMPORARY_SUFFIX = ".partial"
 _HASH_BLOCK = 1 << 20
+_LARGEST_JSON = 1 << 30  # bytes; the manifest of a store of ten million row groups has less
+_LOCK_ATTEMPTS, _LOCK_PAUSE = 20, 0.01  # seconds; until the owner of a lock has said who it is
 
 
 @contextlib.contextmanager
@@ -53,6 +62,15 @@ def sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def _make_directory(path: Path) -> None:
+    """Make a directory and those that lead to it, durably; one that is there is fine."""
+    if path.is_dir():
+        return
+    _make_directory(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_directory(path.parent)
+
+
 def sync_file(path: Path) -> None:
     """Make the content of `path` durable."""
     with open(path, "rb+") as file:
@@ -76,7 +94,8 @@ def atomic_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}{path.suffix}")
     with reporting_os_errors(path):
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_directory(path.parent)
+            temporary.unlink(missing_ok=True)  # a link of that name would be written through
             yield temporary
             if durable:
                 sync_file(temporary)
@@ -110,13 +129,16 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+    """Read a JSON object (strictly: see `parse_json`).
 
     Raises:
         DataError: the file is missing, unreadable or not one JSON object.
     """
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"))
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > _LARGEST_JSON:
+                raise DataError(f"{path}: larger than any JSON file of fastw2v; not read")
+            value = parse_json(file.read().decode("utf-8"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except ValueError as error:
@@ -139,8 +161,9 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
     with reporting_os_errors(path):
         try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
+            _remove_tree(temporary)
+            _make_directory(path.parent)
+            temporary.mkdir()
             yield temporary
             for file in temporary.iterdir():
                 sync_file(file)
@@ -159,6 +182,8 @@ def link_or_copy_directory(source: Path, target: Path) -> None:
     """
     with atomic_directory(target) as temporary:
         for file in source.iterdir():
+            if file.is_symlink():
+                raise DataError(f"{file}: a symbolic link, which no save has; not copied")
             try:
                 os.link(file, temporary / file.name)
             except OSError:  # another file system, or one without hard links
@@ -166,11 +191,23 @@ def link_or_copy_directory(source: Path, target: Path) -> None:
 
 
 def remove_directory(path: Path) -> None:
-    """Remove a directory tree of ours: renamed away first, so that no half of it keeps the name."""
+    """Remove a directory tree of ours: renamed away first, so that no half of it keeps the name.
+
+    Of symbolic links, in it or at its place, the link is removed and not what it points to.
+    """
     doomed = path.with_name(f".{path.name}.{os.getpid()}.removed")
     with reporting_os_errors(path):
         os.rename(path, doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        sync_directory(path.parent)  # or a power cut could give the name back to half of it
+        _remove_tree(doomed)
+
+
+def _remove_tree(path: Path) -> None:
+    """Remove what is at `path`, as far as possible; links are removed and never followed."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_file(path: Path) -> None:
@@ -184,6 +221,28 @@ def remove_file(path: Path) -> None:
         sync_directory(path.parent)
 
 
+def move_file(source: Path, target: Path) -> None:
+    """Give a file of ours another name in the same directory, durably; `target` is replaced.
+
+    Raises:
+        ResourceError: as `reporting_os_errors`.
+    """
+    with reporting_os_errors(target):
+        os.replace(source, target)
+        sync_directory(target.parent)
+
+
+def move_directory(source: Path, target: Path) -> None:
+    """Give a directory of ours another name beside it, durably; `target` must not exist.
+
+    Raises:
+        ResourceError: as `reporting_os_errors`.
+    """
+    with reporting_os_errors(target):
+        os.rename(source, target)
+        sync_directory(target.parent)
+
+
 def remove_leftovers(directory: Path) -> None:
     """Remove temporary files and directories that a killed process left in `directory`."""
     for path in directory.glob(f".*{TEMPORARY_SUFFIX}*"):
@@ -192,7 +251,7 @@ def remove_leftovers(directory: Path) -> None:
         else:
             path.unlink(missing_ok=True)
     for path in directory.glob(".*.removed"):
-        shutil.rmtree(path, ignore_errors=True)
+        _remove_tree(path)
 
 
 def sha256_of(
@@ -211,7 +270,7 @@ def sha256_of(
     """
     digest = hashlib.sha256()
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             file.seek(start)
             left = os.fstat(file.fileno()).st_size - start if end is None else end - start
             while left > 0 and (block := file.read(min(_HASH_BLOCK, left))):
@@ -225,37 +284,100 @@ def sha256_of(
 
 
 @contextlib.contextmanager
-def exclusive_lock(path: Path, *, remove_empty: bool = False) -> Iterator[None]:
+def exclusive_lock(
+    path: Path, *, of: Path | None = None, remove: bool = False, remove_empty: bool = False
+) -> Iterator[None]:
     """Hold the lock file `path`; the system releases it when the process ends, however it ends.
 
-    With `remove_empty`, a directory in which nothing but the lock came to be is removed at the end.
+    Args:
+        of: what messages say is in use; None: the directory of `path`.
+        remove: remove the lock file at the end.
+        remove_empty: remove a directory in which nothing but the lock came to be.
 
     Raises:
-        UsageError: another process holds it.
+        UsageError: another process holds it, whose id and host are named.
+        ResourceError: it cannot be written, or the file system has no locks.
     """
-    with reporting_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - closed below, after the block
-    with file:
+    with _locked_file(path, path.parent if of is None else of) as file:
         try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows has no flock
-            pass
-        except OSError as error:
-            file.seek(0)
-            owner = file.read().strip() or "unknown"
-            raise UsageError(
-                f"{path.parent}: in use by another process (pid {owner}); wait for it or stop it"
-            ) from error
-        file.seek(0)
-        file.truncate()
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        try:
+            with reporting_os_errors(path):
+                file.truncate(0)
+                file.write(f"{os.getpid()}\n{platform.node()}\n".encode())
             yield
         finally:
-            if remove_empty and [entry.name for entry in path.parent.iterdir()] == [path.name]:
-                path.unlink()
-                path.parent.rmdir()
+            with contextlib.suppress(OSError):  # Windows removes no open files
+                if remove:
+                    path.unlink()
+                if remove_empty and [entry.name for entry in path.parent.iterdir()] == [path.name]:
+                    path.unlink()
+                    path.parent.rmdir()
+
+
+def _locked_file(path: Path, of: Path) -> IO[bytes]:
+    """The lock file, open and locked.
+
+    A file that was removed between being opened and being locked locks nothing: who comes next
+    makes another.
+    """
+    patience = _LOCK_ATTEMPTS
+    while True:
+        with reporting_os_errors(path):
+            _make_directory(path.parent)
+            _refuse_links(path)
+            file = open(path, "a+b", buffering=0)  # noqa: SIM115
+        try:
+            if _try_lock(file, path):
+                if _is_at(file, path):
+                    return file
+            else:
+                owner = _owner(file)
+                patience -= 1
+                if owner or not patience:
+                    raise UsageError(
+                        f"{of}: in use by another process ({owner or 'pid unknown'}); wait for it "
+                        "or stop it"
+                    )
+                time.sleep(_LOCK_PAUSE)  # it has just begun, or just ends
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def _refuse_links(path: Path) -> None:
+    """Refuse to lock what would lead elsewhere: the lock is written to, and so is its directory."""
+    for place in (path.parent, path):
+        if place.is_symlink():
+            raise UsageError(f"{place}: a symbolic link; nothing is written through it")
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(path).st_mode):  # asked once: its owner may remove it now
+            raise UsageError(f"{path}: not a regular file; remove it")
+
+
+def _try_lock(file: IO[bytes], path: Path) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        with reporting_os_errors(path):
+            raise
+    return True
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _owner(file: IO[bytes]) -> str:
+    """ "pid 1 on HOST"; "" where the owner has not written it yet."""
+    file.seek(0)
+    pid, _, host = file.read(200).decode("utf-8", "replace").strip().partition("\n")
+    return f"pid {pid} on {host}" if host else f"pid {pid}" if pid else ""

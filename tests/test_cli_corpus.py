@@ -120,6 +120,7 @@ def test_every_option_reaches_the_store(text, tmp_path):
         "max_sequence_length": 4,
         "stopwords": "stop",
         "vocabulary": None,
+        "update_vocab": False,
         "errors": "strict",
     }
     again = ("--vocabulary", tmp_path / "s", "--tokenizer", "whitespace", "--no-lowercase")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import itertools
 import json
 import subprocess
@@ -16,7 +17,7 @@ from fastw2v.corpus.config import Layout, PreprocessConfig
 from fastw2v.corpus.settings import Settings, settings_unchanged
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.corpus.tokenizer import Tokenizer
-from fastw2v.errors import DataError, UsageError
+from fastw2v.errors import UsageError
 from fastw2v.training.corpus_note import corpus_note, noted_config
 
 
@@ -103,18 +104,18 @@ def test_checking_a_name_imports_nothing(module):
 @pytest.mark.parametrize(
     ("source", "error", "message"),
     [
-        ("def f(line):\n    return 1 / 0", DataError,
-         "cut1:f: ZeroDivisionError: division by zero, for the line that begins 'one two'"),
-        ("def f(line):\n    yield 'a'\n    raise ValueError('x\\ny')", DataError,
-         "ValueError: x y, for"),
-        ("def f(line):\n    raise SystemExit(3)", DataError, "SystemExit: 3"),
-        ("def f(line):\n    return None", DataError, "TypeError"),
+        ("def f(line):\n    return 1 / 0", UsageError,
+         "cut1:f: ZeroDivisionError: division by zero (cut1.py line 2), for the line that b"),
+        ("def f(line):\n    yield 'a'\n    raise ValueError('x\\ny')", UsageError,
+         "ValueError: x y (cut1.py line 3), for"),
+        ("def f(line):\n    raise SystemExit(3)", UsageError, "SystemExit: 3"),
+        ("def f(line):\n    return None", UsageError, "TypeError"),
         ("def f(line):\n    return line", UsageError, "gave a string; it has to give a list"),
         ("def f(line):\n    return [1]", UsageError, "gave 1; it has to give strings, not int"),
         ("def f(line):\n    return [b'x']", UsageError, "not bytes"),
         ("def f(line):\n    return ['\\ud800']", UsageError, "lone surrogates and NUL"),
         ("def f(line):\n    return ['a\\0']", UsageError, "lone surrogates and NUL"),
-        ("def f():\n    return []", DataError, "TypeError"),
+        ("def f():\n    return []", UsageError, "TypeError"),
     ],
 )  # fmt: skip
 def test_functions_that_fail(module, source, error, message):
@@ -128,7 +129,7 @@ def test_functions_that_fail(module, source, error, message):
 
 def test_a_long_line_is_shown_by_its_first_characters(module):
     module("cut2", "def f(line):\n    raise KeyError\n")
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(UsageError) as caught:
         tokens("x" * 1000, tokenizer="cut2:f")
     assert len(str(caught.value)) < 200
 
@@ -281,8 +282,64 @@ def test_a_store_by_a_function(module, tmp_path, workers):
     assert report.tokens_read == 102
     assert TokenStore.open(tmp_path / "s").manifest["settings"]["tokenizer"] == "cut8:f"
     module("cut9", "def f(line):\n    return [line][line.index('w'):]\n")
-    with pytest.raises(DataError, match=r"cut9:f: ValueError: .* begins 'a.b. '"):
+    with pytest.raises(UsageError, match=r"text: line 2: .*cut9:f: ValueError: .* begins 'a.b. '"):
         fastw2v.preprocess(text, tmp_path / "t", tokenizer="cut9:f", workers=workers)
+
+
+FAILING = """
+def f(line):
+    tokens = line.split()
+    if "odd" in tokens:
+        return tokens[99]
+    return tokens if "number" not in tokens else [1]
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_function_that_fails_ends_the_run_with_file_and_line(module, tmp_path, workers, ended):
+    """It is no fault of the file: --skip-bad-files does not hide it."""
+    module("cut10", FAILING)
+    lines = [f"word{n % 7} some more words" for n in range(400)]
+    lines[7] = "a line longer than a block " * 9
+    (tmp_path / "in").mkdir()
+    layout = Layout(unit_bytes=3000, small_unit_bytes=1, block_bytes=128)
+    call = {"tokenizer": "cut10:f", "workers": workers, "layout": layout, "skip_bad_files": True}
+    for name in "ab":
+        (tmp_path / "in" / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    (tmp_path / "in" / "c.txt.gz").write_bytes(b"\x1f\x8b no gzip")
+    for bad in (3, 8, 250, 399) if workers == 1 else (250,):
+        text = "\n".join([*lines[:bad], "An odd line", *lines[bad + 1 :]])
+        (tmp_path / "in" / "b.txt").write_text(text + ("\n" if ended else ""))
+        with pytest.raises(UsageError) as told:
+            fastw2v.preprocess(tmp_path / "in", tmp_path / "s", **call)
+        assert str(told.value) == (
+            f"{tmp_path}/in/b.txt: line {bad + 1}: --tokenizer: cut10:f: IndexError: list index "
+            "out of range (cut10.py line 5), for the line that begins 'an odd line'"
+        )
+        assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "options", "where"),
+    [
+        ("t.gz", gzip.compress, {}, "t.gz: line 3 of the unpacked text: "),
+        ("t.txt", bytes, {"sentences": True}, "t.txt: near line "),
+        (
+            "t.jsonl",
+            lambda text: b"".join(b'{"t": "%s"}\n' % line for line in text.splitlines()),
+            {"text_column": "t"},
+            "t.jsonl: line 3 of its texts: ",
+        ),
+    ],
+)
+def test_a_function_that_fails_in_other_files(module, tmp_path, name, write, options, where):
+    module("cut11", FAILING)
+    (tmp_path / name).write_bytes(write(b"one\ntwo\na number\nfour\n"))
+    with pytest.raises(UsageError) as told:
+        fastw2v.preprocess(tmp_path / name, tmp_path / "s", tokenizer="cut11:f", **options)
+    assert where in str(told.value)
+    assert "cut11:f: gave 1; it has to give strings, not int" in str(told.value)
 
 
 def test_stems_lengths_and_stop_words_of_a_store_balance(tmp_path):

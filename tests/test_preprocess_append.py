@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import gzip
+import os
+import shutil
 import subprocess
 import sys
 
 import pytest
-from preprocess_helper import content_of, sentences_of
+from kill_helper import Runs
+from preprocess_helper import (
+    content_of,
+    no_waiting_for_disks,  # noqa: F401 - a fixture
+    sentences_of,
+)
 
 import fastw2v
 from fastw2v import storage
+from fastw2v.corpus.config import Layout
 from fastw2v.corpus.preprocess import preprocess
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.corpus.verify import verify_store
-from fastw2v.errors import DataError, UsageError
+from fastw2v.errors import DataError, FastW2VError, UsageError
 
 FIRST = "a b c a b\nb c a\na a\n"
 SECOND = "c d a\nd d\nb a new york b\n"
@@ -179,3 +187,134 @@ def test_only_text_is_appended(place, inputs):
 def test_python_names_the_same_option(place):
     fastw2v.preprocess(str(place / "second.txt"), place / "s", append=True)
     assert TokenStore.open(place / "s").num_sentences == 5
+
+
+# --- files that cannot be read ---
+
+
+@pytest.fixture
+def bad(place):
+    """A file that is found to be bad before it is read, and one that is found so by reading."""
+    (place / "named.txt.gz").write_bytes(b"plain text\n")
+    packed = gzip.compress(b"d e f\n" * 1000)
+    (place / "short.txt.gz").write_bytes(packed[: len(packed) // 2])
+    return [place / "named.txt.gz", place / "short.txt.gz"]
+
+
+def listed(place):
+    return [file["name"] for file in TokenStore.open(place / "s").manifest["bad_files"]]
+
+
+def append(place, *names, **options):
+    return preprocess(
+        [place / name for name in names], place / "s", append=True, skip_bad_files=True, **options
+    )
+
+
+def test_bad_files_are_listed_by_an_append_that_adds_nothing(place, bad):
+    before = content_of(place / "s")
+    report = append(place, "first.txt", "named.txt.gz")
+    assert (report.files, report.bad_files) == (1, 1)
+    assert listed(place) == ["named.txt.gz"]
+    report = append(place, "first.txt", "named.txt.gz", "short.txt.gz")
+    assert (report.files, report.bad_files) == (1, 2)
+    assert listed(place) == ["named.txt.gz", "short.txt.gz"]
+    assert all(
+        content_of(place / "s")[name] == content
+        for name, content in before.items()
+        if name != "manifest.json"
+    )
+    assert content_of(place / "s").keys() == before.keys()
+    assert verify_store(place / "s") == []
+    listed_once = content_of(place / "s")
+    for _ in range(2):
+        assert append(place, "first.txt", "named.txt.gz", "short.txt.gz").bad_files == 2
+        assert content_of(place / "s") == listed_once
+    assert append(place, "first.txt").bad_files == 2  # those of the store
+
+
+def test_the_command_line_lists_them_too(place, bad):
+    call = [sys.executable, "-m", "fastw2v", "preprocess", "first.txt", "named.txt.gz"]
+    call += ["--output", "s", "--append", "--skip-bad-files"]
+    run = subprocess.run(call, cwd=place, capture_output=True, text=True, check=True)
+    assert "left out: named.txt.gz: " in run.stderr
+
+
+def test_files_that_are_bad_add_no_parts(place, bad):
+    for _ in range(3):
+        report = append(place, "second.txt", "short.txt.gz")
+        assert (report.files, report.bad_files) == (2, 1)
+        assert len(TokenStore.open(place / "s").manifest["parts"]) == 2
+        assert len(list((place / "s" / "tokens").iterdir())) == 2
+        assert verify_store(place / "s") == []
+    assert TokenStore.open(place / "s").manifest["appended_parts"] == 1
+
+
+def test_a_bad_file_that_is_whole_again_is_added(place, bad):
+    append(place, "second.txt", "short.txt.gz")
+    (place / "short.txt.gz").write_bytes(gzip.compress(b"a b\n"))
+    report = append(place, "second.txt", "short.txt.gz")
+    assert (report.files, report.bad_files) == (3, 0)
+    assert listed(place) == []
+    assert sentences_of(place / "s")[-1] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("bad_names", "workers"), [*((names, 1) for names in ("a", "b", "d", "ab", "abd")), ("bd", 2)]
+)
+def test_units_of_which_nothing_is_left_have_no_parts(tmp_path, bad_names, workers):
+    layout, good = Layout(unit_bytes=200, small_unit_bytes=1), []
+    (tmp_path / "first.txt").write_text("a b\n")
+    for name in "abcd":
+        text = f"a {name} b c d\n".encode() * (20 if name == "c" else 2)
+        if name in bad_names:
+            (tmp_path / f"{name}.txt").write_bytes(text + b"\xff\n")
+        else:
+            (tmp_path / f"{name}.txt").write_bytes(text)
+            good.append(tmp_path / f"{name}.txt")
+    options = {"min_count": 1, "errors": "strict", "layout": layout, "workers": workers}
+    paths = [tmp_path / f"{name}.txt" for name in "abcd"]
+    report = preprocess(paths, tmp_path / "s", skip_bad_files=True, **options)
+    assert (report.files, report.bad_files) == (4 - len(bad_names), len(bad_names))
+    preprocess(good, tmp_path / "clean", **options)
+    manifest = TokenStore.open(tmp_path / "s").manifest
+    for key in ("parts", "inputs"):
+        assert manifest[key] == TokenStore.open(tmp_path / "clean").manifest[key]
+    assert verify_store(tmp_path / "s") == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked")
+def test_killed_while_parts_get_their_last_numbers_it_goes_on(tmp_path):
+    layout = Layout(unit_bytes=200, small_unit_bytes=1)
+    (tmp_path / "in").mkdir()
+    for number, text in enumerate([b"a b\n", b"b \xff\n", b"b b\n", b"c a\n"]):
+        (tmp_path / "in" / f"{number}.txt").write_bytes(text * 9)
+    options = {"min_count": 1, "layout": layout, "errors": "strict"}
+    preprocess(tmp_path / "in" / "0.txt", tmp_path / "before", **options)
+    shutil.copytree(tmp_path / "before", tmp_path / "clean")
+    call = {"append": True, "skip_bad_files": True, "workers": 1}
+    preprocess(tmp_path / "in", tmp_path / "clean", **call)
+    whole, place = content_of(tmp_path / "clean"), tmp_path / "s"
+    assert len(TokenStore.open(tmp_path / "clean").manifest["parts"]) == 3
+    moved = 0
+    call |= {"inputs": str(tmp_path / "in"), "output": str(place), "layout": None}
+    with Runs(**call) as runs:
+        shutil.copytree(tmp_path / "before", place)
+        assert runs.run() == "done"
+        for step in range(2 * runs.steps + 1, runs.steps, -1):
+            shutil.rmtree(place)
+            shutil.copytree(tmp_path / "before", place)
+            assert runs.run(kill_at=step) == "killed"
+            names = {path.name for path in (place / "tokens").glob("part-*")}
+            moved += names == {"part-00000.parquet", "part-00001.parquet", "part-00003.parquet"}
+            preprocess(tmp_path / "in", place, append=True, skip_bad_files=True, workers=1)
+            assert content_of(place) == whole
+    assert moved
+
+
+def test_when_all_files_are_bad_nothing_is_made(tmp_path, bad):
+    for options in ({}, {"phrases": 1}, {"vocabulary": tmp_path / "s"}):
+        with pytest.raises(FastW2VError) as told:
+            preprocess(bad[1], tmp_path / "t", min_count=1, skip_bad_files=True, **options)
+        assert "\n" not in str(told.value)
+        assert not (tmp_path / "t").exists()

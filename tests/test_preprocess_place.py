@@ -23,6 +23,7 @@ from fastw2v import storage
 from fastw2v.corpus.config import Layout
 from fastw2v.corpus.preprocess import preprocess
 from fastw2v.corpus.store_layout import has_plan, is_store
+from fastw2v.corpus.store_place import lock_of
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.errors import FastW2VError, ResourceError, UsageError
 
@@ -170,7 +171,7 @@ def test_a_replacement_that_could_not_be_put_in_place_goes_on(tmp_path, corpus, 
     assert content_of(place) == old
     assert (new / "manifest.json").exists()
     with (
-        storage.exclusive_lock(new / "unfinished" / "lock"),
+        lock_of(place),
         pytest.raises(UsageError, match="in use by another process"),
     ):
         preprocess(corpus, place, layout=SMALL, workers=1, force=True)

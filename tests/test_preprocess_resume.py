@@ -22,6 +22,7 @@ from fastw2v import storage
 from fastw2v.corpus.preprocess import preprocess
 from fastw2v.corpus.settings import settings_unchanged
 from fastw2v.corpus.store_layout import made_for_of
+from fastw2v.corpus.store_place import lock_of
 from fastw2v.corpus.text_source import inputs_unchanged
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.errors import ResourceError, UsageError
@@ -251,7 +252,7 @@ def test_damaged_work_is_noticed_and_done_again(tmp_path, half_encoded, damage, 
 def test_two_processes_do_not_build_the_same_store(tmp_path, corpus):
     place = tmp_path / "s"
     interrupt(corpus, place)
-    with storage.exclusive_lock(place / "unfinished" / "lock"):
+    with lock_of(place):
         for force in (False, True):
             with pytest.raises(UsageError, match="in use by another process"):
                 preprocess(corpus, place, layout=SMALL, force=force)

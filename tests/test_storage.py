@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -281,14 +282,14 @@ def test_a_lock_held_elsewhere_is_refused_with_its_owner_and_freed_by_its_death(
     path = tmp_path / "model" / ".lock"
     with lock_held_elsewhere(path) as holder:
         with (
-            pytest.raises(UsageError, match=rf"in use by another process \(pid {holder.pid}\)"),
+            pytest.raises(UsageError, match=rf"in use by another .* \(pid {holder.pid} on \S+\)"),
             storage.exclusive_lock(path),
         ):
             pass
         holder.kill()
         holder.wait()
         with storage.exclusive_lock(path):
-            assert path.read_text() == f"{os.getpid()}\n"
+            assert path.read_text() == f"{os.getpid()}\n{platform.node()}\n"
 
 
 def test_a_lock_is_freed_by_an_error_and_can_be_taken_again(tmp_path):
@@ -298,4 +299,4 @@ def test_a_lock_is_freed_by_an_error_and_can_be_taken_again(tmp_path):
     with storage.exclusive_lock(path):
         pass
     with storage.exclusive_lock(path):
-        assert path.read_text() == f"{os.getpid()}\n"
+        assert path.read_text() == f"{os.getpid()}\n{platform.node()}\n"

@@ -16,7 +16,7 @@ from fastw2v.corpus.token_store import TokenStore
 from fastw2v.errors import UsageError
 from fastw2v.options import flag_of, make_config
 
-_OF_THE_VOCABULARY = ("vocabulary", "min_count", "max_vocab", "approximate_vocab")
+_OF_THE_VOCABULARY = ("vocabulary", "update_vocab", "min_count", "max_vocab", "approximate_vocab")
 _OF_THE_RUN = ("skip_bad_files", "max_unpacked")  # they do not change how text is cut
 _NOT_ADDED_UP = ("different_tokens", "vocabulary_size", "count_error")
 

@@ -56,7 +56,8 @@ def build_units(
             if number not in build.encoded
         ]
         build.encoded.update(pool.run(jobs, lambda unit, count: meter.add(unit, 4 * count)))
-    return build.report(files=text.files, skipped_files=text.skipped_files)
+    files = text.files - build.left_out.num_files_of(text.units)
+    return build.report(files=files, skipped_files=text.skipped_files)
 
 
 def _runner(build: StoreBuild, pool: WorkerPool, progress: Progress | None) -> RunJobs:
@@ -75,7 +76,8 @@ def _runner(build: StoreBuild, pool: WorkerPool, progress: Progress | None) -> R
 def _spool(
     build: StoreBuild, pool: WorkerPool, units: list[list[Segment]], progress: Progress | None
 ) -> None:
-    """Spool all units; with `skip_bad_files` again without the files that cannot be read."""
+    """Spool all units; with `skip_bad_files` again without the files that cannot be read, and those
+    units not at all of which nothing is left."""
     numbered = dict(enumerate(units, start=build.first_unit))
     sizes = {number: sum(s.end - s.start for s in unit) for number, unit in numbered.items()}
     meter = _Meter(progress, "reading", sizes, done=build.spooled)
@@ -84,13 +86,15 @@ def _spool(
     def failed(number: int, error: FastW2VError, place: Place | None) -> None:
         if place is None:  # it failed before it began to read
             raise error
-        bad[number] = build.good_segments(numbered[number])[place[0]], error
+        bad[number] = build.left_out.without(numbered[number])[place[0]], error
 
     skip = build.skips_bad_files
-    while open_units := [number for number in numbered if number not in build.spooled]:
+    while True:
         jobs = []
-        for number in open_units:
-            segments = build.good_segments(numbered[number])
+        for number, unit in numbered.items():
+            segments = build.left_out.without(unit)
+            if number in build.spooled or not segments:
+                continue
             jobs.append({
                 "task": "spool",
                 "unit": number,
@@ -98,6 +102,8 @@ def _spool(
                 "segments": [s.as_json() for s in segments],
                 "here": any(s.only_here for s in segments),
             })  # fmt: skip
+        if not jobs:
+            return
         build.spooled.update(pool.run(jobs, meter.add, failed if skip else None))
         build.leave_out([bad[number] for number in sorted(bad)], numbered)
         bad.clear()

@@ -119,8 +119,14 @@ class PreprocessConfig:
         None,
         "Reuse a vocabulary, its order and counts kept: a token store, a model, a "
         "vocabulary.parquet or a text file of `word count` lines.",
-        metavar="FILE|STORE",
+        metavar="FILE|STORE|MODEL",
         shown_default="counted from the text",
+    )
+    update_vocab: bool = option(
+        False,
+        "Let the vocabulary that is reused grow: behind its words come the new ones of this text "
+        "that occur --min-count times, and counts are those of both. --max-vocab is of all words.",
+        kind=bool,
     )
     phrases: int = option(
         0,
@@ -226,11 +232,13 @@ class PreprocessConfig:
                 f"({self.min_token_length})"
             )
         chosen = (self.max_vocab, self.approximate_vocab) != (None, None) or self.min_count != 5
-        if self.vocabulary is not None and chosen:
+        if self.vocabulary is not None and chosen and not self.update_vocab:
             raise UsageError(
                 "--vocabulary is taken as it is; leave out --min-count, --max-vocab and "
-                "--approximate-vocab"
+                "--approximate-vocab, or let it grow with --update-vocab"
             )
+        if self.update_vocab and self.vocabulary is None:
+            raise UsageError("--update-vocab: no vocabulary that could grow; give --vocabulary")
         self._check_phrases()
         self._check_reading()
 

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from fastw2v import storage
 from fastw2v.corpus.chunk_table import ChunkTable
 from fastw2v.corpus.spool import PARTITIONS, read_counts, table_paths
+from fastw2v.corpus.vocabulary import load_tokens
 
 _ROWS_AT_ONCE = 1_000_000
 _SCHEMA = pa.schema([("token", pa.large_string()), ("count", pa.int64())])
@@ -41,12 +42,18 @@ def ranges_of(words: int) -> list[range]:
 
 
 def add_up(
-    work: Path, tables: Sequence[tuple[int, int]], partitions: range, number: int, least: int
+    work: Path,
+    tables: Sequence[tuple[int, int]],
+    partitions: range,
+    number: int,
+    least: int,
+    known: str | Path | None = None,
 ) -> dict[str, Any]:
     """Add up one range; the words that occur `least` times go into `sums_path(work, number)`.
 
     Args:
         tables: (unit, tables of it).
+        known: a file of `Vocabulary.save`, whose words go there however often they occur.
 
     Returns:
         `different` words, and the `largest` two counts, if there are as many.
@@ -65,7 +72,10 @@ def add_up(
         sums[entries] += rows["count"].to_numpy()  # no word is in a table twice
     sums = sums[: len(words)]
     merged = pa.table([words.strings(), sums], schema=_SCHEMA)
-    kept = merged.filter(pc.greater_equal(merged["count"], least))
+    wanted = pc.greater_equal(merged["count"], least)
+    if known is not None:
+        wanted = pc.or_(wanted, pc.is_in(merged["token"], load_tokens(Path(known))))
+    kept = merged.filter(wanted)
     path = sums_path(work, number)
     with (
         storage.atomic_file(path, durable=False) as temporary,

@@ -11,11 +11,12 @@ import importlib
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from fastw2v.errors import DataError, UsageError
+from fastw2v.errors import UsageError
 
 BUILT_IN = ("words", "whitespace", "characters")
 _REGEX = "regex:"
@@ -23,6 +24,16 @@ _FUNCTION = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*
 _SHOWN_CHARACTERS = 60  # of a line, and of what a function gave
 
 Cut = Callable[[str], list[str]]
+
+
+class FunctionFailed(UsageError):  # noqa: N818 - named by what happened
+    """A function of the user that raises, or gives what is no token: never the fault of the text.
+
+    Attributes:
+        lines_before: how many lines of what was tokenised at once it had done.
+    """
+
+    lines_before = 0
 
 
 def check_name(name: str) -> None:
@@ -135,12 +146,14 @@ def _cut_by_function(name: str) -> Cut:
         except MemoryError:
             raise
         except (Exception, SystemExit) as error:
-            raise DataError(
-                f"--tokenizer: {name}: {type(error).__name__}: {_one_line(error)}, for the line "
-                f"that begins {line[:_SHOWN_CHARACTERS]!r}"
+            raise FunctionFailed(
+                f"--tokenizer: {name}: {type(error).__name__}: {_one_line(error)}{_place(error)}, "
+                f"for the line that begins {line[:_SHOWN_CHARACTERS]!r}"
             ) from error
         if isinstance(tokens, str):
-            raise UsageError(f"--tokenizer: {name}: gave a string; it has to give a list of them")
+            raise FunctionFailed(
+                f"--tokenizer: {name}: gave a string; it has to give a list of them"
+            )
         return [_checked(name, token) for token in tokens if token != ""]
 
     return cut
@@ -156,7 +169,13 @@ def _checked(name: str, token: Any) -> str:
     else:
         what = f"it has to give strings, not {type(token).__name__}"
     shown = " ".join(repr(token).split())[:_SHOWN_CHARACTERS]
-    raise UsageError(f"--tokenizer: {name}: gave {shown}; {what}")
+    raise FunctionFailed(f"--tokenizer: {name}: gave {shown}; {what}")
+
+
+def _place(error: BaseException) -> str:
+    """ " (MODULE.py line N)" where the user's code raised it; "" where it was not even called."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is ours
+    return f" ({os.path.basename(frames[-1].filename)} line {frames[-1].lineno})" if frames else ""
 
 
 def _function_of(name: str) -> Callable[[str], Any]:

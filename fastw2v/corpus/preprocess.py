@@ -29,6 +29,7 @@ from fastw2v.corpus.store_place import (
     claim_for_append,
     claim_output,
     discard_on_failure,
+    lock_of,
     manifest_hash,
     remove_stale_work,
 )
@@ -80,8 +81,9 @@ def preprocess(
         options: those of `PreprocessConfig`.
 
     Raises:
-        UsageError: wrong options, missing or empty input, an output that exists, a vocabulary that
-            ends up with fewer than two words.
+        UsageError: wrong options, missing or empty input, an output that exists or at which another
+            process is, a vocabulary that ends up with fewer than two words, a function for
+            `tokenizer` that fails.
         DataError: input that is damaged or not text.
         ResourceError: the disk is full, `output` cannot be written, a worker process died. What was
             done is kept; the same call goes on from there (for text).
@@ -93,7 +95,10 @@ def preprocess(
         raise UsageError("append=True: leave out tokens, layout and made_for; they are the store's")
     _check_workers(workers)
     if append:
-        report = _append(inputs, Path(output), options, workers, force, progress)
+        if not Path(output).resolve().parent.is_dir():  # which to lock it would make
+            read_manifest(Path(output))
+        with lock_of(Path(output)):
+            report = _append(inputs, Path(output), options, workers, force, progress)
         return dataclasses.replace(report, seconds=time.perf_counter() - started)
     config = make_config(PreprocessConfig, options)
     layout = layout or Layout()
@@ -105,13 +110,14 @@ def preprocess(
         raise UsageError(f"{', '.join(useless)}: only for text; tokens are taken as they are")
     settings = Settings.of(config, text=text)
     plan = {**_plan(source, settings, layout), "made_for": made_for}
-    with storage.reporting_os_errors(Path(output)):
-        if isinstance(source, TextSource) and not force and is_store(Path(output)):
-            refuse_changed(Path(output), source)
-        claim = claim_output(Path(output), plan, force=force)
-    build = StoreBuild(claim.build_at, settings, plan)
-    unit_settings = _unit_settings(claim.build_at, settings, layout)
-    report = _build(build, claim, source, unit_settings, workers, force, progress)
+    with lock_of(Path(output)):
+        with storage.reporting_os_errors(Path(output)):
+            if isinstance(source, TextSource) and not force and is_store(Path(output)):
+                refuse_changed(Path(output), source)
+            claim = claim_output(Path(output), plan, force=force)
+        build = StoreBuild(claim.build_at, settings, plan)
+        unit_settings = _unit_settings(claim.build_at, settings, layout)
+        report = _build(build, claim, source, unit_settings, workers, force, progress)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 
@@ -140,7 +146,7 @@ def _append(
         settings.config,
         lambda files: new_files(store, files, layout, ReadOptions.of(settings.config)),
     )
-    if not text.units:
+    if not text.units and not text.bad_files:
         remove_stale_work(output)
         return PreprocessReport(**store.manifest["report"])
     plan = {**_plan(text, settings, layout), "made_for": store.manifest["made_for"]}
@@ -161,31 +167,27 @@ def _build(
     force: bool,
     progress: Progress | None,
 ) -> PreprocessReport:
-    """Build the store at its claimed place, and bring it where it belongs."""
+    """Build the store at its claimed place, and bring it where it belongs; hold its lock."""
     text = isinstance(source, TextSource)
-    with build.locked():
-        if claim.resumed:
-            build.take_over_units(
-                source.units if isinstance(source, TextSource) else [], force=force
-            )
-        build.check_place(claim)
+    if claim.resumed:
+        build.take_over_units(source.units if isinstance(source, TextSource) else [], force=force)
 
-        def can_go_on(error: BaseException) -> bool:
-            if isinstance(error, DataError):  # without the bad file, or when it is whole
-                return text and build.has_finished_units
-            # After Ctrl-C or a full disk, but not with what the same call would meet again.
-            return text and not isinstance(error, UsageError)
+    def can_go_on(error: BaseException) -> bool:
+        if isinstance(error, DataError):  # without the bad file, or when it is whole
+            return text and build.has_finished_units
+        # After Ctrl-C or a full disk, but not with what the same call would meet again.
+        return text and not isinstance(error, UsageError)
 
-        with discard_on_failure(build.discard, can_go_on):
-            build.begin()
-            build.note_bad(source.bad_files if isinstance(source, TextSource) else [])
-            report = build_units(
-                build, source, unit_settings, workers or _workers_for(source), progress
-            )
-            build.finish(report)
-        claim.settle()
-        if claim.build_at == claim.output:  # before another process may begin anything here
-            build.clean_up()
+    with discard_on_failure(build.discard, can_go_on):
+        build.begin()
+        build.left_out.note(source.bad_files if isinstance(source, TextSource) else [])
+        report = build_units(
+            build, source, unit_settings, workers or _workers_for(source), progress
+        )
+        build.finish(report)
+    claim.settle()
+    if claim.build_at == claim.output:
+        build.clean_up()
     return report
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from fastw2v.corpus.config import READ_OPTIONS, TEXT_OPTIONS, PreprocessConfig
 from fastw2v.corpus.named_tokenizer import source_hash
 from fastw2v.corpus.phrase_settings import PhraseSettings, load_connectors
+from fastw2v.corpus.phrases import find_phrases
 from fastw2v.corpus.stopwords import load_stopwords
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.corpus.tokenizer import Tokenizer
@@ -51,6 +52,11 @@ class Settings:
         """
         stopwords = _load_stopwords(config, text)
         vocabulary = load_vocabulary(config.vocabulary) if config.vocabulary else None
+        if config.update_vocab and find_phrases(str(config.vocabulary)) is not None:
+            raise UsageError(
+                f"--update-vocab: {config.vocabulary} has phrases, which are not looked for anew, "
+                "so that words beside them cannot be counted; leave it out"
+            )
         values = dataclasses.asdict(config)
         files = {}
         if config.stopwords is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 from fastw2v import storage
 from fastw2v.corpus import spool
 from fastw2v.corpus.append import added_up
-from fastw2v.corpus.inputs import BadFiles, Segment, is_unchanged
-from fastw2v.corpus.inputs.segments import LOCAL
+from fastw2v.corpus.inputs import Segment, is_unchanged
+from fastw2v.corpus.left_out import LeftOutFiles
 from fastw2v.corpus.phrase_build import RunJobs
 from fastw2v.corpus.report import PreprocessReport
 from fastw2v.corpus.settings import Settings
@@ -25,23 +24,18 @@ from fastw2v.corpus.store_layout import (
     TOKENS,
     UNFINISHED,
     VOCABULARY,
-    is_store,
     made_for_of,
     part_name,
 )
-from fastw2v.corpus.store_place import Claim, lock_of, manifest_hash
 from fastw2v.corpus.store_vocabulary import GIVEN_PHRASES, make_vocabulary
 from fastw2v.corpus.units import (
     encode_result_path,
     read_result,
     spool_digest,
     spool_result_path,
-    write_result,
 )
 from fastw2v.corpus.vocabulary import Vocabulary
 from fastw2v.errors import DataError, FastW2VError, UsageError
-
-_BAD_FILES = "bad-files.json"
 
 
 class StoreBuild:
@@ -52,7 +46,9 @@ class StoreBuild:
 
     Attributes:
         phrases_of_jobs, phrases_id: what encoding has to join (`store_vocabulary.MadeVocabulary`).
-        first_unit: the number of the first unit; a unit and its part have the same number.
+        first_unit: the number of the first unit. While parts are written, a unit and its part have
+            the same number; units of which nothing is left have none (see `close_gaps`).
+        left_out: the files that cannot be read.
         spooled: results of the units that are spooled, by unit.
         encoded: results of the units whose parts are written, by unit.
     """
@@ -73,43 +69,16 @@ class StoreBuild:
         self.phrases_of_jobs: str | None = None
         self.phrases_id = ""
         self._counted: dict[str, int] = {}
-        self._left_out = 0
-        self._bad: dict[str, dict[str, str]] = {}  # files that are left out, by path
+        self.left_out = LeftOutFiles(self._work)
         self.spooled: dict[int, dict[str, Any]] = {}
         self.encoded: dict[int, dict[str, Any]] = {}
-
-    def locked(self) -> contextlib.AbstractContextManager[None]:
-        """Keeps other processes away from the output.
-
-        Raises:
-            UsageError: another process builds this store.
-        """
-        return lock_of(self._output)
-
-    def check_place(self, claim: Claim) -> None:
-        """Make sure, once the place is locked, that it is as it was when it was claimed.
-
-        Raises:
-            UsageError: another process finished a store there, or added to it.
-        """
-        if claim.build_at != claim.output:
-            return
-        if self._base is None:
-            as_it_was = not is_store(self._output)
-        else:
-            as_it_was = manifest_hash(self._output) == self._plan["append_to"]
-        if not as_it_was:
-            raise UsageError(
-                f"{self._output}: another process has changed this token store meanwhile; run the "
-                "command again"
-            )
 
     def begin(self) -> None:
         """Write the plan, and remove what a killed run left half-written."""
         for directory in (self._output, self._work, self._output / TOKENS):
             storage.remove_leftovers(directory)
         if self._base is not None:
-            self.remove_added_parts()
+            self._remove_parts_but(self._parts_written())
         elif (self._output / MANIFEST).exists():  # finished, and killed before it was in its place
             storage.remove_file(self._output / MANIFEST)
         path = self._work / PLAN
@@ -119,12 +88,14 @@ class StoreBuild:
         if not path.exists() or storage.read_json(path) != plan:
             storage.write_json(path, plan)
 
-    def remove_added_parts(self) -> None:
-        """Remove the parts of a store that is added to that are not its own and not finished."""
-        units = (*range(self.first_unit), *self.encoded)
-        known = {self._output / part_name(unit) for unit in units}
+    def _parts_written(self) -> set[str]:
+        """Names of the parts of the store that is added to, and of those that were added."""
+        own = map(part_name, range(self.first_unit))
+        return {*own, *(result["part"]["file"] for result in self.encoded.values())}
+
+    def _remove_parts_but(self, names: set[str]) -> None:
         for path in (self._output / TOKENS).glob("part-*.parquet"):
-            if path not in known:
+            if f"{TOKENS}/{path.name}" not in names:
                 storage.remove_file(path)
 
     @property
@@ -132,31 +103,17 @@ class StoreBuild:
         """Whether files that cannot be read are left out."""
         return self._settings.config.skip_bad_files
 
-    def good_segments(self, unit: list[Segment]) -> list[Segment]:
-        """The segments of a unit whose files can be read, as far as is known."""
-        return [segment for segment in unit if _key(segment) not in self._bad]
-
     def leave_out(
         self, failures: list[tuple[Segment, FastW2VError]], units: dict[int, list[Segment]]
     ) -> None:
         """Leave the files of these segments out; what was spooled of them is to be done again."""
         if not failures:
             return
-        for segment, error in failures:
-            reason = " ".join(str(error).split()).replace(segment.shown, segment.name)
-            self._bad.setdefault(_key(segment), {"name": segment.name, "reason": reason})
-        write_result(self._work / _BAD_FILES, self._bad)
-        bad = {_key(segment) for segment, _ in failures}
-        self._left_out += len(bad)
+        self.left_out.add(failures)
         for number, unit in units.items():
-            if any(_key(segment) in bad for segment in unit):
-                self.spooled.pop(number, None)
-
-    def note_bad(self, files: BadFiles) -> None:
-        """Note files that were left out before they were read."""
-        for path, name, error in files:
-            reason = " ".join(str(error).split()).replace(path, name)
-            self._bad[os.path.abspath(path)] = {"name": name, "reason": reason}
+            spooled = self.spooled.get(number)
+            if spooled and len(spooled["inputs"]) != len(self.left_out.without(unit)):
+                del self.spooled[number]
 
     @property
     def has_finished_units(self) -> bool:
@@ -169,7 +126,7 @@ class StoreBuild:
             storage.remove_directory(self._output)
         else:
             self.encoded.clear()
-            self.remove_added_parts()
+            self._remove_parts_but(self._parts_written())
             self.clean_up()
 
     def take_over_units(self, units: list[list[Segment]], *, force: bool) -> None:
@@ -179,15 +136,12 @@ class StoreBuild:
             UsageError: the text of one has changed since.
         """
         if self.skips_bad_files:
-            self._bad = read_result(self._work / _BAD_FILES) or {}
-            self._left_out = len(
-                {_key(segment) for unit in units for segment in unit} & {*self._bad}
-            )
+            self.left_out.take_over()
         for number, whole_unit in enumerate(units, start=self.first_unit):
-            unit = self.good_segments(whole_unit)
+            unit = self.left_out.without(whole_unit)
             result = read_result(spool_result_path(self._work, number))
-            if result is None or any(segment.only_here for segment in unit):
-                continue  # not finished, or standard input: read anew
+            if not unit or result is None or any(segment.only_here for segment in unit):
+                continue  # left out, not finished, or standard input: read anew
             if [s.name for s in unit] != [entry["name"] for entry in result["inputs"]]:
                 continue  # a file of it was found to be bad afterwards
             changed = [
@@ -276,21 +230,21 @@ class StoreBuild:
         parts = [result["part"] for result in self.encoded.values()]
         kept = sum(part["tokens"] for part in parts)
         spooled = sum(self.spooled_tokens().values())
-        reused = self._settings.vocabulary is not None
+        reused = self._settings.vocabulary is not None and not config.update_vocab
         if reused or config.approximate_vocab is not None:
             # Which tokens are below --min-count is known from exact counts only.
             stats["tokens_below_min_count"] = stats["tokens_beyond_max_vocab"] = 0
             joined = sum(result["tokens_joined"] for result in self.encoded.values())
             stats["tokens_joined"] = joined
             stats["tokens_outside_vocabulary"] = spooled - kept - joined
-        if reused and not kept and self._base is None:
+        if self._settings.vocabulary is not None and not kept and self._base is None:
             raise UsageError(
                 f"none of the {spooled} tokens is in the vocabulary {config.vocabulary}"
             )
         report = PreprocessReport(
-            files=files - self._left_out,
+            files=files,
             skipped_files=skipped_files,
-            bad_files=len(self._bad),
+            bad_files=len(self._bad_files()),
             tokens_kept=kept,
             sentences=sum(part["sentences"] for part in parts),
             count_error=sum(
@@ -299,13 +253,15 @@ class StoreBuild:
             **stats,
         )
         if self._base is not None:
-            report = added_up(self._base["report"], report)
+            added = added_up(self._base["report"], report)
+            report = dataclasses.replace(added, bad_files=report.bad_files)
         if not report.balanced:
             raise DataError(f"{self._output}: its counts do not balance; start anew with --force")
         return report
 
     def finish(self, report: PreprocessReport) -> None:
         """Write the manifest: from then on the store is whole, or what was added belongs to it."""
+        self._close_gaps()
         if self._base is not None:
             manifest = {
                 **self._base,
@@ -315,9 +271,11 @@ class StoreBuild:
                 "parts": [*self._base["parts"], *self._parts()],
                 "inputs": [*self._base["inputs"], *self._inputs()],
                 "bad_files": self._bad_files(),
-                "appended_parts": self._base.get("appended_parts", 0) + len(self.encoded),
             }
-            storage.write_json(self._output / MANIFEST, manifest)
+            if self.encoded:
+                manifest["appended_parts"] = self._base.get("appended_parts", 0) + len(self.encoded)
+            if manifest != self._base:
+                storage.write_json(self._output / MANIFEST, manifest)
             return
         path = self._output / VOCABULARY
         vocabulary = Vocabulary.load(path)
@@ -347,11 +305,18 @@ class StoreBuild:
         }
         storage.write_json(self._output / MANIFEST, manifest)
 
+    def _close_gaps(self) -> None:
+        """Make the numbers of the parts follow one another where units have none."""
+        for number, unit in enumerate(sorted(self.encoded), start=self.first_unit):
+            part, name = self.encoded[unit]["part"], part_name(number)
+            if part["file"] != name:
+                storage.move_file(self._output / part["file"], self._output / name)
+                part["file"] = name
+        self._remove_parts_but(self._parts_written())  # a killed run may have closed other gaps
+
     def _bad_files(self) -> list[dict[str, str]]:
-        """All that were left out so far, by name."""
         before = self._base.get("bad_files", []) if self._base is not None else []
-        by_name = {file["name"]: file for file in (*before, *self._bad.values())}
-        return [by_name[name] for name in sorted(by_name)]
+        return self.left_out.listed(before, [entry["name"] for entry in self._inputs()])
 
     def _phrases_entry(self) -> dict[str, Any] | None:
         path = self._output / PHRASES
@@ -364,16 +329,11 @@ class StoreBuild:
 
     def _inputs(self) -> list[dict[str, Any]]:
         return [
-            {**{key: entry[key] for key in ("name", "start", "end", "sha256")}, "part": unit}
-            for unit in sorted(self.spooled)
+            {**{key: entry[key] for key in ("name", "start", "end", "sha256")}, "part": number}
+            for number, unit in enumerate(sorted(self.spooled), start=self.first_unit)
             for entry in self.spooled[unit]["inputs"]
         ]
 
     def clean_up(self) -> None:
         """Remove the traces of the work."""
         storage.remove_directory(self._work)
-
-
-def _key(segment: Segment) -> str:
-    """What a file is remembered by in unfinished work, from wherever it is named."""
-    return os.path.abspath(segment.path) if segment.place == LOCAL else str(segment.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ TOKENS = "tokens"
 UNFINISHED = "unfinished"
 PLAN = "plan.json"
 
+_PLAIN_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9]+)+")  # of a file beside the manifest
 _LARGEST = 1 << 62  # of a number in a manifest: sums of them stay within int64
 
 
@@ -66,8 +68,12 @@ def is_damaged_store(path: Path) -> bool:
 
 
 def has_plan(path: Path) -> bool:
-    """Whether `path` carries the plan of a store in the making."""
-    return _has_format(path / UNFINISHED / PLAN)
+    """Whether `path` carries the plan of a store in the making.
+
+    Not so where a directory in it is a symbolic link: what is written there would go elsewhere.
+    """
+    linked = any((path / name).is_symlink() for name in (UNFINISHED, TOKENS))
+    return not linked and _has_format(path / UNFINISHED / PLAN)
 
 
 def made_for_of(path: Path) -> str | None:
@@ -96,39 +102,69 @@ def _header(path: Path) -> dict[str, Any]:
 def check_manifest(path: Path, manifest: dict[str, Any]) -> None:
     """Prove the shape of the manifest once, so that the rest may rely on it."""
     try:
-        files = [manifest["vocabulary"], *manifest["parts"]]
-        numbers = [entry["bytes"] for entry in files] + [manifest["vocabulary"]["size"]]
-        sums_agree = len(manifest["parts"]) > 0
-        for key in ("sentences", "tokens"):
-            for part in manifest["parts"]:
-                groups = [group[key] for group in part["row_groups"]]
-                numbers += [*groups, part[key]]
-                sums_agree = sums_agree and part[key] == sum(groups)
-            total = sum(part[key] for part in manifest["parts"])
-            numbers += [total, manifest.get(key, total)]
-            sums_agree = sums_agree and manifest.get(key, total) == total
-        phrases = manifest.get("phrases") or {"file": PHRASES, "bytes": 0, "sha256": ""}
-        numbers.append(phrases["bytes"])
-        texts = [entry[key] for entry in [*files, phrases] for key in ("file", "sha256")]
-        texts.append(manifest["vocabulary"]["hash"])
-        expected = [VOCABULARY, *(part_name(n) for n in range(len(files) - 1))]
-        sound = (
-            all(type(number) is int and 0 <= number <= _LARGEST for number in numbers)
-            and sums_agree
-            and all(isinstance(text, str) for text in texts)
-            and [entry["file"] for entry in files] == expected
-            and phrases["file"] == PHRASES
-            and isinstance(manifest["inputs"], list)
-            and isinstance(manifest["settings"], dict)
-            and isinstance(manifest["setting_files"], dict)
-            and isinstance(manifest["layout"], dict)
-            and isinstance(manifest["source"], str)
-            and isinstance(manifest["report"], dict)
-        )
+        sound = _files_are_sound(manifest) and _notes_are_sound(manifest)
     except (KeyError, TypeError, AttributeError):
         sound = False
     if not sound:
         raise damaged_manifest(path)
+
+
+def _files_are_sound(manifest: dict[str, Any]) -> bool:
+    """Whether files are called what they have to be, and numbers add up."""
+    files = [manifest["vocabulary"], *manifest["parts"]]
+    numbers = [entry["bytes"] for entry in files] + [manifest["vocabulary"]["size"]]
+    numbers.append(manifest["vocabulary"].get("total", 0))
+    sums_agree = len(manifest["parts"]) > 0
+    for key in ("sentences", "tokens"):
+        for part in manifest["parts"]:
+            groups = [group[key] for group in part["row_groups"]]
+            numbers += [*groups, part[key]]
+            sums_agree = sums_agree and part[key] == sum(groups)
+        total = sum(part[key] for part in manifest["parts"])
+        numbers += [total, manifest.get(key, total)]
+        sums_agree = sums_agree and manifest.get(key, total) == total
+    phrases = manifest.get("phrases") or {"file": PHRASES, "bytes": 0, "sha256": ""}
+    numbers.append(phrases["bytes"])
+    others = [
+        entry
+        for name, entry in manifest.items()
+        if isinstance(entry, dict) and "file" in entry and name not in ("vocabulary", "phrases")
+    ]
+    numbers += [entry.get("bytes", 0) for entry in others]
+    listed = [*files, phrases, *others]
+    texts = [entry[key] for entry in listed for key in ("file", "sha256")]
+    texts.append(manifest["vocabulary"]["hash"])
+    expected = [VOCABULARY, *(part_name(n) for n in range(len(files) - 1))]
+    return (
+        all(type(number) is int and 0 <= number <= _LARGEST for number in numbers)
+        and sums_agree
+        and all(isinstance(text, str) for text in texts)
+        and [entry["file"] for entry in files] == expected
+        and phrases["file"] == PHRASES
+        and all(_PLAIN_NAME.fullmatch(entry["file"]) for entry in others)
+    )
+
+
+def _notes_are_sound(manifest: dict[str, Any]) -> bool:
+    """Whether what is told of the making is of its kinds."""
+    settings, report, layout = (manifest[name] for name in ("settings", "report", "layout"))
+    numbers = [*report.values(), *layout.values(), settings.get("min_count", 1)]
+    numbers.append(settings.get("max_vocab") or 0)
+    numbers.append(manifest.get("appended_parts", 0))
+    inputs = manifest["inputs"]
+    spans = [entry[name] for entry in inputs for name in ("start", "end")]
+    texts = [manifest["source"], *manifest["setting_files"].values()]
+    texts += [manifest.get("made_for") or ""]
+    texts += [entry[name] for entry in inputs for name in ("name", "sha256")]
+    bad_files = manifest.get("bad_files", [])
+    texts += [file[name] for file in bad_files for name in ("name", "reason")]
+    return (
+        all(type(number) is int and 0 <= number <= _LARGEST for number in numbers)
+        and (bool(manifest.get("phrases")) or not settings.get("phrases"))
+        and all(type(span) is int for span in spans)
+        and all(isinstance(text, str) for text in texts)
+        and all(isinstance(value, str | int | float | None) for value in settings.values())
+    )
 
 
 def damaged_manifest(path: Path) -> DataError:

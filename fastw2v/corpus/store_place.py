@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import glob
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,12 @@ from fastw2v.corpus.store_layout import (
 )
 from fastw2v.errors import ResourceError, UsageError
 
-LOCK = "lock"
+_LOCK_INSIDE = ".lock"
 # Options that change nothing in what a unit's text is spooled to, so that others may go on with it.
 _AFTER_READING = (
-    "min_count", "max_vocab", "vocabulary", "skip_bad_files", "max_unpacked", "phrases",
-    "phrase_score", "phrase_threshold", "phrase_min_count", "phrase_separator", "connectors",
+    "min_count", "max_vocab", "vocabulary", "update_vocab", "skip_bad_files", "max_unpacked",
+    "phrases", "phrase_score", "phrase_threshold", "phrase_min_count", "phrase_separator",
+    "connectors",
 )  # fmt: skip
 
 
@@ -51,37 +53,45 @@ class Claim:
     resumed: bool
 
     def settle(self) -> None:
-        """Bring the finished store to its place; hold the lock of `build_at`."""
+        """Bring the finished store to its place."""
         if self.build_at != self.output:
             _replace(self.output, self.build_at)
 
 
-def lock_of(place: Path) -> contextlib.AbstractContextManager[None]:
-    """Keeps other processes away from a store that is being built at `place`.
+def lock_of(output: Path) -> contextlib.AbstractContextManager[None]:
+    """Keeps other processes from building, replacing or adding to the store `output`.
+
+    It is held from before anything is looked at there until all is done, by all that follows here.
+    It lies beside the store, which may be replaced meanwhile, as `.STORE.lock`; or in the store,
+    where nothing can be written beside it, and so nothing be replaced.
 
     Raises:
-        UsageError: another process builds it.
+        UsageError: another process is at it, or its name is not UTF-8.
+        ResourceError: the lock cannot be written.
     """
-    return storage.exclusive_lock(place / UNFINISHED / LOCK)
+    with storage.reporting_os_errors(output):
+        place = output.resolve()
+        try:
+            str(place).encode()
+        except UnicodeEncodeError:  # pyarrow takes no other
+            raise UsageError(
+                f"{output}: the names on the way to a token store must be UTF-8"
+            ) from None
+        inside = place.is_dir() and not os.access(place.parent, os.W_OK)
+    lock = place / _LOCK_INSIDE if inside else place.parent / f".{place.name}.lock"
+    return storage.exclusive_lock(lock, of=output, remove=True)
 
 
 def claim_output(output: Path, plan: dict[str, Any], *, force: bool) -> Claim:
     """Make sure that a store may be built at `output`, and find out where to build it.
 
     Raises:
-        UsageError: something is there that may not be replaced, or another process builds it.
+        UsageError: something is there that may not be replaced.
     """
     new = output.resolve().parent / f".{output.resolve().name}.new"
-    try:
-        str(new).encode()
-    except UnicodeEncodeError:  # pyarrow takes no other
-        raise UsageError(f"{output}: the names on the way to a token store must be UTF-8") from None
     _put_right(output, new)
     if is_store(output):
         remove_stale_work(output)
-        if force and has_plan(output):
-            with lock_of(output):  # nobody adds to it just now
-                pass
         if not force:
             raise UsageError(
                 f"{output}: a token store is there already; use it, choose another --output, "
@@ -102,13 +112,12 @@ def claim_for_append(output: Path, plan: dict[str, Any], *, force: bool) -> Clai
     """The right to add to the finished store `output`.
 
     Raises:
-        UsageError: there is other unfinished work, or another process is at it.
+        UsageError: there is other unfinished work.
     """
     remove_stale_work(output)
     if not has_plan(output):
         return Claim(output, output, False)
-    with lock_of(output):
-        found = storage.read_json(output / UNFINISHED / PLAN)
+    found = storage.read_json(output / UNFINISHED / PLAN)
     if not (different := _difference(found, plan)):
         return Claim(output, output, True)
     if not force:
@@ -132,16 +141,14 @@ def remove_stale_work(store: Path) -> None:
         if plan.get("append_to") == manifest_hash(store):
             return
     if (store / UNFINISHED).exists():
-        with lock_of(store):
-            storage.remove_directory(store / UNFINISHED)
+        storage.remove_directory(store / UNFINISHED)
     storage.remove_leftovers(store)  # of one that was killed while it did this
 
 
 def _claim(place: Path, plan: dict[str, Any], *, force: bool) -> bool:
     """Make sure that `place` is free or has work of this plan; whether it has."""
     if has_plan(place):
-        with lock_of(place):
-            found = storage.read_json(place / UNFINISHED / PLAN)
+        found = storage.read_json(place / UNFINISHED / PLAN)
         different = _difference(found, plan)
         if not different and plan["source"] == "text":
             return True
@@ -165,10 +172,9 @@ def _only_begun(place: Path) -> bool:
     """An empty directory, or one whose plan was never written."""
     if not place.is_dir():
         return False
-    names = {path.name for path in place.iterdir()}
+    names = {path.name for path in place.iterdir()} - {_LOCK_INSIDE}
     if names == {UNFINISHED} and (place / UNFINISHED).is_dir():
-        inside = {path.name for path in (place / UNFINISHED).iterdir()}
-        return all(name == LOCK or name.startswith(f".{PLAN}.") for name in inside)
+        return all(path.name.startswith(f".{PLAN}.") for path in (place / UNFINISHED).iterdir())
     return not names
 
 
@@ -226,15 +232,14 @@ def _put_right(output: Path, new: Path) -> None:
     for name in (output.resolve().name, new.name):
         for doomed in new.parent.glob(f".{glob.escape(name)}.*.removed"):
             if doomed.is_dir() and doomed.name.split(".")[-2].isdigit():
-                with contextlib.suppress(ResourceError):  # its process may be at it
+                with contextlib.suppress(ResourceError):  # of a name like ours, and just removed
                     storage.remove_directory(doomed)
     if is_store(output) or is_damaged_store(output) or not has_plan(new):
         return
-    with lock_of(new):
-        if is_store(new) and (not output.exists() or _half_replaced(output)):
-            _replace(output.resolve(), new)
-        else:  # the store that it was to replace is gone
-            storage.remove_directory(new)
+    if is_store(new) and (not output.exists() or _half_replaced(output)):
+        _replace(output.resolve(), new)
+    else:  # the store that it was to replace is gone
+        storage.remove_directory(new)
 
 
 def _half_replaced(output: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The vocabulary of a store in the making: counted in its spooled units, or given."""
+"""The vocabulary of a store in the making: counted in its spooled units, given, or both."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastw2v.corpus import counts, phrase_build
@@ -15,12 +17,13 @@ from fastw2v.corpus.phrases import find_phrases
 from fastw2v.corpus.settings import Settings
 from fastw2v.corpus.store_layout import PHRASES, UNFINISHED, VOCABULARY
 from fastw2v.corpus.units import spool_digest
-from fastw2v.corpus.vocabulary import Vocabulary
+from fastw2v.corpus.vocabulary import Vocabulary, check_vocabulary
 from fastw2v.errors import UsageError
 from fastw2v.storage import sha256_of
 
 GIVEN_PHRASES = "given"
 COUNTING = "counting"
+_KNOWN = "known-words.parquet"
 _NEVER = 1 << 62  # a count that no word reaches
 
 
@@ -56,9 +59,12 @@ def make_vocabulary(
         UsageError: fewer than two words remain.
         DataError: a file of the unfinished store is damaged. ResourceError: the disk is full.
     """
-    sums = run_jobs(COUNTING, _count_jobs(settings, tables))
+    known = _save_known(store / UNFINISHED, settings)
+    sums = run_jobs(COUNTING, _count_jobs(settings, tables, known))
     results = [sums[number] for number in range(len(sums))]
-    if settings.vocabulary is None:
+    if settings.config.update_vocab:
+        made = _grown_vocabulary(store / UNFINISHED, settings, tokens, len(results))
+    elif settings.vocabulary is None:
         units = {
             unit: (len(entries), spool_digest(entries)) for unit, entries in sorted(tables.items())
         }
@@ -75,12 +81,21 @@ def make_vocabulary(
     return made
 
 
+def _save_known(work: Path, settings: Settings) -> Path | None:
+    """Write the words whose counts are wanted however rare they are in this text, if any."""
+    if not settings.config.update_vocab:
+        return None
+    assert settings.vocabulary is not None
+    settings.vocabulary.save(work / _KNOWN)
+    return work / _KNOWN
+
+
 def _count_jobs(
-    settings: Settings, tables: Mapping[int, list[dict[str, Any]]]
+    settings: Settings, tables: Mapping[int, list[dict[str, Any]]], known: Path | None
 ) -> list[dict[str, Any]]:
     """Jobs that add up the counts of all units (see `counts.add_up`)."""
     least = settings.config.min_count
-    if settings.vocabulary is not None:
+    if settings.vocabulary is not None and known is None:
         least = _NEVER
     elif settings.phrases is not None:
         least = min(least, settings.config.phrase_min_count)
@@ -93,6 +108,7 @@ def _count_jobs(
             "tables": [(unit, len(entries)) for unit, entries in sorted(tables.items())],
             "partitions": (partitions.start, partitions.stop),
             "least": least,
+            "known": None if known is None else str(known),
         }
         for number, partitions in enumerate(counts.ranges_of(words))
     ]
@@ -127,6 +143,36 @@ def _counted_vocabulary(
     if found is not None:
         found.save_ids(work, vocabulary)
     return MadeVocabulary(vocabulary, phrases, phrases_id, counted)
+
+
+def _grown_vocabulary(work: Path, settings: Settings, tokens: int, ranges: int) -> MadeVocabulary:
+    """The given words in their order, then the new ones of the text as a new vocabulary has them.
+
+    Counts are those of both. `tokens`: of the text; `ranges`: how many files of sums there are.
+    """
+    config, old = settings.config, settings.vocabulary
+    assert old is not None
+    room = None if config.max_vocab is None else config.max_vocab - len(old)
+    if room is not None and room < 0:
+        raise UsageError(
+            f"--max-vocab: {config.max_vocab} is less than the {len(old)} words of "
+            f"{config.vocabulary}, which all stay with --update-vocab"
+        )
+    table = counts.read_sums(work, ranges)
+    is_old = pc.is_in(table["token"], pa.array(old.tokens, pa.large_string()))
+    again, others = table.filter(is_old), table.filter(pc.invert(is_old))
+    more = Vocabulary.from_table(others, config.min_count, room)
+    sums = old.counts.copy()
+    sums[[old.index[token] for token in again["token"].to_pylist()]] += again["count"].to_numpy()
+    grown = Vocabulary([*old.tokens, *more.tokens], np.concatenate([sums, more.counts]))
+    kept = (pc.sum(again["count"]).as_py() or 0) + more.total
+    frequent = pc.sum(table["count"]).as_py() or 0
+    counted = {
+        "tokens_below_min_count": tokens - frequent,
+        "tokens_beyond_max_vocab": frequent - kept,
+    }
+    check_vocabulary(str(config.vocabulary), grown)
+    return MadeVocabulary(grown, None, "", counted)
 
 
 def _too_small(size: int, results: list[dict[str, Any]], config: PreprocessConfig) -> str:

@@ -16,10 +16,11 @@ from fastw2v.corpus.inputs import (
     SegmentReader,
     cut_lines,
 )
+from fastw2v.corpus.named_tokenizer import FunctionFailed
 from fastw2v.corpus.settings import load_vocabulary
 from fastw2v.corpus.tokenizer import UndecodableBytes, valid_utf8
 from fastw2v.corpus.word_codes import WordCodes
-from fastw2v.errors import DataError
+from fastw2v.errors import DataError, UsageError
 
 Progress = Callable[..., None]  # (bytes read), or (0, place)
 
@@ -57,10 +58,27 @@ class TextCodes:
         Raises:
             DataError: damaged, or not UTF-8 where `errors` is "strict".
             ResourceError: the disk cannot be read.
+            UsageError: the user's function fails; with the line where it does.
         """
         if self._options.ids_column is not None:
             return self._listed(segments)
-        return (self._words.codes_of(block) for block in self._blocks(segments))
+        return self._coded(segments)
+
+    def _coded(self, segments: Iterable[Segment]) -> Iterator[np.ndarray]:
+        for block in self._blocks(segments):
+            try:
+                codes = self._words.codes_of(block)
+            except FunctionFailed as error:
+                raise UsageError(f"{self._line(error.lines_before)}: {error}") from error
+            yield codes
+
+    def _line(self, lines_before: int) -> str:
+        """The file and the line that comes so many lines after the one of `_at`, for messages."""
+        reader, offset = self._at
+        cut_anew = self._options.sentences or self._options.document_separator is not None
+        line = reader.line_at(offset, 0 if cut_anew else lines_before)
+        near = "near " if cut_anew or line.startswith("byte") else ""
+        return f"{reader.shown}: {near}{line}{reader.offset_of}"
 
     def _listed(self, segments: Iterable[Segment]) -> Iterator[np.ndarray]:
         """The codes of tokens that stand in lists."""
@@ -92,7 +110,9 @@ class TextCodes:
         self._progress(0, (segment, 0))
         for offset, block in reader.blocks():
             self._progress(0, (segment, offset))
+            self._at = reader, offset
             yield self._clean(reader, offset, block)
+            self._at = reader, offset + len(block)
 
     def _clean(self, reader: SegmentReader, offset: int, block: bytes) -> bytes:
         stats = self._stats

@@ -117,7 +117,7 @@ class Tokenizer:
         """The same for a line, without its line end, where `by_line` is set.
 
         Raises:
-            DataError: the user's function fails. UsageError: it gives something else than strings.
+            FunctionFailed: the user's function fails, or gives something else than strings.
         """
         line = line.removesuffix("\r").replace("\0", " ")
         return self._finished(self._cut(self._normalise(line)))

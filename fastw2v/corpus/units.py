@@ -187,7 +187,8 @@ class UnitJobs:
             result = self._spool(unit, segments, progress)
             write_result(spool_result_path(work, unit), result)
         elif job["task"] == "count":
-            result = add_up(work, job["tables"], range(*job["partitions"]), unit, job["least"])
+            partitions, known = range(*job["partitions"]), job["known"]
+            result = add_up(work, job["tables"], partitions, unit, job["least"], known)
         elif job["task"] in ("pairs", "joins"):
             self._batches.count_phrases(job, progress)
             result = {}

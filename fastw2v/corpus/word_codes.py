@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from fastw2v.corpus.chunk_table import ChunkTable
+from fastw2v.corpus.named_tokenizer import FunctionFailed
 from fastw2v.corpus.tokenizer import Tokenizer
 from fastw2v.corpus.vocabulary import Vocabulary
 from fastw2v.kernels.sequences import expand, expanded_size
@@ -135,7 +136,13 @@ class WordCodes:
             self._begun_line.append(block)
             return np.empty(0, np.int32)
         text, self._begun_line = b"".join([*self._begun_line, text]), [begun]
-        lines = [self._tokenizer.tokens_of_line(line) for line in text.decode().split("\n")]
+        lines: list[list[str | None]] = []
+        try:
+            for line in text.decode().split("\n"):
+                lines.append(self._tokenizer.tokens_of_line(line))
+        except FunctionFailed as error:
+            error.lines_before = len(lines)
+            raise
         codes = self._codes_of_tokens(list(itertools.chain.from_iterable(lines)))
         ends = np.cumsum([len(line) for line in lines], dtype=np.int64)
         return np.insert(np.array(codes, np.int32), ends, 0)

@@ -191,10 +191,10 @@ class SegmentReader:
                 "--errors replace or skip"
             ) from None
 
-    def line_at(self, offset: int) -> str:
-        """ "line N" for an offset of `blocks`, for messages; what is before it is read again, and
-        where that cannot be, it is "byte offset"."""
-        line = 1
+    def line_at(self, offset: int, lines: int = 0) -> str:
+        """ "line N" for an offset of `blocks`, or so many `lines` after it, for messages; what is
+        before it is read again, and where that cannot be, it is "byte offset"."""
+        line = 1 + lines
         if self._segment.only_here:
             return f"byte {offset:,}"
         reader = SegmentReader(self._segment, self._block_bytes, options=self._options)
