@@ -10,7 +10,10 @@
         input_vectors.npy     float32 (vocabulary, dim), C order
         output_vectors.npy    float32 (vocabulary, dim), C order
         history.jsonl         one JSON object an interval
+        holdout_losses.npy    of the held-out sequences, where some are (`OPTIONAL_ARRAYS`)
+      gen-000016/             the save before it, in case the newest is damaged
       checkpoints/epoch-0001/ the same layout, hard-linked where the file system can
+      checkpoints/best/       with --patience: the save with the least held-out loss
       loss.png                the loss curve
 
 `fastw2v.training.checkpoint` writes it; both training and vectors read it through this module.
@@ -19,7 +22,9 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +32,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastw2v import storage
 from fastw2v.errors import DataError, UsageError
+from fastw2v.strangers import inside, open_regular, parse_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,9 +56,31 @@ CONFIG, STATE, VOCABULARY, HISTORY = (
 )
 PHRASES = "phrases.parquet"
 _READ_ATTEMPTS = 5
+_CURRENT_BYTES = 256
+_CHECKSUM = "checksum"  # of the rest of state.json, in it
+_TYPES = ("sgram", "cbow", "sgram_neg", "cbow_neg")
 MATRICES = ("input_vectors", "output_vectors")
 CHECKED_FILES = (CONFIG, VOCABULARY, HISTORY, *(f"{name}.npy" for name in MATRICES))
-OPTIONAL_FILES = (PHRASES,)
+# float32 matrices of the m held-out sequences: nats and positives of the last evaluation, (2, m);
+# the nats of the evaluations that --patience looks back to, (n, m).
+OPTIONAL_ARRAYS = ("holdout_losses", "patience_losses")
+OPTIONAL_FILES = (PHRASES, *(f"{name}.npy" for name in OPTIONAL_ARRAYS))
+BEST = "best"
+
+
+class _Record(dict[str, Any]):
+    """A JSON object of a save, where a key that is missed is damage.
+
+    Raises:
+        DataError: on access of a key that is not there.
+    """
+
+    def __init__(self, path: Path, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise DataError(f"{self._path}: has no {key!r}; the file is damaged or of another version")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,29 +111,46 @@ class Generation:
         Raises:
             DataError: the file is damaged or its shape does not fit the config.
         """
-        import numpy as np
+        from fastw2v.npy_files import read_matrix
 
-        path = self.path / f"{name}.npy"
-        try:
-            values = np.load(path, mmap_mode="r" if memory_map else None, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path}: not a readable matrix ({error})") from error
-        expected = (self.state.get("vocabulary_size"), self.config.get("vector_dim"))
-        if values.dtype != np.float32 or values.shape != expected:
-            raise DataError(
-                f"{path}: expected float32 of shape {expected}, "
-                f"found {values.dtype} of shape {values.shape}"
-            )
-        return values
+        expected = (self.state["vocabulary_size"], self.config["vector_dim"])
+        return read_matrix(self.path / f"{name}.npy", memory_map=memory_map, expected=expected)
+
+    def array(self, name: str) -> np.ndarray | None:
+        """One of `OPTIONAL_ARRAYS`, float32 (any, any), None where the save has none.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        from fastw2v.npy_files import read_matrix
+
+        file = f"{name}.npy"
+        if file not in self.state["sha256"]:
+            return None
+        return read_matrix(self.path / file, memory_map=False)
 
     def history(self) -> list[dict[str, Any]]:
         """The loss history, one dict an interval, oldest first."""
         path = self.path / HISTORY
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-            return [json.loads(line) for line in lines]
+            with open_regular(path) as file:
+                lines = file.read().decode("utf-8").split("\n")
+            rows = [parse_json(line) for line in lines[:-1]]
+            if lines[-1] or not all(map(_is_history_row, rows)):
+                raise ValueError("a line that is no row of it")
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: not a readable history ({error})") from error
+        return rows
+
+
+def _is_history_row(row: Any) -> bool:
+    """Whether it is a JSON object of numbers, texts and nulls, what is drawn being numbers."""
+    if not isinstance(row, dict):
+        return False
+    drawn = [row.get(name) for name in ("epoch", "words", "seconds", "alpha", "loss")]
+    return all(isinstance(v, str | int | float | None) for v in row.values()) and not any(
+        isinstance(value, str | bool) for value in drawn
+    )
 
 
 def is_model_directory(path: Path) -> bool:
@@ -121,22 +166,52 @@ def is_generation(path: Path) -> bool:
     return (path / STATE).is_file() and (path / CONFIG).is_file()
 
 
+def state_checksum(state: dict[str, Any]) -> str:
+    """What `checksum` in state.json has to be: SHA-256 over the rest of it."""
+    rest = {key: value for key, value in state.items() if key != _CHECKSUM}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
 def read_generation(path: Path) -> Generation:
     """Read one generation and verify every file of it against its checksum.
 
     Raises:
-        DataError: a file is missing, damaged or of another format version.
+        DataError: a file is missing, damaged, a symbolic link, or of another format version.
     """
-    state = storage.read_json(path / STATE)
+    state = storage.read_json(inside(path, STATE))
     if state.get("format") != FORMAT or state.get("version") != FORMAT_VERSION:
         raise DataError(f"{path}: not a fastw2v model of format version {FORMAT_VERSION}")
+    # Saves of earlier versions have none.
+    if _CHECKSUM in state and state[_CHECKSUM] != state_checksum(state):
+        raise DataError(f"{path / STATE}: does not match its own checksum; the file is damaged")
     checksums = state.get("sha256")
     if not isinstance(checksums, dict) or set(checksums) - {*OPTIONAL_FILES} != {*CHECKED_FILES}:
         raise DataError(f"{path / STATE}: no complete list of checksums; the file is damaged")
     for name in checksums:
-        if storage.sha256_of(path / name) != checksums[name]:
+        if storage.sha256_of(inside(path, name)) != checksums[name]:
             raise DataError(f"{path / name}: does not match its checksum; the file is damaged")
-    return Generation(path, storage.read_json(path / CONFIG), state)
+    config = storage.read_json(path / CONFIG)
+    if not _is_sound(state, config):
+        raise DataError(f"{path}: {STATE} or {CONFIG} has a value that cannot be; it is damaged")
+    return Generation(path, _Record(path / CONFIG, config), _Record(path / STATE, state))
+
+
+def _is_sound(state: dict[str, Any], config: dict[str, Any]) -> bool:
+    """Whether the values that reading relies on are of their kinds, as far as they are there."""
+    whole = [state.get("vocabulary_size"), config.get("vector_dim")]
+    whole += [state.get(name, 0) for name in ("words_done", "total_words")]
+    whole += [config.get(name, 1) for name in ("window", "epochs")]
+    reals = [state.get("training_seconds", 0), state.get("alpha", 0), config.get("alpha") or 0]
+    reals += [config.get("ns_exponent", 0), config.get("subsample") or 0]
+    records = [state.get(name, {}) for name in ("position", "corpus")]
+    return (
+        all(type(number) is int and 0 <= number < 1 << 62 for number in whole)
+        and all(type(number) in (int, float) and math.isfinite(number) for number in reals)
+        and all(isinstance(record, dict) for record in records)
+        and all(type(number) is int for number in records[0].values())
+        and all(isinstance(records[1].get(name, {}), dict) for name in ("settings", "report"))
+        and config.get("type") in _TYPES
+    )
 
 
 def generations(model: Path) -> list[Path]:
@@ -162,23 +237,32 @@ def _numbered(directory: Path, kind: str) -> list[Path]:
     )
 
 
-def _current(model: Path) -> str:
-    """What CURRENT says, "" where there is none."""
+def current(model: Path) -> str:
+    """What CURRENT says, "" where there is none, or no line of ours."""
     try:
-        return (model / CURRENT).read_text(encoding="utf-8", errors="replace").strip()
-    except FileNotFoundError:
+        with open_regular(model / CURRENT) as file:
+            said = file.read(_CURRENT_BYTES).decode("utf-8", errors="replace").strip()
+    except (DataError, OSError):
         return ""
+    # A name with a path in it is no name of ours: CURRENT must not lead out of the directory.
+    return said if re.fullmatch(r"gen-[0-9]+", said) else ""
 
 
 def _candidates(model: Path) -> list[Path]:
     """Generations and checkpoints of a model directory, the best first."""
     if is_generation(model):
         return [model]
-    # A name with a path in it is no name of ours: CURRENT must not lead out of the directory.
-    named = _current(model)
+    named = current(model)
     newest_first = generations(model)[::-1]
     newest_first.sort(key=lambda path: path.name != named)
     return newest_first + checkpoints(model)[::-1]
+
+
+def _read_candidate(model: Path, candidate: Path) -> Generation:
+    """`read_generation`, of a directory that lies in the model without symbolic links."""
+    if candidate != model:
+        inside(model, candidate.relative_to(model).as_posix())
+    return read_generation(candidate)
 
 
 def open_model(path: str | Path, *, on_damage: Callable[[str], None] | None = None) -> Generation:
@@ -199,11 +283,11 @@ def open_model(path: str | Path, *, on_damage: Callable[[str], None] | None = No
     if not is_model_directory(path.resolve()):
         raise UsageError(f"{path}: not a fastw2v model directory (it has no {CURRENT} file)")
     problems: list[str] = []
-    if not is_generation(path) and not (path / f"{_current(path)}/{STATE}").is_file():
+    if not is_generation(path) and not (path / f"{current(path)}/{STATE}").is_file():
         problems.append(f"{path / CURRENT}: names no save that is there")
     for candidate in _candidates(path):
         try:
-            generation = read_generation(candidate)
+            generation = _read_candidate(path, candidate)
         except DataError as error:
             problems.append(str(error))
             continue
@@ -222,21 +306,21 @@ def read_model(
 ) -> Result:
     """`read(open_model(path))`, also while the model trains.
 
-    A save removes the generation before it, perhaps while that is being read: where CURRENT has
+    The second save from now removes a generation, perhaps while it is being read: where CURRENT has
     moved on meanwhile, the reading starts over.
 
     Raises:
         UsageError, DataError: as `open_model`.
     """
     for attempt in range(_READ_ATTEMPTS):
-        before, lines = _current(Path(path)), list[str]()
+        before, lines = current(Path(path)), list[str]()
         try:
             result = read(open_model(path, on_damage=lines.append))
         except DataError:
-            if _current(Path(path)) == before or attempt == _READ_ATTEMPTS - 1:
+            if current(Path(path)) == before or attempt == _READ_ATTEMPTS - 1:
                 raise
             continue
-        if not lines or _current(Path(path)) == before:
+        if not lines or current(Path(path)) == before:
             break
     for line in lines:
         if on_damage:

@@ -459,7 +459,7 @@ def test_other_files_are_no_phrases(tmp_path):
 
     Vocabulary(["a", "b"], [2, 1]).save(tmp_path / "v.parquet")
     (tmp_path / "text").write_text("new york")
-    for name, words in (("v.parquet", "expected columns"), ("text", "Parquet"), ("no", "Parquet")):
+    for name, words in (("v.parquet", "expected columns"), ("text", "Parquet"), ("no", "be read")):
         with pytest.raises(DataError, match=words):
             load_phrases(tmp_path / name)
 

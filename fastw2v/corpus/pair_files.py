@@ -19,6 +19,7 @@ from fastw2v.corpus.phrase_pairs import (
 )
 from fastw2v.errors import DataError
 from fastw2v.kernels.pair_runs import PairRun, unpack_entries
+from fastw2v.npy_files import HEADER_ERRORS
 
 _TRAILER = 8  # bytes: where the arrays behind the blocks begin
 
@@ -48,11 +49,20 @@ class PairFile:
                     np.lib.format.read_array(file, allow_pickle=False) for _ in range(3)
                 )
             blocks = blocks.reshape(-1, BLOCK_COLUMNS)
-        except (ValueError, EOFError) as error:
+            self._check(blocks)
+        except HEADER_ERRORS as error:
             raise self._damaged() from error
         self.first_pairs, self._offsets, self._entries, self._runs = blocks.T
         self._ends = np.append(self._offsets[1:], self._tail)
         self._chained = bool(chained)
+
+    def _check(self, blocks: np.ndarray) -> None:
+        """Refuse arrays that are not as they were written, before memory is made for them."""
+        _, offsets, entries, _ = blocks.T
+        whole = all(array.dtype == np.int64 for array in (blocks, self.joins))
+        in_order = (np.diff(offsets, prepend=0, append=self._tail) >= 0).all()
+        if not whole or not in_order or ((entries < 0) | (entries > BLOCK_ENTRIES)).any():
+            raise ValueError("blocks that cannot be")
 
     def _damaged(self) -> DataError:
         return DataError(f"{self.path}: damaged counts of pairs; start anew with --force")

@@ -29,6 +29,7 @@ from fastw2v.corpus.phrase_settings import PhraseSettings
 from fastw2v.corpus.phrases import Phrase, Phrases
 from fastw2v.errors import DataError
 from fastw2v.kernels.pair_runs import PairRun
+from fastw2v.npy_files import HEADER_ERRORS
 
 Batches = Iterable[tuple[np.ndarray, np.ndarray]]  # ids int32 (n,), lengths (m,)
 
@@ -88,7 +89,7 @@ def load_plan(path: Path) -> PhrasePlan:
             ]
             connector_ids, fingerprint = arrays["connector_ids"], str(arrays["fingerprint"])
             return PhrasePlan(num_ids, connector_ids, tuple(found), fingerprint)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, *HEADER_ERRORS, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a plan of phrases ({error}); start anew") from error
 
 
@@ -263,7 +264,7 @@ class PhraseSearch:
         for path in paths:
             try:
                 joins.append(np.load(path, allow_pickle=False))
-            except (OSError, ValueError, EOFError) as error:
+            except (OSError, *HEADER_ERRORS) as error:
                 raise DataError(f"{path}: damaged counts of phrases; start anew") from error
         counts = self._counts_after(self._sum(joins))
         joined = int(self._counts.sum() - counts.sum())

@@ -7,6 +7,7 @@ in the order of passes and counts. A phrase is looked for in what the passes bef
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +17,11 @@ import pyarrow.parquet as pq
 
 from fastw2v import storage
 from fastw2v.corpus.store_layout import PHRASES, is_store
-from fastw2v.corpus.vocabulary import PARQUET_ERRORS, PARQUET_OPTIONS
+from fastw2v.corpus.vocabulary import PARQUET_OPTIONS, read_table
 from fastw2v.errors import DataError
 from fastw2v.model_directory import is_model_directory, open_model
 
+_MOST_PASSES = 8  # that --phrases allows
 _TEXT = pa.string()
 SCHEMA = pa.schema(
     [
@@ -168,12 +170,7 @@ def load_phrases(path: str | Path) -> Phrases:
     Raises:
         DataError: missing, damaged or foreign.
     """
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read(use_threads=False)
-    except PARQUET_ERRORS as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "empty"
-        raise DataError(f"{path}: not a readable Parquet file ({reason})") from error
+    table = read_table(Path(path))
     if table.column_names != SCHEMA.names or table.schema.types != SCHEMA.types:
         expected = ", ".join(f"{field.name}: {field.type}" for field in SCHEMA)
         raise DataError(f"{path}: not a file of phrases; expected columns {expected}")
@@ -206,12 +203,13 @@ def _check(path: str | Path, rows: Sequence[Phrase]) -> None:
     for row in rows:
         sound = (
             all(row.parts)
-            # So that taking phrases apart comes to an end.
-            and len(row.phrase) > max(map(len, row.parts))
+            # So that taking phrases apart comes to an end, and makes nothing longer than them.
+            and len(row.phrase) > sum(map(len, row.parts))
             and row.left not in connectors
             and row.right not in connectors
             and row.pair_count > 0
-            and row.pass_number > 0
+            and 0 < row.pass_number <= _MOST_PASSES
+            and math.isfinite(row.score)
         )
         if not sound:
             raise DataError(f"{path}: the phrase {row.phrase!r} of {row.parts} cannot be one")

@@ -27,7 +27,7 @@ from fastw2v.kernels.sequences import count_ids, pack, unpack
 PARTITIONS = 64
 _HEADER = np.dtype([("bytes", "<i8"), ("ids", "<i8"), ("sequences", "<i8")])
 _SCHEMA = pa.schema([("local_id", pa.int32()), ("token", pa.large_string()), ("count", pa.int64())])
-_READ_ERRORS = (pa.ArrowException, OSError, ValueError)
+_READ_ERRORS = (pa.ArrowException, OSError, ValueError, IndexError, OverflowError)
 
 
 def table_paths(work: Path, unit: int, table: int) -> tuple[Path, Path]:
@@ -153,7 +153,12 @@ def read_counts(path: Path, partitions: range | None = None) -> pa.Table:
             reader = pa.ipc.open_file(source)
             wanted = range(reader.num_record_batches) if partitions is None else partitions
             batches = [reader.get_batch(number) for number in wanted]
-            return pa.Table.from_batches(batches, _SCHEMA).combine_chunks()
+            table = pa.Table.from_batches(batches, _SCHEMA).combine_chunks()
+            # Not every buffer of a file is what its header says.
+            table.validate(full=True)
+            if any(column.null_count for column in table.columns):
+                raise ValueError("it has nulls")
+            return table
     except _READ_ERRORS as error:
         raise DataError(f"{path}: damaged ({error}); start anew with --force") from error
 

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from fastw2v import storage
 from fastw2v.corpus.config import Layout
-from fastw2v.corpus.phrases import load_phrases
+from fastw2v.corpus.phrases import Phrases, load_phrases
 from fastw2v.corpus.store_layout import (
     FORMAT,
     FORMAT_VERSION,
@@ -32,8 +32,10 @@ from fastw2v.corpus.store_layout import (
     damaged_manifest,
     is_unfinished_store,
 )
-from fastw2v.corpus.vocabulary import PARQUET_ERRORS, PARQUET_OPTIONS, Vocabulary
+from fastw2v.corpus.vocabulary import PARQUET_ERRORS, PARQUET_OPTIONS, Vocabulary, first_line
 from fastw2v.errors import DataError, UsageError
+from fastw2v.parquet_pages import RowGroup, check_pages, read_footer
+from fastw2v.strangers import inside, open_regular
 
 _HASH_KEY = b"fastw2v.vocabulary"
 # The four bytes of an id apart, as most high bytes are 0: a fifth less on disk than plain pages, in
@@ -122,6 +124,7 @@ class TokenPart:
 
     path: Path
     metadata: Any
+    row_groups: list[RowGroup]
 
     @classmethod
     def open(cls, path: Path) -> TokenPart:
@@ -131,13 +134,21 @@ class TokenPart:
             DataError: not a Parquet file of `tokens: list<int32>`.
         """
         try:
+            with open_regular(path) as raw:
+                row_groups = read_footer(raw)
             with pq.ParquetFile(path) as file:
-                part = cls(path, file.metadata)
+                part = cls(path, file.metadata, row_groups)
                 column = file.schema_arrow.field("tokens").type
+                leaves = [file.schema.column(n) for n in range(len(file.schema.names))]
         except PARQUET_ERRORS as error:
-            raise DataError(f"{path}: not a readable part of a token store ({error})") from error
-        if not pa.types.is_list(column) or column.value_type != pa.int32():
-            raise DataError(f"{path}: expected a column tokens: list<int32>, found {column}")
+            raise DataError(
+                f"{path}: not a readable part of a token store ({first_line(error)})"
+            ) from error
+        # Levels as well: with others the same pages are other sentences.
+        levels = [(leaf.max_repetition_level, leaf.max_definition_level) for leaf in leaves]
+        same = all(len(group.columns) == 1 for group in row_groups) and levels == [(1, 1)]
+        if not pa.types.is_list(column) or column.value_type != pa.int32() or not same:
+            raise DataError(f"{path}: expected a column tokens: list<int32>, found {column!s:.80}")
         return part
 
     @property
@@ -149,23 +160,19 @@ class TokenPart:
         """Sentences and tokens of each row group, as the footer tells.
 
         Right for parts without nulls and empty sentences, which no store has.
-
-        Raises:
-            DataError: the footer is damaged.
         """
-        try:
-            groups = [self.metadata.row_group(g) for g in range(self.metadata.num_row_groups)]
-            return [(group.num_rows, group.column(0).num_values) for group in groups]
-        except PARQUET_ERRORS as error:
-            raise DataError(f"{self.path}: its footer is damaged ({error})") from error
+        return [(group.num_rows, group.columns[0].num_values) for group in self.row_groups]
 
     def read(self, row_group: int, id_limit: int) -> tuple[np.ndarray, np.ndarray]:
         """One row group: ids int32 (n,), offsets int64 (m + 1,) starting at 0.
 
         Raises:
-            DataError: damaged (page checksums are verified), nulls, an id not in 0..id_limit - 1.
+            DataError: damaged (page checksums are verified), nulls, an id not in 0..id_limit - 1,
+                far larger than its file.
         """
         try:
+            with open_regular(self.path) as raw:
+                check_pages(raw, [self.row_groups[row_group]], ours=True)
             # A file of its own for each call: ParquetFile must not be shared between threads.
             with pq.ParquetFile(
                 self.path, metadata=self.metadata, page_checksum_verification=True
@@ -179,7 +186,9 @@ class TokenPart:
                 raise ValueError("it has nulls")
             ids = values.to_numpy()
         except PARQUET_ERRORS as error:
-            raise DataError(f"{self.path}: row group {row_group} is damaged ({error})") from error
+            raise DataError(
+                f"{self.path}: row group {row_group} is damaged ({first_line(error)})"
+            ) from error
         if len(ids) and (ids.min() < 0 or ids.max() >= id_limit):
             raise DataError(
                 f"{self.path}: row group {row_group} has ids outside 0..{id_limit - 1}; "
@@ -203,8 +212,8 @@ class TokenStore:
     def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
         self.path = path
         self.manifest = manifest
-        self.vocabulary = Vocabulary.load(path / VOCABULARY)
-        self.phrases = load_phrases(path / PHRASES) if manifest.get("phrases") else None
+        self.vocabulary = Vocabulary.load(inside(path, VOCABULARY))
+        self.phrases = _load_phrases(path, manifest)
         groups = [group for part in manifest["parts"] for group in part["row_groups"]]
         self.row_group_tokens = np.array([group["tokens"] for group in groups], dtype=np.int64)
         self.num_row_groups = len(groups)
@@ -257,7 +266,7 @@ class TokenStore:
         """
         phrases = [self.manifest["phrases"]] if self.manifest.get("phrases") else []
         for entry in [self.manifest["vocabulary"], *phrases, *self.manifest["parts"]]:
-            if storage.sha256_of(self.path / entry["file"]) != entry["sha256"]:
+            if storage.sha256_of(inside(self.path, entry["file"])) != entry["sha256"]:
                 raise DataError(f"{self.path / entry['file']}: does not match its SHA-256")
 
 
@@ -279,16 +288,26 @@ def read_manifest(path: Path) -> dict[str, Any]:
         )
     if not (path / MANIFEST).is_file():
         raise UsageError(f"{path}: not a token store (it has no {MANIFEST})")
-    manifest = storage.read_json(path / MANIFEST)
+    manifest = storage.read_json(inside(path, MANIFEST))
     if manifest.get("format") != FORMAT or manifest.get("version") != FORMAT_VERSION:
         raise DataError(f"{path}: not a fastw2v token store of version {FORMAT_VERSION}")
     check_manifest(path / MANIFEST, manifest)
     return manifest
 
 
+def _load_phrases(store: Path, manifest: dict[str, Any]) -> Phrases | None:
+    entry = manifest.get("phrases")
+    if not entry:
+        return None
+    path = inside(store, PHRASES)
+    if storage.sha256_of(path) != entry["sha256"]:
+        raise DataError(f"{path}: does not match its SHA-256")
+    return load_phrases(path)
+
+
 def _open_part(store: Path, entry: dict[str, Any], vocabulary_hash: str) -> TokenPart:
     """Open a part and compare it with its entry in the manifest."""
-    path = store / entry["file"]
+    path = inside(store, entry["file"])
     if not path.is_file():
         raise DataError(f"{path}: missing, but the manifest lists it")
     size = path.stat().st_size

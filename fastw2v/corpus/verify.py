@@ -17,7 +17,8 @@ from fastw2v.corpus.store_layout import MANIFEST, UNFINISHED
 from fastw2v.corpus.threads import Meter, Progress, map_in_threads
 from fastw2v.corpus.token_store import TokenPart, read_manifest
 from fastw2v.corpus.vocabulary import Vocabulary
-from fastw2v.errors import DataError
+from fastw2v.errors import DataError, one_line
+from fastw2v.strangers import inside
 
 _SHOWN_PROBLEMS = 3  # of one file
 _SPARSE = 8  # ids of a row group times this: of a larger vocabulary they are counted by sorting
@@ -74,7 +75,7 @@ def _reason(error: Exception, *paths: Path) -> str:
     """The message on one line, without the path that it begins with."""
     message = " ".join(str(error).split())
     for path in paths:
-        message = message.removeprefix(f"{path}: ")
+        message = message.removeprefix(one_line(f"{path}: "))
     return message
 
 
@@ -128,7 +129,11 @@ class _Verification:
         return found + list(_extra_files(self._path, set(self._entries)))
 
     def _is_there(self, name: str, entry: Mapping[str, Any]) -> bool:
-        path = self._path / name
+        try:
+            path = inside(self._path, name)
+        except DataError as error:
+            self._problems[name].append(_reason(error, self._path / name))
+            return False
         size = path.stat().st_size if path.is_file() else None
         if size is not None and size == entry.get("bytes", size):
             return True
@@ -144,7 +149,7 @@ class _Verification:
         """The vocabulary that the manifest names, None where it is not there."""
         entry = self._manifest["vocabulary"]
         path, problems = self._path / entry["file"], self._problems[entry["file"]]
-        if not path.is_file():
+        if path.is_symlink() or not path.is_file():
             return None
         try:
             vocabulary = Vocabulary.load(path)
@@ -193,11 +198,10 @@ class _Verification:
         try:
             ids, offsets = part.read(group, self._num_words)
         finally:
-            self._meter.add(0.5 * entry["bytes"] / part.metadata.num_row_groups)
+            self._meter.add(0.5 * entry["bytes"] / len(part.row_groups))
         if self._counts:
             self._counts.add(ids)
-        footer = part.metadata.row_group(group)
-        if (len(offsets) - 1, len(ids)) != (footer.num_rows, footer.column(0).num_values):
+        if (len(offsets) - 1, len(ids)) != part.row_group_sizes()[group]:
             return f"row group {group} does not hold what the footer says"
         if (np.diff(offsets) < 1).any():
             return f"row group {group} has an empty sentence"

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 
 from fastw2v import storage
 from fastw2v.errors import DataError, UsageError
+from fastw2v.parquet_pages import check_pages, most_unpacked, read_footer, with_dictionaries
+from fastw2v.strangers import open_regular
 
 SCHEMA = pa.schema(
     [
@@ -29,7 +31,10 @@ PARQUET_OPTIONS: dict[str, Any] = {
     "write_page_checksum": True,
     "write_statistics": False,
 }
-PARQUET_ERRORS = (pa.ArrowException, OSError, ValueError, KeyError, IndexError)
+PARQUET_ERRORS = (
+    pa.ArrowException, OSError, ValueError, KeyError, IndexError, OverflowError, MemoryError
+)  # fmt: skip
+_LARGEST_TOTAL = 1 << 62  # of all counts: sums of them stay within int64
 
 
 class Vocabulary:
@@ -110,9 +115,16 @@ class Vocabulary:
         Raises:
             ResourceError: it cannot be written.
         """
-        table = pa.table([pa.array(self.tokens, pa.string()), self.counts], schema=SCHEMA)
         with storage.atomic_file(Path(path)) as temporary:
-            pq.write_table(table, temporary, **PARQUET_OPTIONS)
+            temporary.write_bytes(self.as_parquet)
+
+    @functools.cached_property
+    def as_parquet(self) -> bytes:
+        """The file that `save` writes."""
+        table = pa.table([pa.array(self.tokens, pa.string()), self.counts], schema=SCHEMA)
+        buffer = pa.BufferOutputStream()
+        pq.write_table(table, buffer, **PARQUET_OPTIONS)
+        return bytes(buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | Path) -> Vocabulary:
@@ -120,9 +132,9 @@ class Vocabulary:
 
         Raises:
             DataError: missing, damaged or foreign: another schema, nulls, tokens that are empty
-                or occur twice, counts that are not positive.
+                or occur twice, counts that are not positive; far larger than its file.
         """
-        table = _read_table(Path(path))
+        table = read_table(Path(path), ours=False)
         types = (pa.string(), pa.int64()), (pa.large_string(), pa.int64())
         if table.column_names != SCHEMA.names or tuple(table.schema.types) not in types:
             found = ", ".join(f"{field.name}: {field.type}" for field in table.schema)
@@ -135,21 +147,60 @@ class Vocabulary:
         return check_vocabulary(path, cls(table["token"].to_pylist(), table["count"].to_numpy()))
 
 
-def _read_table(path: Path) -> pa.Table:
-    try:
-        # Opened here, because pyarrow takes no names that are not UTF-8.
-        with open(path, "rb") as raw, pq.ParquetFile(raw, page_checksum_verification=True) as file:
-            return file.read(use_threads=False)
-    except PARQUET_ERRORS as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "empty"
-        raise DataError(f"{path}: not a readable Parquet file ({reason})") from error
+def read_table(path: Path, *, ours: bool = True) -> pa.Table:
+    """All of a Parquet file that fastw2v wrote (or, not `ours`, another), texts proven to be UTF-8.
+
+    Raises:
+        DataError: missing, damaged or foreign; far larger than its file.
+    """
+    # Opened here, because pyarrow takes no names that are not UTF-8.
+    with open_regular(path) as raw:
+        try:
+            groups = read_footer(raw)
+            check_pages(raw, groups, ours=ours)
+            raw.seek(0)
+            with pq.ParquetFile(
+                raw,
+                page_checksum_verification=True,
+                read_dictionary=with_dictionaries(groups),
+            ) as file:
+                table = spelt_out(file.read(use_threads=False), most_unpacked(raw))
+                table.validate(full=True)
+                return table
+        except PARQUET_ERRORS as error:
+            raise DataError(f"{path}: not a readable Parquet file ({first_line(error)})") from error
+
+
+def spelt_out(table: pa.Table, most: int) -> pa.Table:
+    """`table` with dictionaries of strings replaced by the strings.
+
+    Raises:
+        ValueError: they would have more than `most` bytes.
+    """
+    for place, column in enumerate(table.columns):
+        if not pa.types.is_dictionary(column.type):
+            continue
+        for chunk in column.chunks:
+            lengths = pc.binary_length(chunk.dictionary).take(chunk.indices)
+            most -= pc.sum(lengths).as_py() or 0
+        if most < 0:
+            raise ValueError("it claims to be far larger, unpacked, than a file of its size is")
+        name, spelt = table.column_names[place], column.cast(column.type.value_type)
+        table = table.set_column(place, name, spelt)
+    return table
+
+
+def first_line(error: BaseException) -> str:
+    """What pyarrow says, which may go on for lines."""
+    return (str(error).strip().splitlines() or ["empty"])[0][:200]
 
 
 def check_vocabulary(path: str | Path, vocabulary: Vocabulary) -> Vocabulary:
     """Refuse what a vocabulary file must not hold.
 
     Raises:
-        DataError: a token twice, an empty token, a count that is not positive.
+        DataError: a token twice, an empty token, a count that is not positive, a sum of counts that
+            is no int64.
     """
     if len(vocabulary.index) != len(vocabulary):
         seen: set[str] = set()
@@ -160,12 +211,14 @@ def check_vocabulary(path: str | Path, vocabulary: Vocabulary) -> Vocabulary:
     if len(vocabulary) and vocabulary.counts.min() < 1:
         token = vocabulary.tokens[int(vocabulary.counts.argmin())]
         raise DataError(f"{path}: the count of {token!r} is not positive")
+    if vocabulary.counts.sum(dtype=np.float64) >= _LARGEST_TOTAL:
+        raise DataError(f"{path}: its counts add up to more than {_LARGEST_TOTAL:,}")
     return vocabulary
 
 
 def load_tokens(path: Path) -> pa.Array:
     """The tokens of a file of `Vocabulary.save`, in its order, as large strings."""
-    return _read_table(path)["token"].cast(pa.large_string()).combine_chunks()
+    return read_table(path)["token"].cast(pa.large_string()).combine_chunks()
 
 
 def noise_distribution(counts: np.ndarray, exponent: float) -> np.ndarray:

@@ -20,6 +20,7 @@ from fastw2v.corpus.store_layout import VOCABULARY, is_store
 from fastw2v.corpus.vocabulary import Vocabulary, check_vocabulary
 from fastw2v.errors import DataError, UsageError
 from fastw2v.model_directory import Generation, is_model_directory, read_model
+from fastw2v.strangers import open_regular
 
 FORMATS = ("word2vec", "tsv", "parquet")
 _FORMAT_OF_SUFFIX = {".txt": "word2vec", ".vocab": "word2vec", ".tsv": "tsv", ".parquet": "parquet"}
@@ -138,7 +139,7 @@ def read_vocabulary(path: str | Path, name: str | None = None) -> Vocabulary:
             return read_model(path, Generation.vocabulary)
         if path.is_dir():
             raise UsageError(f"{name}: neither a finished token store nor a model")
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             parquet = file.read(4) == b"PAR1"
     return Vocabulary.load(path) if parquet else load_text_vocabulary(path)
 
@@ -150,7 +151,8 @@ def load_text_vocabulary(path: str | Path) -> Vocabulary:
         DataError: a line that is not a token and a positive count; a token twice.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+        with open_regular(Path(path)) as file:
+            lines = file.read().decode("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable text file ({error})") from error
     columns = lines[0].rstrip("\r").split("\t")
@@ -161,7 +163,8 @@ def load_text_vocabulary(path: str | Path) -> Vocabulary:
         if fields in ([], [""], [_LINE_END, "0"]):
             continue
         if len(fields) != (len(columns) if tsv else 2) or not _is_count(fields[1]):
-            raise DataError(f"{path}: line {number}: expected a token and a count, found {line!r}")
+            found = f"{line[:60]!r}" + ("..." if len(line) > 60 else "")
+            raise DataError(f"{path}: line {number}: expected a token and a count, found {found}")
         tokens.append(fields[0])
         counts.append(int(fields[1]))
     return check_vocabulary(path, Vocabulary(tokens, counts))

@@ -23,6 +23,7 @@ from fastw2v.vectors.bootstrap import (
     seed_shares,
     weighted_spearman,
 )
+from fastw2v.vectors.geometry import most_frequent
 from fastw2v.vectors.keyed_vectors import KeyedVectors
 
 __all__ = [
@@ -168,12 +169,14 @@ def evaluate_analogies(
     `restrict_vocab` most frequent words take part (None: all); a question with another word counts
     as unknown. Equal cosines go to the more frequent word.
     """
-    size = len(keyed_vectors) if restrict_vocab is None else restrict_vocab
-    units = _unit_rows(keyed_vectors, slice(0, size))
+    frequent = most_frequent(keyed_vectors.counts, len(keyed_vectors), restrict_vocab)
+    units = _unit_rows(keyed_vectors, frequent)
     broken = np.flatnonzero(~np.isfinite(units).all(axis=1))
     units[broken] = 0.0
-    rows = _rows_of(keyed_vectors, benchmark.questions)
-    answerable = (rows >= 0) & (rows < len(units)) & ~np.isin(rows, broken)
+    place = np.full(len(keyed_vectors) + 1, -1)  # of each word in `units`; -1 also for row -1
+    place[:-1][frequent] = np.arange(len(units))
+    rows = place[_rows_of(keyed_vectors, benchmark.questions)]
+    answerable = (rows >= 0) & ~np.isin(rows, broken)
     known = np.asarray(answerable.all(axis=1))
     correct = np.zeros(len(rows), dtype=bool)
     asked = np.flatnonzero(known)

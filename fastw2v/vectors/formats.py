@@ -6,7 +6,8 @@
     .parquet  token, count, vector                 float32 exact, holds any word
     .npy      the matrix, memory-mappable; NAME.vocab.tsv (token, count) beside it
 
-Rows are in id order. Writes are streamed, atomic, and refuse to replace a file unless forced.
+Rows are in id order: the most frequent word first, but those by which a vocabulary has grown last.
+Writes are streamed, atomic, and refuse to replace a file unless forced.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ import numpy as np
 
 from fastw2v import storage
 from fastw2v.errors import DataError, UsageError
+from fastw2v.npy_files import read_matrix
+from fastw2v.parquet_pages import check_pages, most_unpacked, read_footer, with_dictionaries
+from fastw2v.strangers import open_regular
 from fastw2v.vectors import word2vec_format
 
 SUFFIXES = (".bin", ".txt", ".vec", ".parquet", ".npy")
@@ -130,12 +134,14 @@ def read_vectors(path: Path) -> VectorTable:
 
     Raises:
         UsageError: no such file, or no suffix that names a format.
-        DataError: truncated, damaged or foreign content; a word that comes twice.
+        DataError: truncated, damaged or foreign content; a word that comes twice; far larger than
+            its file. The formats but Parquet have no checksums: of damage to the bits of a number
+            or of a letter nothing can be seen.
     """
     if not path.is_file():
         raise UsageError(f"{path}: no such file")
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             magic = file.read(8)
         if magic.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
             table = _read_parquet(path)
@@ -152,6 +158,29 @@ def read_vectors(path: Path) -> VectorTable:
     return table
 
 
+def shape_of(path: Path) -> tuple[int, int]:
+    """(words, dimensions) of a vector file, from its header where it has one that tells.
+
+    Raises:
+        UsageError, DataError: as `read_vectors`.
+    """
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file")
+    try:
+        with open_regular(path) as file:
+            head = file.read(word2vec_format.LONGEST_HEADER)
+        if head.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
+            words, dim = _parquet_shape(path)
+        elif head.startswith(b"\x93NUMPY") or path.suffix.lower() == ".npy":
+            words, dim = read_matrix(path, memory_map=True).shape
+        else:
+            _format_of(path)
+            words, dim = word2vec_format.shape_in(path, head)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    return int(words), int(dim)
+
+
 def _write_parquet(temporary: Path, table: VectorTable) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -161,7 +190,9 @@ def _write_parquet(temporary: Path, table: VectorTable) -> None:
         {"token": pa.string(), "count": pa.int64(), "vector": pa.list_(pa.float32(), dim)}
     )
     step = max(1, _PARQUET_ROW_GROUP_VALUES // dim)
-    with pq.ParquetWriter(temporary, schema, compression="zstd", use_dictionary=False) as writer:
+    with pq.ParquetWriter(
+        temporary, schema, compression="zstd", use_dictionary=False, write_page_checksum=True
+    ) as writer:
         for start in range(0, len(table.tokens), step):
             rows = slice(start, start + step)
             block = np.ascontiguousarray(table.vectors[rows])
@@ -175,41 +206,80 @@ def _write_parquet(temporary: Path, table: VectorTable) -> None:
 
 
 def _read_parquet(path: Path) -> VectorTable:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    expected = "expected the columns token (string), count, vector (float32 list)"
+    from fastw2v.corpus.vocabulary import PARQUET_ERRORS
+
     try:
-        with pq.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            if not {"token", "vector"} <= set(schema.names):
-                raise DataError(f"{path}: {expected}, found {', '.join(schema.names)[:200]}")
-            kind = schema.field("vector").type
-            fixed = pa.types.is_fixed_size_list(kind)
-            if not (fixed or pa.types.is_list(kind)) or kind.value_type != pa.float32():
-                raise DataError(f"{path}: {expected}, found vector of type {kind}")
-            if schema.field("token").type not in (pa.string(), pa.large_string()):
-                raise DataError(f"{path}: {expected}, found another type of token")
-            return _read_parquet_rows(path, file, kind.list_size if fixed else None)
-    except pa.ArrowException as error:
+        with open_regular(path) as raw:
+            groups = read_footer(raw)
+            check_pages(raw, groups)
+            raw.seek(0)
+            with pq.ParquetFile(
+                raw,
+                page_checksum_verification=True,
+                read_dictionary=[name for name in with_dictionaries(groups) if name == "token"],
+            ) as file:
+                dim = _dim_of_schema(path, file.schema_arrow)
+                return _read_parquet_rows(path, file, dim, most_unpacked(raw))
+    except PARQUET_ERRORS as error:
         reason = str(error).split("\n")[0][:160]
         raise DataError(f"{path}: not a readable Parquet file ({reason})") from error
 
 
-def _read_parquet_rows(path: Path, file, dim: int | None) -> VectorTable:  # type: ignore[no-untyped-def]
+def _parquet_shape(path: Path) -> tuple[int, int]:
+    """(words, dimensions); all is read where the columns do not tell."""
+    import pyarrow.parquet as pq
+
+    from fastw2v.corpus.vocabulary import PARQUET_ERRORS
+
+    try:
+        with open_regular(path) as raw:
+            metadata = pq.read_metadata(raw)
+            dim = _dim_of_schema(path, metadata.schema.to_arrow_schema())
+    except PARQUET_ERRORS as error:
+        reason = str(error).split("\n")[0][:160]
+        raise DataError(f"{path}: not a readable Parquet file ({reason})") from error
+    return (metadata.num_rows, dim) if dim is not None else _read_parquet(path).vectors.shape
+
+
+def _dim_of_schema(path: Path, schema) -> int | None:  # type: ignore[no-untyped-def]
+    """The dimensions that the columns tell, None where they are lists of any length."""
+    import pyarrow as pa
+
+    expected = "expected the columns token (string), count, vector (float32 list)"
+    if not {"token", "vector"} <= set(schema.names) or len(set(schema.names)) < len(schema.names):
+        raise DataError(f"{path}: {expected}, found {', '.join(schema.names)[:200]}")
+    kind, token = schema.field("vector").type, schema.field("token").type
+    fixed = pa.types.is_fixed_size_list(kind)
+    if not (fixed or pa.types.is_list(kind)) or kind.value_type != pa.float32():
+        raise DataError(f"{path}: {expected}, found vector of type {kind!s:.80}")
+    if pa.types.is_dictionary(token):
+        token = token.value_type
+    if token not in (pa.string(), pa.large_string()):
+        raise DataError(f"{path}: {expected}, found another type of token")
+    if "count" in schema.names and not pa.types.is_integer(schema.field("count").type):
+        raise DataError(f"{path}: {expected}, found count of another type")
+    return kind.list_size if fixed else None
+
+
+def _read_parquet_rows(path: Path, file, dim: int | None, most: int) -> VectorTable:  # type: ignore[no-untyped-def]
     words, filled = file.metadata.num_rows, 0
     has_counts = "count" in file.schema_arrow.names
     tokens: list[str] = []
-    counts = np.zeros(words, dtype=np.int64)
-    vectors = None if dim is None else np.empty((words, dim), dtype=np.float32)
+    counts, vectors = np.zeros(0, dtype=np.int64), None
     columns = ["token", "vector", "count"] if has_counts else ["token", "vector"]
     for batch in file.iter_batches(batch_size=1 << 14, columns=columns):
+        batch.validate(full=True)
         token, vector = batch.column("token"), batch.column("vector")
         values = vector.flatten()
         if token.null_count or vector.null_count or values.null_count:
             raise DataError(f"{path}: a missing word or vector after row {filled}")
         if vectors is None:
-            dim = len(values) // batch.num_rows
+            dim = len(values) // batch.num_rows if dim is None else dim
+            if not 0 < dim <= word2vec_format.MOST_DIMENSIONS or 4 * dim * words > most:
+                raise DataError(f"{path}: {words} vectors of {dim} dimensions cannot be in it")
+            counts = np.zeros(words, dtype=np.int64)
             vectors = np.empty((words, dim), dtype=np.float32)
         ends = vector.value_lengths().to_numpy()
         if (ends != dim).any():
@@ -220,11 +290,24 @@ def _read_parquet_rows(path: Path, file, dim: int | None) -> VectorTable:  # typ
             has_counts = False
         elif has_counts:
             counts[rows] = batch.column("count").to_numpy()
-        tokens += token.to_pylist()
+        tokens += _tokens_of(path, token)
         filled = rows.stop
-    if vectors is None or not len(vectors):
-        raise DataError(f"{path}: no vectors in it")
+    if vectors is None or filled != words:
+        raise DataError(f"{path}: {filled} vectors in it, {words} in its footer")
     return VectorTable(tokens, vectors, counts if has_counts else None)
+
+
+def _tokens_of(path: Path, column) -> list[str]:  # type: ignore[no-untyped-def]
+    """The words of a column; of a dictionary each may stand for one row, for each word comes once:
+    so that a long one cannot be made many."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(column.type):
+        if pc.count_distinct(column.indices).as_py() != len(column):
+            raise DataError(f"{path}: a word comes twice in it")
+        column = column.dictionary_decode()
+    return list(column.to_pylist())
 
 
 def _write_npy(temporary: Path, vectors: np.ndarray) -> None:
@@ -245,14 +328,7 @@ def _write_tsv(temporary: Path, table: VectorTable) -> None:
 
 
 def _read_npy(path: Path) -> VectorTable:
-    try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path}: not a readable .npy matrix ({error})") from error
-    if vectors.dtype != np.float32 or vectors.ndim != 2:
-        raise DataError(
-            f"{path}: expected a float32 matrix, found {vectors.dtype} of shape {vectors.shape}"
-        )
+    vectors = read_matrix(path, memory_map=True)
     tokens, counts = _read_tsv(vocabulary_beside(path))
     if len(tokens) != len(vectors):
         raise DataError(
@@ -265,7 +341,8 @@ def _read_tsv(path: Path) -> tuple[list[str], np.ndarray | None]:
     if not path.is_file():
         raise DataError(f"{path}: missing; a .npy matrix needs its vocabulary beside it")
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        with open_regular(path) as file:
+            lines = file.read().decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text; the file is damaged") from error
     rows = [line.split("\t") for line in lines[1:-1]]
@@ -274,6 +351,9 @@ def _read_tsv(path: Path) -> tuple[list[str], np.ndarray | None]:
             f"{path}: expected the line {_TSV_HEADER!r}, then a word and its count each"
         )
     tokens = [row[0] for row in rows]
-    if not rows or not all(row[1].isdecimal() and len(row[1]) < 19 for row in rows):
+    if not any(row[1] for row in rows):
         return tokens, None
+    for number, row in enumerate(rows, start=2):
+        if not (row[1].isascii() and row[1].isdecimal() and len(row[1]) < 19):
+            raise DataError(f"{path}: line {number}: {row[1][:60]!r} is not a count")
     return tokens, np.array([int(row[1]) for row in rows], dtype=np.int64)

@@ -32,6 +32,18 @@ def mean_of(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return mean
 
 
+def most_frequent(counts: np.ndarray | None, words: int, number: int | None) -> slice | np.ndarray:
+    """Ids of the `number` (None: all) most frequent of `words` words, the most frequent first.
+
+    Without counts the ids are taken to be in that order, as those of vector files are. So are those
+    of a model, unless its vocabulary has grown: then the result is an int64 array, and not a slice.
+    """
+    number = words if number is None else min(number, words)
+    if counts is None or (counts[1:] <= counts[:-1]).all():
+        return slice(0, number)
+    return np.argsort(-counts, kind="stable")[:number]
+
+
 def best_rows(scores: np.ndarray, topn: int) -> np.ndarray:
     """Rows of the `topn` highest scores, best first, equal ones by row; never NaN or -inf."""
     if topn < 1:

@@ -14,7 +14,7 @@ from fastw2v.arguments import whole_number
 from fastw2v.errors import DataError, UsageError
 from fastw2v.model_directory import Generation, read_model
 from fastw2v.vectors import formats
-from fastw2v.vectors.geometry import best_rows, mean_of, row_norms, unit
+from fastw2v.vectors.geometry import best_rows, mean_of, most_frequent, row_norms, unit
 from fastw2v.vectors.unknown_word import (
     UnknownWordError,
     joined_words,
@@ -34,7 +34,8 @@ Query = Any  # a key, a vector, or a (key or vector, weight) tuple
 
 
 class KeyedVectors:
-    """Word vectors and the questions one can ask them; row = id, most frequent word first.
+    """Word vectors and the questions one can ask them; row = id, most frequent word first (but
+    for the words of a vocabulary that has grown, which come last).
 
     Args:
         index_to_key: the words, in id order; each once.
@@ -261,7 +262,8 @@ class KeyedVectors:
             positive, negative: a word, a vector, or a list of words, vectors or (word or vector,
                 weight) tuples. The words themselves are never among the answers.
             topn: how many; None for the cosines with all words as one array.
-            restrict_vocab: look only at so many of the most frequent words.
+            restrict_vocab: look only at so many of the most frequent words; of an array, these are
+                the first, or in a vocabulary that has grown those that are not -inf.
 
         Returns:
             list of (word, cosine), nearest first, equal ones by id; words with NaN are left out.
@@ -281,12 +283,27 @@ class KeyedVectors:
         if restrict_vocab is not None and restrict_vocab < 1:
             raise UsageError(f"restrict_vocab: {restrict_vocab} is too small; the least is 1")
         mean = self.get_mean_vector(keys, weights, ignore_missing=False)
-        scores = self.cosines(mean, restrict_vocab)
+        scores = self._cosines_of_frequent(mean, restrict_vocab)
         if topn is None:
             return scores
         given = [self.get_index(key) for key in keys if not isinstance(key, np.ndarray)]
         scores[[row for row in given if row < len(scores)]] = -np.inf
         return [(self.index_to_key[row], float(scores[row])) for row in best_rows(scores, topn)]
+
+    def _cosines_of_frequent(self, vector: np.ndarray, number: int | None) -> np.ndarray:
+        if number is None:
+            return self.cosines(vector)
+        frequent = most_frequent(self.counts, len(self), number)
+        if isinstance(frequent, slice):
+            return self.cosines(vector, frequent.stop)
+        cosines = np.full(len(self), -np.inf, np.float32)
+        cosines[frequent] = self.cosines(vector)[frequent]
+        return cosines
+
+    def most_frequent(self, number: int) -> list[str]:
+        """The `number` most frequent words, the most frequent first."""
+        rows = np.arange(len(self))[most_frequent(self.counts, len(self), number)]
+        return [self.index_to_key[row] for row in rows]
 
     def similar_by_key(
         self, key: str, topn: int | None = 10, restrict_vocab: int | None = None

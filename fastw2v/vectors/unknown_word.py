@@ -7,7 +7,7 @@ import heapq
 import itertools
 from typing import TYPE_CHECKING
 
-from fastw2v.errors import UsageError
+from fastw2v.errors import UsageError, one_line
 
 if TYPE_CHECKING:
     from fastw2v.corpus.phrases import Phrases
@@ -59,7 +59,8 @@ class UnknownWordError(UsageError, KeyError):
         shown = shown if len(shown) <= 60 else f"{shown[:56]}...{shown[-1]}"
         near = nearest_spellings(self.word, self._key_to_index)
         if near:
-            return f"{shown} is not in the vocabulary; nearest spellings: {', '.join(near)}"
+            spellings = one_line(", ".join(near))
+            return f"{shown} is not in the vocabulary; nearest spellings: {spellings}"
         words = len(self._key_to_index)
         return f"{shown} is not in the vocabulary of {words:,} words; try another word"
 

@@ -14,11 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from fastw2v.errors import DataError, UsageError
+from fastw2v.strangers import open_regular
 
 _CHUNK_VALUES = 1 << 20  # values converted at a time, bounds the memory of a write
 _TEXT_BLOCK = 8 << 20
 _UNHOLDABLE = re.compile(r"[ \t\n\v\f\r]|^$")
+LONGEST_HEADER = 64  # bytes
 _HEADER = re.compile(rb"([1-9]\d{0,11}) ([1-9]\d{0,8}) ?\r?\n")
+MOST_DIMENSIONS = 1 << 16  # as in training; no file of anyone's has more
+_MOST_WORD_BYTES = 1 << 16
 _FASTTEXT_BINARY = (793712314).to_bytes(4, "little")
 
 
@@ -74,7 +78,12 @@ def _read_header(path: Path, head: bytes) -> tuple[int, int, int]:
     """(words, dim, length of the header) of a file that begins with `head`."""
     match = _HEADER.match(head)
     if match:
-        return int(match[1]), int(match[2]), match.end()
+        words, dim = int(match[1]), int(match[2])
+        if dim > MOST_DIMENSIONS:
+            raise DataError(
+                f"{path}: {dim} dimensions in its first line, {MOST_DIMENSIONS} at most are read"
+            )
+        return words, dim, match.end()
     if head.startswith(_FASTTEXT_BINARY):
         raise DataError(f"{path}: a fastText model, not word vectors; read its .vec file instead")
     found = head.split(b"\n")[0][:40].decode(errors="replace")
@@ -84,14 +93,25 @@ def _read_header(path: Path, head: bytes) -> tuple[int, int, int]:
     )
 
 
+def shape_in(path: Path, head: bytes) -> tuple[int, int]:
+    """(words, dimensions) of the file `path`, which begins with `head`, of `LONGEST_HEADER` bytes.
+
+    Raises:
+        DataError: it has no header of a word2vec file.
+    """
+    words, dim, _ = _read_header(path, head)
+    return words, dim
+
+
 def read_binary(path: Path) -> tuple[list[str], np.ndarray]:
     """Words and vectors, shape (words, dim) float32, of a word2vec binary file.
 
     Raises:
-        DataError: not such a file, truncated, or longer than its header says.
+        DataError: not such a file, truncated, or longer than its header says. There is no checksum
+            in the format: of damage to the bits of a number or a letter nothing can be seen.
     """
-    with open(path, "rb") as file:
-        words, dim, start = _read_header(path, file.read(64))
+    with open_regular(path) as file:
+        words, dim, start = _read_header(path, file.read(LONGEST_HEADER))
         file.seek(0, 2)
         size, row_bytes = file.tell(), 4 * dim
         # Before the matrix is allocated: a damaged header must not ask for all the memory.
@@ -103,7 +123,7 @@ def read_binary(path: Path) -> tuple[list[str], np.ndarray]:
         vectors = np.empty((words, dim), dtype=np.float32)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             tokens, end = _read_binary_rows(path, content, start, vectors)
-            if content[end : end + 16].strip():
+            if end != size:
                 raise DataError(f"{path}: more bytes after the {words} words of its first line")
     return tokens, vectors
 
@@ -111,21 +131,35 @@ def read_binary(path: Path) -> tuple[list[str], np.ndarray]:
 def _read_binary_rows(
     path: Path, content: mmap.mmap, start: int, vectors: np.ndarray
 ) -> tuple[list[str], int]:
-    """Fill `vectors` from the rows at `start`; the words, and where the last row ends."""
+    """Fill `vectors` from the rows at `start`; the words, and where the last row ends.
+
+    word2vec.c writes a newline after each row, gensim none. All rows must do as the first does: so
+    a byte too many or too few is seen.
+    """
     tokens, row_bytes = [], 4 * vectors.shape[1]
+    newline = -1
     for row in range(len(vectors)):
-        space = content.find(b" ", start)
+        space = content.find(b" ", start, start + _MOST_WORD_BYTES)
         if space < 0 or space + 1 + row_bytes > len(content):
             raise DataError(
                 f"{path}: truncated: expected {len(vectors)} words, the file ends in word {row + 1}"
             )
         try:
-            # gensim writes no newline after a row, word2vec.c does: it then leads the next word.
-            tokens.append(content[start:space].lstrip(b"\n").decode())
+            tokens.append(content[start:space].decode())
         except UnicodeDecodeError:
             raise DataError(f"{path}: word {row + 1} is not UTF-8; the file is damaged") from None
+        if _UNHOLDABLE.search(tokens[-1]):
+            raise DataError(
+                f"{path}: word {row + 1}, {tokens[-1][:60]!r}, is empty or has white space; the "
+                "file is damaged"
+            )
         start = space + 1 + row_bytes
         vectors[row] = np.frombuffer(content[space + 1 : start], dtype="<f4")
+        if newline < 0:
+            newline = int(content[start : start + 1] == b"\n")
+        if newline and content[start : start + 1] not in (b"\n", b""):  # none at the very end
+            raise DataError(f"{path}: no line end after word {row + 1}, as after the others")
+        start = min(start + newline, len(content))
     return tokens, start
 
 
@@ -133,12 +167,12 @@ def read_text(path: Path) -> tuple[list[str], np.ndarray]:
     """Words and vectors, shape (words, dim) float32, of a word2vec or fastText text file.
 
     Raises:
-        DataError: not such a file, truncated, or longer than its header says.
+        DataError: not such a file, truncated, or longer than its header says; as `read_binary`.
     """
     import pyarrow as pa
 
-    with open(path, "rb") as file:
-        words, dim, start = _read_header(path, file.read(64))
+    with open_regular(path) as file:
+        words, dim, start = _read_header(path, file.read(LONGEST_HEADER))
         file.seek(0, 2)
         if file.tell() - start < words * (2 * dim + 1):
             raise DataError(
