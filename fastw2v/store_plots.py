@@ -9,7 +9,7 @@ import numpy as np
 
 from fastw2v import storage
 from fastw2v.errors import UsageError
-from fastw2v.plots import BLUE, GREY, INK, ORANGE, check_suffix, readable_count
+from fastw2v.figures import BLUE, GREY, INK, ORANGE, check_suffix, readable_count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

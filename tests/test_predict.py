@@ -175,8 +175,8 @@ def test_misuse_of_the_command_is_exit_code_2(model, tmp_path, arguments, messag
 
 def test_bars_say_what_they_show(tmp_path, monkeypatch):
     figures = []
-    save = plots._save
-    monkeypatch.setattr(plots, "_save", lambda f, p: (figures.append(f), save(f, p)))
+    save = plots.save_figure
+    monkeypatch.setattr(plots, "save_figure", lambda f, p: (figures.append(f), save(f, p)))
     words = ["$a_b$", "日本", "x" * 40]
     with warnings.catch_warnings():
         warnings.simplefilter("error")

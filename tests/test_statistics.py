@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastw2v import plots, store_plots
+from fastw2v import figures, store_plots
 from fastw2v.corpus.config import Layout
 from fastw2v.corpus.preprocess import preprocess
 from fastw2v.corpus.statistics import (
@@ -190,4 +190,4 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
         store_plots.plot_corpus(np.zeros(0, dtype=int), None, tmp_path / "c.png", "none")
     with pytest.raises(UsageError, match="picture format"):
         store_plots.plot_corpus(COUNTS, None, tmp_path / "c.gif", "gif")
-    assert plots.SUFFIXES == (".png", ".pdf", ".svg")
+    assert figures.SUFFIXES == (".png", ".pdf", ".svg")

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fastw2v.cli.sparkline import LossTrace, can_show
+
 if TYPE_CHECKING:
     from fastw2v.training.monitor import Progress
 
-_NARROW = 90  # columns below which the bar leaves figures out
+_WIDE, _NARROW = 90, 60  # columns from which the bar has all its figures, and below which one
+_LONGEST_SPARKLINE, _SHORTEST_SPARKLINE = 48, 8  # characters
 _LINE_EVERY = 5.0  # seconds between progress lines where there is no terminal
 _LEAST_SECONDS = 1.0  # of a phase, before the time left is told
 
@@ -75,23 +78,26 @@ class _Lines(Display):
             self._last = time.monotonic()
             return
         now = time.monotonic()
-        due = progress.event == "interval" and now - self._last >= _LINE_EVERY
+        often = progress.event in ("interval", "evaluation")
+        due = often and now - self._last >= _LINE_EVERY
         last = progress.event in ("epoch", "end") and progress.words != self._last_words
         if due or last:
             self._last, self._last_words = now, progress.words
-            click.echo(
-                f"epoch {progress.epoch}/{progress.epochs}  {_share(progress):.0%}  "
-                f"{_figures(progress)}",
-                err=True,
-            )
+            encoding = getattr(sys.stderr, "encoding", None)
+            parts = [
+                f"epoch {progress.epoch}/{progress.epochs}", f"{_share(progress):.0%}",
+                _speed(progress), _loss(progress), _holdout(progress, encoding),
+                f"alpha {progress.alpha:.4g}", _time_left(progress),
+            ]  # fmt: skip
+            click.echo("  ".join(part for part in parts if part), err=True)
 
 
 class _Bar(Display):
-    """A live bar on a terminal."""
+    """A live bar on a terminal, and below it the loss: now, so far, and on the held-out text."""
 
-    def __init__(self, bar: Any) -> None:
+    def __init__(self, bar: Any, loss_line: _LossLine) -> None:
         super().__init__(quiet=False)
-        self._bar = bar
+        self._bar, self._loss_line = bar, loss_line
         self._task = bar.add_task("starting", total=None, figures="")
         self._phase_clock = _PhaseClock()
 
@@ -103,29 +109,91 @@ class _Bar(Display):
         self._bar.update(self._task, description=phase, completed=done, total=total, figures=left)
 
     def training(self, progress: Progress) -> None:
+        self._loss_line.take(progress)
         self._bar.update(
             self._task,
             description=f"epoch {progress.epoch}/{progress.epochs}",
             completed=progress.words,
             total=progress.total_words,
-            figures=_figures(progress, narrow=self._bar.console.width < _NARROW),
+            figures=_figures(progress, self._bar.console.width),
         )
+
+
+class _LossLine:
+    """`loss 2.4123  █▆▄▃▂▂▁▁  held-out 3.412 ± 0.011`, drawn anew whenever the bar is."""
+
+    def __init__(self) -> None:
+        self._trace = LossTrace()
+        self._progress: Progress | None = None
+
+    def take(self, progress: Progress) -> None:
+        """Show the losses of this."""
+        self._progress = progress
+        if progress.event == "interval":
+            self._trace.add(progress.loss)
+
+    def line(self, width: int, encoding: str | None) -> str:
+        """What fits into `width` columns; a sparkline only where there is room for one."""
+        if self._progress is None:
+            return ""
+        loss, holdout = _loss(self._progress), _holdout(self._progress, encoding)
+        room = width - len(loss) - len(holdout) - 4
+        drawn = ""
+        if room >= _SHORTEST_SPARKLINE:
+            drawn = self._trace.sparkline(min(room, _LONGEST_SPARKLINE), encoding)
+        return "  ".join(part for part in (loss, drawn, holdout) if part)[:width]
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        if line := self.line(options.max_width, console.encoding):
+            from rich.text import Text
+
+            yield Text(line, no_wrap=True)
 
 
 def _share(progress: Progress) -> float:
     return min(1.0, progress.words / max(progress.total_words, 1))
 
 
-def _figures(progress: Progress, *, narrow: bool = False) -> str:
+def _figures(progress: Progress, width: int) -> str:
+    """What stands beside the bar of a terminal of `width` columns."""
     if math.isnan(progress.words_per_second):
         return "compiling or loading kernels" if progress.event == "start" else ""
-    clock = _clock(0 if math.isnan(progress.seconds_left) else progress.seconds_left)
-    if narrow:
+    clock = _time_left(progress)
+    if width < _NARROW:
         return clock
-    return (
-        f"{progress.words_per_second:,.0f} words/s  loss {progress.loss:.4f}  "
-        f"alpha {progress.alpha:.4g}  {clock}"
+    alpha = f"alpha {progress.alpha:.4g}  " if width >= _WIDE else ""
+    return f"{_speed(progress)}  {alpha}{clock}"
+
+
+def _speed(progress: Progress) -> str:
+    speed = progress.words_per_second
+    return "" if math.isnan(speed) else f"{speed:,.0f} words/s"
+
+
+def _loss(progress: Progress) -> str:
+    return "" if math.isnan(progress.loss) else f"loss {progress.loss:.4f}"
+
+
+def _holdout(progress: Progress, encoding: str | None) -> str:
+    """`held-out 3.412 ± 0.011`; empty where the loss on the held-out text is not known."""
+    loss, low, high = (
+        getattr(progress, f"holdout_{name}", math.nan) for name in ("loss", "low", "high")
     )
+    if math.isnan(loss):
+        return ""
+    half = (high - low) / 2
+    if not (math.isfinite(half) and half > 0):
+        return f"held-out {loss:.4f}"
+    digits = min(5, max(2, 1 - math.floor(math.log10(half))))
+    sign = "±" if can_show("±", encoding) else "+/-"
+    return f"held-out {loss:.{digits}f} {sign} {half:.{digits}f}"
+
+
+def _time_left(progress: Progress) -> str:
+    seconds = progress.seconds_left
+    if math.isnan(seconds) and math.isnan(progress.words_per_second):
+        return ""
+    return _clock(0 if math.isnan(seconds) else seconds)
 
 
 def _clock(seconds: float) -> str:
@@ -142,15 +210,17 @@ def training_display(quiet: bool) -> Iterator[Display]:
     if sys.stderr is None or not sys.stderr.isatty():
         yield _Lines()
         return
-    from rich.console import Console
+    from rich.console import Console, Group
+    from rich.live import Live
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-    console = Console(stderr=True)
-    with Progress(
+    console, loss_line = Console(stderr=True), _LossLine()
+    bar = Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=6 if console.width < _NARROW else 24),
+        BarColumn(bar_width=6 if console.width < _WIDE else 24),
         TaskProgressColumn(),
         TextColumn("{task.fields[figures]}"),
         console=console,
-    ) as bar:
-        yield _Bar(bar)
+    )
+    with Live(Group(bar, loss_line), console=console, refresh_per_second=10):
+        yield _Bar(bar, loss_line)

@@ -221,12 +221,12 @@ def predict(
     Examples: fastw2v predict my.model the cat _ on the mat
               fastw2v predict my.model coffee --topn 20 --plot coffee.png
     """
-    from fastw2v import plots
+    from fastw2v import figures, plots
     from fastw2v.vectors.formats import check_output
     from fastw2v.vectors.predict import predict as most_probable
 
     if picture is not None:
-        plots.check_suffix(picture)
+        figures.check_suffix(picture)
         plots.check_bars(topn)
         check_output(picture, force)
     elif force:

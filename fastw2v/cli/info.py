@@ -49,14 +49,14 @@ def info(path: str, verify: bool, plot: Path | None, force: bool) -> None:
     Of the vocabulary: the share of tokens that the most frequent words cover, and what a
     --min-count would keep. Of a store: how long its sequences are, for which its parts are read.
     """
-    from fastw2v import plots
+    from fastw2v.figures import check_suffix
     from fastw2v.vectors.formats import check_output
 
     if not path:  # as a Path it would be the working directory
         raise UsageError("empty path; name a token store or a model")
     place = Path(path)
     if plot is not None:
-        plots.check_suffix(plot)
+        check_suffix(plot)
         check_output(plot, force)
     if is_model_directory(place):
         if verify:
@@ -128,7 +128,8 @@ def _vocabulary_rows(vocabulary: Vocabulary, note: dict[str, Any]) -> Rows:
     from fastw2v.corpus import statistics
 
     counts = vocabulary.counts
-    top = zip(vocabulary.tokens[:_TOP_WORDS], counts[:_TOP_WORDS].tolist(), strict=True)
+    ids = (-counts).argsort(kind="stable")[:_TOP_WORDS]
+    top = [(vocabulary.tokens[token_id], int(counts[token_id])) for token_id in ids]
     rows = [
         ("vocabulary", "words", f"{len(vocabulary):,}"),
         ("vocabulary", "sum of counts", f"{vocabulary.total:,}"),
@@ -180,6 +181,7 @@ def _model_rows(model: Path, generation: Generation) -> tuple[Rows, Vocabulary]:
         ("model", "type", shown(config.get("type"))),
         ("model", "dimensions", shown(config.get("vector_dim"))),
         ("model", "vocabulary", shown(state.get("vocabulary_size"))),
+        *_begun_with(state),
         ("training", "words done", shown(state.get("words_done"))),
         ("training", "words in all", shown(state.get("total_words"))),
         ("training", "epoch", f"{shown(last.get('epoch'))} of {shown(config.get('epochs'))}"),
@@ -196,6 +198,18 @@ def _model_rows(model: Path, generation: Generation) -> tuple[Rows, Vocabulary]:
     if (model / LOSS_PLOT).is_file():
         rows.append(("files", "loss curve", shown(model / LOSS_PLOT)))
     return rows, vocabulary
+
+
+def _begun_with(state: dict[str, Any]) -> Rows:
+    """What the present corpus was begun with, where that was no new model at random."""
+    rows, note, before = [], state.get("init"), state.get("words_before")
+    if isinstance(note, dict):
+        words, share = shown(note.get("words")), shown(note.get("token_share"))
+        vectors = f"{shown(note.get('file'))}: {words} words, {share} of the tokens"
+        rows.append(("training", "began with the vectors of", vectors))
+    if before:
+        rows.append(("training", "words on other corpora before", shown(before)))
+    return rows
 
 
 def _dashed(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fastw2v import __version__
-from fastw2v.cli import corpus, demo, evaluate, info, store, train, vectors
+from fastw2v.cli import compare, corpus, demo, evaluate, info, store, train, vectors
 from fastw2v.errors import FastW2VError
 
 
@@ -90,6 +90,6 @@ def fastw2v(debug: bool) -> None:
     """
 
 
-for _module in (demo, corpus, info, store, train, vectors, evaluate):
+for _module in (demo, corpus, info, store, train, vectors, evaluate, compare):
     for _command in _module.COMMANDS:
         fastw2v.add_command(_command)

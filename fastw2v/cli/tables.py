@@ -30,7 +30,7 @@ def print_rows(
     """
     if sys.stdout is None:  # closed (`>&-`): nobody to print for
         return
-    clean = [[printable(cell) for cell in row] for row in rows]
+    columns, *clean = [[printable(cell) for cell in row] for row in (columns, *rows)]
     if not _is_terminal():
         for row in (columns, *clean) if header else clean:
             click.echo("\t".join(row))

@@ -138,11 +138,11 @@ def _plot_map(
     vectors: str | None,
     force: bool,
 ) -> Path:
-    from fastw2v import plots
+    from fastw2v import figures, plots
     from fastw2v.vectors.formats import check_output
 
     output = output or Path(f"{model}-map.png")
-    plots.check_suffix(output)
+    figures.check_suffix(output)
     check_output(output, force)
     keyed_vectors = load(model, vectors)
     listed = [word for group in words for word in group.split(",") if word]
@@ -150,28 +150,30 @@ def _plot_map(
         shown = [known(keyed_vectors, word) for word in listed]
         title = f"{model.name}: {len(set(shown))} words"
     else:
-        shown = keyed_vectors.index_to_key[:top]
+        shown = keyed_vectors.most_frequent(top)
         title = f"{model.name}: the {len(shown)} most frequent words"
     plots.plot_map(keyed_vectors, shown, output, title)
     return output
 
 
 def _plot_loss(model: Path, output: Path | None, force: bool) -> Path:
-    from fastw2v import plots
+    from fastw2v.figures import check_suffix
+    from fastw2v.loss_plot import loss_title, plot_loss
     from fastw2v.model_directory import CURRENT, LOSS_PLOT, open_model
     from fastw2v.vectors.formats import check_output
 
     if output is not None:
-        plots.check_suffix(output)
+        check_suffix(output)
         check_output(output, force)
     generation = open_model(model, on_damage=warn)
     if output is None:
         if not (model / CURRENT).is_file():  # a checkpoint's files are never changed
             raise UsageError(f"{model}: is a checkpoint; say where to draw with --output FILE.png")
         output = model / LOSS_PLOT
-    config = generation.config
-    title = f"{model.resolve().name}: {config.get('type', 'model')}, {config['vector_dim']} dims"
-    plots.plot_loss(generation.history(), output, title)
+    config, state = generation.config, generation.state
+    words = int(state.get("words_before", 0)) + int(state.get("words_done", 0))
+    title = loss_title(model.resolve().name, config["type"], config["vector_dim"], words)
+    plot_loss(generation.history(), output, title, config["type"])
     return output
 
 
@@ -189,6 +191,9 @@ def export(model: Path, out: Path, vectors: str, force: bool) -> None:
     .vec      fastText text
     .parquet  columns token, count, vector
     .npy      NumPy matrix, with OUT's name .vocab.tsv beside it
+
+    The most frequent words come first; those by which a vocabulary has grown (--update-vocab) come
+    last, however frequent they are.
 
     Example: fastw2v export my.model vectors.bin
     """

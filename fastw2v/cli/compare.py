@@ -1,0 +1,149 @@
+"""The command `compare`: several models side by side."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fastw2v.cli.model_options import force_option, warn
+from fastw2v.cli.sparkline import can_show
+from fastw2v.cli.tables import print_rows, shown
+from fastw2v.errors import UsageError
+
+if TYPE_CHECKING:
+    from fastw2v.comparison import Benchmark
+    from fastw2v.comparison_table import Row, Table
+
+_BEST = " *"
+
+
+@click.command()
+@click.argument(
+    "models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MODEL..."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("compare.png"),
+    show_default=True,
+    metavar="FILE.png",
+    help="Where to draw the loss curves (.png, .pdf or .svg).",
+)
+@click.option(
+    "--against",
+    type=click.Choice(["words", "seconds", "epochs"]),
+    default="words",
+    show_default=True,
+    help="What the curves are drawn against.",
+)
+@click.option(
+    "--quality/--no-quality",
+    default=None,
+    show_default="where word pairs or analogies are found",
+    help="Score the vectors on word pairs and analogies, as fastw2v evaluate does: on the given "
+    "files, else on WordSim-353, SimLex-999 and the Google analogies where gensim, with which they "
+    "come, is installed.",
+)
+@click.option(
+    "--pairs", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+    help="Word pairs to score on instead. May be repeated.",
+)  # fmt: skip
+@click.option(
+    "--analogies", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+    help="Questions of four words a line to score on instead. May be repeated.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+@force_option
+def compare(
+    models: tuple[Path, ...],
+    output: Path,
+    against: str,
+    quality: bool | None,
+    pairs: tuple[Path, ...],
+    analogies: tuple[Path, ...],
+    as_json: bool,
+    force: bool,
+) -> None:
+    """Draw several models' losses over each other, and set their figures side by side.
+
+    MODEL is a model directory or one of its checkpoints; it may be training now. The table has
+    words, time and speed, the training loss (mean over the last 5 % of the words), the held-out
+    loss of the last evaluation with its 95 % interval, quality, and the settings that differ; a *
+    marks the best of a row. Held-out losses compare between models of one type with the same
+    held-out text: there the difference to the first of them is paired by sequence, so its interval
+    is narrower than theirs. Where losses do not compare, a line says why.
+
+    \b
+    Examples: fastw2v compare a.model b.model
+              fastw2v compare runs/*.model --against seconds --output runs.png --no-quality
+              fastw2v compare a.model b.model --json > comparison.json
+    """
+    from fastw2v import comparison
+    from fastw2v.comparison_plot import plot_runs
+    from fastw2v.comparison_table import compare_runs
+    from fastw2v.figures import check_suffix
+    from fastw2v.vectors.formats import check_output
+
+    if len(models) < 2:
+        raise UsageError("a comparison needs two models at least")
+    if quality is False and (pairs or analogies):
+        raise UsageError("--no-quality excludes --pairs and --analogies; leave it out")
+    check_suffix(output)
+    check_output(output, force)
+    names = comparison.names_of(models)
+    benchmarks = {} if quality is False else _benchmarks(pairs, analogies)
+    if quality and not benchmarks:
+        raise UsageError(
+            "--quality: no benchmark is there; give --pairs FILE or --analogies FILE, or install "
+            "gensim"
+        )
+    runs = [
+        comparison.read_run(path, name, benchmarks, warn)
+        for path, name in zip(models, names, strict=True)
+    ]
+    table = compare_runs(runs)
+    plot_runs(runs, output, against)
+    if as_json:
+        click.echo(json.dumps(table.as_json(), indent=2, allow_nan=False, default=str))
+    else:
+        _print(table)
+    click.echo(f"wrote {shown(output)}", err=True)
+
+
+def _benchmarks(pairs: tuple[Path, ...], analogies: tuple[Path, ...]) -> dict[str, Benchmark]:
+    """The given ones by name, or those that are found."""
+    from fastw2v import comparison
+    from fastw2v.vectors.benchmarks import read_analogies, read_pairs
+
+    found: dict[str, Benchmark] = {}
+    given: list[Benchmark] = [*map(read_pairs, pairs), *map(read_analogies, analogies)]
+    for benchmark in given:
+        if benchmark.name in found:
+            raise UsageError(f"two benchmarks are called {benchmark.name}; rename one of the files")
+        found[benchmark.name] = benchmark
+    return found or comparison.common_benchmarks()
+
+
+def _print(table: Table) -> None:
+    print_rows(
+        ("about", "what", *(run.name for run in table.runs)),
+        [(row.about, row.name, *_cells(row)) for row in table.rows],
+    )
+    for note in table.notes:
+        click.echo(f"note: {note}", err=True)
+
+
+def _cells(row: Row) -> list[str]:
+    encoding = getattr(sys.stdout, "encoding", None)
+    sign = "±" if can_show("±", encoding) else "+/-"
+    return [
+        (text.replace("±", sign) or "-") + (_BEST if place in row.best else "")
+        for place, text in enumerate(row.texts)
+    ]
+
+
+COMMANDS: list[click.Command] = [compare]
