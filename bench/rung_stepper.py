@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastw2v.kernels.hogwild import BlockPlan
+from fastw2v.kernels.hogwild import BlockPlan, Schedule
 from fastw2v.kernels.negative_sampling import Weights
 from fastw2v.kernels.streams import Noise
 from fastw2v.training import steps
@@ -31,10 +31,9 @@ class RungStepper:
         self._config, self._threads = config, threads
         self._settings = steps._settings(config)
 
-    def train(self, batch: Batch, first: int, last: int, total_words: int) -> steps.StepResult:
+    def train(self, batch: Batch, first: int, last: int, schedule: Schedule) -> steps.StepResult:
         """See `steps.Stepper`."""
         config = self._config
-        schedule = steps.schedule_of(config, total_words, batch.words_before)
         plan = BlockPlan(first, last, 1, 1, np.uint64(batch.key))
         sums = self._rung(
             self._weights, batch.stream, self._noise, self._settings, schedule, plan,

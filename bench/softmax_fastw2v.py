@@ -74,13 +74,13 @@ def estimated_seconds(store: str, options: dict[str, Any], words: int) -> float 
     from fastw2v.corpus.token_store import TokenStore
     from fastw2v.training.config import TrainConfig
     from fastw2v.training.sampling import keep_thresholds
-    from fastw2v.training.softmax_time import estimate_time
+    from fastw2v.training.time_estimate import softmax_word_seconds
 
     opened, config = TokenStore.open(store), TrainConfig.create(**options)
     counts = opened.vocabulary.counts
     thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
-    found = estimate_time(opened, config, thresholds, opened.num_tokens)
-    return found.seconds * words / opened.num_tokens if found else None
+    found = softmax_word_seconds(opened, config, thresholds, opened.num_tokens)
+    return None if found is None else found * words
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:

@@ -103,6 +103,15 @@ def available_memory(root: Path = _CGROUP_ROOT, proc: Path = _PROC) -> int | Non
     return max(0, int(min(candidates))) if candidates else None
 
 
+def resident_memory(proc: Path = _PROC) -> int:
+    """Bytes of this process in memory, 0 where the system does not say."""
+    try:
+        pages = int((proc / "self" / "statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 def free_disk(path: Path) -> int:
     """Bytes free on the file system that holds `path` or its nearest existing parent."""
     place = Path(path).absolute()

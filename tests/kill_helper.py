@@ -1,4 +1,4 @@
-"""Runs of `preprocess` in processes of their own, to be killed at any moment.
+"""Runs of `preprocess` and `train` in processes of their own, to be killed at any moment.
 
 One process has imported everything and forks a child for each run, which leads a process group of
 its own: to start one takes milliseconds, so that a test can afford many kills.
@@ -12,123 +12,82 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import fastw2v
 
-PROGRAM = """
-import json, os, signal, sys, tempfile
-from pathlib import Path
-from fastw2v import storage
-from fastw2v.corpus.config import Layout
-from fastw2v.corpus.preprocess import preprocess
-from fastw2v.errors import FastW2VError
-
-steps = 0  # changes of directories, and files that are synced
-
-def kill_at(step):
-    # Before (even) or after (odd) one of the steps, or within it where it writes a small file, this
-    # process and its workers end.
-    def killing(real):
-        def call(*arguments, **options):
-            global steps
-            steps += 1
-            if 2 * steps == step:
-                os.killpg(0, signal.SIGKILL)
-            result = real(*arguments, **options)
-            if 2 * steps + 1 == step:
-                os.killpg(0, signal.SIGKILL)
-            return result
-        return call
-    def writes_half(path, text, **options):
-        global steps
-        steps += 1
-        if 2 * steps in (step, step - 1):
-            write_text(path, text[: len(text) // 2], **options)
-            os.killpg(0, signal.SIGKILL)
-        return write_text(path, text, **options)
-    changes = (os, "replace"), (os, "rename"), (os, "link"), (storage.shutil, "rmtree")
-    for module, name in *changes, (storage, "sync_file"):
-        setattr(module, name, killing(getattr(module, name)))
-    write_text, Path.write_text = Path.write_text, writes_half
-
-def run(call, answer):
-    os.setsid()
-    print(os.getpid(), flush=True)
-    kill_at(call.pop("kill_at"))
-    try:
-        layout = None if call.get("append") else Layout(**call["layout"])
-        preprocess(**{**call, "layout": layout})
-        outcome = "done"
-    except FastW2VError as error:
-        outcome = f"{type(error).__name__}: {error}"
-    os.write(answer, json.dumps([outcome, steps]).encode())
-    os._exit(0)
-
-os.fsync = lambda descriptor: None  # processes are killed, not machines
-with tempfile.TemporaryDirectory() as name:  # kernels are loaded once, and not by every child
-    text = os.path.join(name, "text")
-    with open(text, "w") as file:
-        file.write("a b don't c-d e\\n" * 9)
-    preprocess(text, os.path.join(name, "store"), min_count=1, workers=1)
-for line in sys.stdin:
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        os.close(reading)
-        run(json.loads(line), writing)
-    os.close(writing)
-    os.waitpid(pid, 0)
-    answer = os.read(reading, 1 << 16).decode()
-    os.close(reading)
-    print(answer or json.dumps(["killed", 0]), flush=True)
-"""
+_SERVER = Path(__file__).with_name("run_server.py")
 
 
 class Runs:
     """The process that forks the runs; a context manager. One run at a time.
 
     Args:
-        call: what `preprocess` is called with; the layout as a dict. `kill_at`: the step before
-            (an even number, from 2) or after which (one more) the run kills itself.
+        kind: "preprocess" or "train".
+        call: what it is called with; the layout as a dict. Besides: `kill_at`, the step before (an
+            even number, from 2) or after which (one more) the run kills itself; `faults`, the
+            arguments of `fault_layer.Faults` that is put under it.
 
     Attributes:
-        steps: of the last run that came to its end.
+        steps: of the last run that came to its end; with `faults` the calls that it made.
+        notes: what the last run noted, see `run_server`.
     """
 
-    def __init__(self, **call) -> None:
-        self._call = {"kill_at": 0, **call}
+    def __init__(self, kind: str = "preprocess", **call: Any) -> None:
+        self._call = {"kind": kind, "kill_at": 0, **call}
         self.steps = 0
+        self.notes: list[dict[str, Any]] = []
+        self._directory = tempfile.TemporaryDirectory()
+        self._notes = Path(self._directory.name) / "notes"
+        # The threads of Numba's own layer can be started anew in a forked process.
+        layer = {"NUMBA_THREADING_LAYER": "workqueue", "MPLBACKEND": "agg"}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM],
+            [sys.executable, str(_SERVER), kind],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(Path(fastw2v.__file__).parent.parent)},
+            env={**os.environ, **layer, "PYTHONPATH": str(Path(fastw2v.__file__).parent.parent)},
             text=True,
         )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
 
     def __enter__(self) -> Runs:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self._process.kill()
         self._process.communicate()
+        self._directory.cleanup()
 
-    def start(self, **call) -> int:
+    def start(self, **call: Any) -> int:
         """Begin a run; its process group."""
-        self._process.stdin.write(json.dumps({**self._call, **call}) + "\n")
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._notes.unlink(missing_ok=True)
+        whole = {**self._call, "notes": str(self._notes), **call}
+        self._process.stdin.write(json.dumps(whole) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
 
     def wait(self) -> str:
         """How the run ended: "done", "killed" or an error and its message."""
+        assert self._process.stdout is not None
         outcome, self.steps = json.loads(self._process.stdout.readline())
-        return outcome
+        with contextlib.suppress(FileNotFoundError):
+            lines = self._notes.read_text().split("\n")
+            self.notes = [json.loads(line) for line in lines if line]
+        return str(outcome)
 
-    def run(self, **call) -> str:
+    def run(self, **call: Any) -> str:
         """Do a run; how it ended."""
         self.start(**call)
         return self.wait()
+
+    def noted(self, name: str) -> list[Any]:
+        """The values of this name among the notes of the last run."""
+        return [note[name] for note in self.notes if name in note]
 
 
 def kill_group(group: int) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import errno
 import json
 import os
@@ -44,7 +45,9 @@ def test_save_and_read_back(tmp_path: Path) -> None:
     save(model, snapshot(1))
     save(model, snapshot(2))
     generation = layout.open_model(model)
-    assert [path.name for path in model.glob("gen-*")] == ["gen-000002"] == [generation.path.name]
+    assert generation.path.name == "gen-000002"
+    save(model, snapshot(3))  # the one before stays, older ones go
+    assert sorted(path.name for path in model.glob("gen-*")) == ["gen-000002", "gen-000003"]
     np.testing.assert_array_equal(generation.matrix("input_vectors"), np.full((3, DIM), 2.0))
     np.testing.assert_array_equal(generation.matrix("output_vectors"), np.full((3, DIM), -2.0))
     assert generation.vocabulary().tokens == ["a", "b", "c"]
@@ -62,16 +65,17 @@ def test_matrices_are_plain_npy(tmp_path: Path) -> None:
 def test_damage_is_found_and_the_checkpoint_used(tmp_path: Path, file: str) -> None:
     model = tmp_path / "m"
     keep_checkpoint(model, save(model, snapshot(1)), epoch=1, keep=3)
-    damaged = save(model, snapshot(2)) / file
-    content = bytearray(damaged.read_bytes())
-    content[len(content) // 2] ^= 4
-    os.unlink(damaged)  # the checkpoint's files may be hard links
-    damaged.write_bytes(content)
-    lines: list[str] = []
-    generation = layout.open_model(model, on_damage=lines.append)
-    assert generation.path.name == "epoch-0001"
-    assert len(lines) == 1
-    assert file in lines[0] or file == layout.STATE
+    for number, expected in ((2, "gen-000001"), (3, "epoch-0001")):
+        damaged = save(model, snapshot(number)) / file
+        content = bytearray(damaged.read_bytes())
+        content[len(content) // 2] ^= 4
+        os.unlink(damaged)  # the checkpoint's files may be hard links
+        damaged.write_bytes(content)
+        lines: list[str] = []
+        generation = layout.open_model(model, on_damage=lines.append)
+        assert generation.path.name == expected
+        assert len(lines) == 1
+        assert file in lines[0] or file == layout.STATE
 
 
 def test_no_good_save_left_is_a_named_error(tmp_path: Path) -> None:
@@ -114,7 +118,7 @@ def test_old_checkpoints_go_by_number(tmp_path: Path) -> None:
 def test_replacing_a_model_drops_its_checkpoints(tmp_path: Path) -> None:
     model = tmp_path / "m"
     keep_checkpoint(model, save(model, snapshot(1)), 1, keep=0)
-    save(model, snapshot(7), replace_model=True)
+    save(model, dataclasses.replace(snapshot(7), fresh=True))
     assert not (model / "checkpoints").exists()
 
 
@@ -126,11 +130,12 @@ def test_reading_starts_over_when_a_save_moves_the_model_away(tmp_path: Path) ->
     def read(generation: layout.Generation) -> float:
         reads.append(generation.path.name)
         if len(reads) == 1:
-            save(model, snapshot(2))  # removes the generation that is being read
+            save(model, snapshot(2))
+            save(model, snapshot(3))  # removes the generation that is being read
         return float(generation.matrix("input_vectors")[0, 0])
 
-    assert layout.read_model(model, read) == 2.0
-    assert reads == ["gen-000001", "gen-000002"]
+    assert layout.read_model(model, read) == 3.0
+    assert reads == ["gen-000001", "gen-000003"]
 
 
 def test_foreign_names_and_leftovers_are_no_obstacle(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import fastw2v
 import fastw2v.errors
 from fastw2v.cli.main import fastw2v as cli
 
-SMALL = ["--vector-dim", "16", "--batch-size", "64", "--subsample", "0"]
+SMALL = ["--vector-dim", "16", "--batch-size", "64", "--subsample", "0", "--holdout", "0"]
 
 
 def run(*arguments: object) -> Result:

@@ -130,7 +130,7 @@ def twin(held: Holdout, inputs, outputs, skip_gram: bool):
             if not near:
                 continue
             if skip_gram:
-                jobs = [(inputs[centre_id], sequence[p], place * 11 + p - place + 5) for p in near]
+                jobs = [(inputs[centre_id], sequence[p], place) for p in near]
             else:
                 h = np.mean([inputs[sequence[p]] for p in near], axis=0)
                 jobs = [(h, centre_id, place)]

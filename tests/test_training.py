@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(store: Path, model: Path, model_type: str, **options: Any) -> fastw2v.Model:
-    values = {**SMALL, "alpha": ALPHAS[model_type], "epochs": 10, **options}
+    values = {**SMALL, "alpha": ALPHAS[model_type], "epochs": 10, "holdout": 0, **options}
     return fastw2v.train(store, model, type=model_type, **values)
 
 
@@ -326,7 +326,7 @@ def test_a_lost_newest_save_is_told(store: Path, tmp_path: Path, lost: str) -> N
     if lost == "CURRENT":
         (tmp_path / "m" / "CURRENT").unlink()
     else:
-        shutil.rmtree(next((tmp_path / "m").glob("gen-*")))
+        shutil.rmtree(layout.generations(tmp_path / "m")[-1])
     lines: list[str] = []
     model = fastw2v.train(store, tmp_path / "m", epochs=3, notify=lines.append)
     assert any("CURRENT: names no save that is there" in line for line in lines)
@@ -372,7 +372,7 @@ def test_more_threads_than_cores_is_a_warning(store: Path, tmp_path: Path) -> No
 
 def test_damaged_model_falls_back_to_the_checkpoint(store: Path, tmp_path: Path) -> None:
     train(store, tmp_path / "m", "sgram_neg", epochs=2)
-    generation = next((tmp_path / "m").glob("gen-*"))
+    generation = layout.generations(tmp_path / "m")[-1]
     (generation / "history.jsonl").unlink()
     lines: list[str] = []
     model = fastw2v.train(store, tmp_path / "m", epochs=3, notify=lines.append)
@@ -386,7 +386,7 @@ def test_damaged_model_falls_back_to_the_checkpoint(store: Path, tmp_path: Path)
 
 def test_history_on_disk_is_plain_json(store: Path, tmp_path: Path) -> None:
     model = train(store, tmp_path / "m", "cbow_neg", epochs=3)
-    file = next((tmp_path / "m").glob("gen-*")) / "history.jsonl"
+    file = layout.generations(tmp_path / "m")[-1] / "history.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert rows == model.history
     assert {"epoch", "words", "seconds", "words_per_second", "alpha", "loss"} <= set(rows[0])

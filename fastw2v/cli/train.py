@@ -53,6 +53,12 @@ def preset_table() -> str:
     is_flag=True,
     help="Start a new model in place of an existing one. Without it an existing model goes on.",
 )
+@click.option(
+    "--new-corpus",
+    is_flag=True,
+    help="Train an existing model on other text: from its vectors, with its vocabulary (see "
+    "--update-vocab), --epochs times, the learning rate planned anew. Given again, it goes on.",
+)
 @click.option("--quiet", is_flag=True, help="No progress; warnings and errors only.")
 @click.pass_context
 def train(
@@ -61,6 +67,7 @@ def train(
     data_file: tuple[str, ...],
     model_file: str,
     overwrite_model: bool,
+    new_corpus: bool,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -76,6 +83,7 @@ def train(
             [*data_file, *data],
             model_file,
             overwrite_model=overwrite_model,
+            new_corpus=new_corpus,
             callback=display.training,
             notify=display.notify,
             preprocess_progress=display.preprocessing,
@@ -84,7 +92,9 @@ def train(
     if quiet:
         return
     loss = model.history[-1]["loss"] if model.history else None
-    speed = model.words_done / model.training_seconds if model.training_seconds else math.nan
+    # On all corpora, as the seconds are.
+    words = model.history[-1]["words"] if model.history else 0
+    speed = words / model.training_seconds if model.training_seconds else math.nan
     click.echo(
         f"{model.path}: {model.words_done:,} words, {speed:,.0f} words/s"
         + ("" if loss is None else f", loss {loss:.4f}")

@@ -41,14 +41,14 @@ class Sequences(NamedTuple):
     hashes: Any
 
 
-@kernel()
+@kernel(parallel=True)
 def hash_sequences(token_ids, offsets, hashes):
     """Fill `hashes` (uint64 (m,)) with a hash of each sequence's ids and their order.
 
     Args:
         token_ids: int32 (n,); offsets: int64 (m + 1,).
     """
-    for sequence in range(hashes.shape[0]):
+    for sequence in prange(hashes.shape[0]):
         state = _HASH_KEY
         for place in range(offsets[sequence], offsets[sequence + 1]):
             state = random_bits(state, np.uint64(token_ids[place]))
@@ -57,42 +57,55 @@ def hash_sequences(token_ids, offsets, hashes):
 
 
 @kernel()
-def _target_loss(hidden, output_vectors, word_id, positive):
-    """−log σ(±h·c) in nats: a float32 dot product, the rest in float64."""
+def _score_against(hidden, output_vectors, word_id, positive):
+    """−h·c of a positive, h·c of a draw: a float32 dot product, the rest in float64."""
     score = _ZERO
     for d in range(hidden.shape[0]):
         score += hidden[d] * output_vectors[word_id, d]
-    against = -np.float64(score) if positive else np.float64(score)
-    return max(against, 0.0) + math.log1p(math.exp(-abs(against)))
+    return -np.float64(score) if positive else np.float64(score)
 
 
-@kernel()
-def _positive_loss(hidden, output_vectors, positive_id, noise, key, first):
-    """The loss of a positive and of its draws, number `first` and on, but those that equal it."""
-    loss = _target_loss(hidden, output_vectors, positive_id, True)
-    for draw in range(first, first + NEGATIVES):
-        word_id = draw_word(noise, random_bits(key, np.uint64(draw)))
-        if word_id != positive_id:
-            loss += _target_loss(hidden, output_vectors, word_id, False)
-    return loss
+# The loss of a target is log(1 + exp(against)) = max(against, 0) + log(1 + exp(−|against|)). The
+# second terms of some targets are summed as the log of a product of as many numbers from 1 to 2.
 
 
 @kernel()
 def _skip_gram_loss(input_vectors, output_vectors, sequences, sequence, noise):
-    """(loss, pairs): each centre's input vector against each of its contexts."""
+    """(loss, pairs): each centre's input vector against each of its contexts.
+
+    The pairs of a centre share their draws: the expected loss is that of draws of their own, for a
+    fifth of the dot products.
+    """
     start, end = sequences.offsets[sequence], sequences.offsets[sequence + 1]
     key = derive_key(sequences.hashes[sequence], _PAIR_STREAM)
     loss, pairs = 0.0, 0
     for pos in range(start, end):
         hidden = input_vectors[sequences.token_ids[pos]]
-        for context_pos in range(max(start, pos - REACH), min(end, pos + REACH + 1)):
+        low, high = max(start, pos - REACH), min(end, pos + REACH + 1)
+        product = 1.0
+        for context_pos in range(low, high):
             if context_pos != pos:
-                pair = (pos - start) * (2 * REACH + 1) + context_pos - pos + REACH
-                context_id = sequences.token_ids[context_pos]
-                loss += _positive_loss(
-                    hidden, output_vectors, context_id, noise, key, pair * NEGATIVES
+                against = _score_against(
+                    hidden, output_vectors, sequences.token_ids[context_pos], True
                 )
-                pairs += 1
+                loss += max(against, 0.0)
+                product *= 1.0 + math.exp(-abs(against))
+        loss += math.log(product)
+        contexts = high - low - 1
+        pairs += contexts
+        product = 1.0
+        for draw in range((pos - start) * NEGATIVES, (pos - start + 1) * NEGATIVES):
+            word_id = draw_word(noise, random_bits(key, np.uint64(draw)))
+            others = 0  # pairs whose positive it does not equal
+            for context_pos in range(low, high):
+                others += context_pos != pos and sequences.token_ids[context_pos] != word_id
+            against = _score_against(hidden, output_vectors, word_id, False)
+            loss += others * max(against, 0.0)
+            if others == contexts:
+                product *= 1.0 + math.exp(-abs(against))
+            else:
+                loss += others * math.log1p(math.exp(-abs(against)))
+        loss += contexts * math.log(product)
     return loss, pairs
 
 
@@ -117,9 +130,16 @@ def _cbow_loss(input_vectors, output_vectors, sequences, sequence, noise, hidden
         for d in range(hidden.shape[0]):
             hidden[d] *= share
         centre_id = sequences.token_ids[pos]
-        loss += _positive_loss(
-            hidden, output_vectors, centre_id, noise, key, (pos - start) * NEGATIVES
-        )
+        against = _score_against(hidden, output_vectors, centre_id, True)
+        loss += max(against, 0.0)
+        product = 1.0 + math.exp(-abs(against))
+        for draw in range((pos - start) * NEGATIVES, (pos - start + 1) * NEGATIVES):
+            word_id = draw_word(noise, random_bits(key, np.uint64(draw)))
+            if word_id != centre_id:
+                against = _score_against(hidden, output_vectors, word_id, False)
+                loss += max(against, 0.0)
+                product *= 1.0 + math.exp(-abs(against))
+        loss += math.log(product)
         centres += 1
     return loss, centres
 
@@ -154,7 +174,7 @@ def holdout_losses(
             positives[sequence] = found
 
 
-@kernel()
+@kernel(parallel=True)
 def resampled_ratios(numerators, denominators, key, ratios):
     """Fill `ratios` (float64 (r,)) with Σ numerators / Σ denominators over resamples of the items.
 
@@ -162,7 +182,7 @@ def resampled_ratios(numerators, denominators, key, ratios):
     resample whose denominators sum to 0 gives NaN.
     """
     items = numerators.shape[0]
-    for resample in range(ratios.shape[0]):
+    for resample in prange(ratios.shape[0]):
         stream_key = derive_key(key, np.uint64(resample))
         above, below = 0.0, 0.0
         for draw in range(items):

@@ -22,6 +22,7 @@ from fastw2v.kernels.streams import Stream, draw_reaches, fill_stream, shuffle_k
 if TYPE_CHECKING:
     from fastw2v.corpus.token_store import TokenStore
     from fastw2v.training.config import TrainConfig
+    from fastw2v.training.holdout import Holdout
 
 BATCHES_AT_ONCE = 3  # one in training, two ready or in the making
 
@@ -69,10 +70,22 @@ class Batch:
 
 
 class BatchSource:
-    """Makes the batches of a run from a store; any position can be had at any time."""
+    """Makes the batches of a run from a store; any position can be had at any time.
 
-    def __init__(self, store: TokenStore, config: TrainConfig, keep_thresholds: np.ndarray) -> None:
-        self._store = store
+    num_words: the words of an epoch, held-out ones left out.
+    """
+
+    def __init__(
+        self,
+        store: TokenStore,
+        config: TrainConfig,
+        keep_thresholds: np.ndarray,
+        holdout: Holdout | None = None,
+    ) -> None:
+        self._store, self._holdout = store, holdout
+        held_out = 0 if holdout is None else holdout.group_tokens
+        self._group_words = store.row_group_tokens - held_out
+        self.num_words = int(self._group_words.sum())
         self._config = config
         self._keep_thresholds = keep_thresholds
         self._largest = int(store.row_group_tokens.max(initial=0))
@@ -89,12 +102,13 @@ class BatchSource:
             DataError: the store's part is damaged.
         """
         index = int(order[row_group])
-        before = int(self._store.row_group_tokens[order[:row_group]].sum())
+        before = int(self._group_words[order[:row_group]].sum())
         key = np.uint64(derive_key(self._epoch_key(epoch), np.uint64(index)))
         ids, offsets = self._store.read_row_group(index)
         room = self._free_rooms.pop() if self._free_rooms else new_room(self._largest)
-        stream = make_stream(ids, offsets, key, self._keep_thresholds, self._config, room)
-        return Batch(epoch, row_group, key, stream, epoch * self._store.num_tokens + before, room)
+        left_out = None if self._holdout is None else self._holdout.places[index]
+        stream = make_stream(ids, offsets, key, self._keep_thresholds, self._config, room, left_out)
+        return Batch(epoch, row_group, key, stream, epoch * self.num_words + before, room)
 
     def reuse(self, batch: Batch) -> None:
         """Give the memory of a batch that nobody will look at again to one to come.
@@ -135,6 +149,7 @@ def make_stream(
     keep_thresholds: np.ndarray,
     config: TrainConfig,
     room: Stream,
+    left_out: np.ndarray | None = None,
 ) -> Stream:
     """The stream of one row group: sentences shuffled, tokens subsampled, reaches drawn.
 
@@ -142,8 +157,13 @@ def make_stream(
         ids: int32 (n,); offsets: int64 (m + 1,), the sentences.
         key: the row group's; keep_thresholds: see `sampling.keep_thresholds`.
         room: of at least n tokens; the stream lies in it.
+        left_out: numbers of the sentences that are not to be in it.
     """
     order = _random_order(key, len(offsets) - 1)
+    if left_out is not None and len(left_out):
+        stays = np.ones(len(order), bool)
+        stays[left_out] = False
+        order = order[stays[order]]
     kept = fill_stream(ids, offsets, order, keep_thresholds, key, room)
     if config.window_sampling == "dynamic":
         draw_reaches(room.reaches[:kept], room.sentence_starts[:kept], config.half_window, key)

@@ -23,7 +23,14 @@ _ROWS_A_WRITE = 8192
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """What one save holds. `state` gets format, checksums and sizes added."""
+    """What one save holds. `state` gets format, checksums and sizes added.
+
+    arrays: further arrays, by file name (`model_directory.OPTIONAL_ARRAYS`).
+    fresh: what is there belongs to another model: its saves, checkpoints and loss curve go.
+    epoch: keep it as the checkpoint of this epoch (from 1), None: as none.
+    best: keep it as the best checkpoint.
+    keep_checkpoints: the last so many of the epochs' checkpoints stay; 0: all.
+    """
 
     weights: Weights
     vector_dim: int
@@ -32,6 +39,31 @@ class Snapshot:
     state: dict[str, Any]
     history: list[dict[str, Any]]
     phrases: Phrases | None = None
+    arrays: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    fresh: bool = False
+    epoch: int | None = None
+    best: bool = False
+    keep_checkpoints: int = 0
+
+
+class HistoryText:
+    """The history as JSON lines; what was encoded for one save is not encoded again."""
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, Any]] = []
+        self._lines: list[str] = []
+
+    def encode(self, history: list[dict[str, Any]]) -> str:
+        """One line a row, each with its line end."""
+        same = 0
+        for known, row in zip(self._rows, history, strict=False):
+            if known is not row:
+                break
+            same += 1
+        self._rows, lines = list(history), self._lines[:same]
+        lines += [json.dumps(row, allow_nan=False) + "\n" for row in history[same:]]
+        self._lines = lines
+        return "".join(lines)
 
 
 def check_place(path: Path) -> None:
@@ -50,6 +82,9 @@ def check_place(path: Path) -> None:
         )
     if not path.exists():
         return
+    for place in (path / layout.CHECKPOINTS, *layout.generations(path)):
+        if place.is_symlink():
+            raise UsageError(f"{place}: a symbolic link; nothing is written through it")
     if layout.is_generation(path):
         raise UsageError(
             f"{path}: a checkpoint, which is never changed; give the model itself, or copy the "
@@ -68,41 +103,47 @@ def _only_generations(names: set[str]) -> bool:
     return all(name.startswith(("gen-", ".gen-", f".{layout.CURRENT}.")) for name in names)
 
 
-def save(model: Path, snapshot: Snapshot, *, replace_model: bool = False) -> Path:
-    """Write a new generation, point CURRENT to it, remove the older ones; returns its path.
-
-    With `replace_model`, what is there belongs to another model: its checkpoints and its loss curve
-    go too.
+def save(model: Path, snapshot: Snapshot, history_text: HistoryText | None = None) -> Path:
+    """Write a new generation, point CURRENT to it, remove the older ones but the last; its path.
 
     Raises:
         ResourceError: the disk is full or may not be written; the last save stays as it was.
     """
-    older = layout.generations(model)
+    older, before = layout.generations(model), layout.current(model)
     number = layout.number_of(older[-1]) + 1 if older else 1
     generation = model / f"gen-{number:06d}"
+    text = (history_text or HistoryText()).encode(snapshot.history)
     with storage.atomic_directory(generation) as directory:
-        _write_files(directory, snapshot)
-    storage.write_text(model / layout.CURRENT, generation.name + "\n")
-    for old in older:
-        storage.remove_directory(old)
-    if replace_model:
+        _write_files(directory, snapshot, text)
+    if snapshot.fresh:  # before it is the model's: it is never seen with another's checkpoints
         storage.remove_file(model / layout.LOSS_PLOT)
         if (model / layout.CHECKPOINTS).is_dir():
             storage.remove_directory(model / layout.CHECKPOINTS)
+    storage.write_text(model / layout.CURRENT, generation.name + "\n")
+    for old in older:
+        if snapshot.fresh or old.name != before:
+            storage.remove_directory(old)
+    if snapshot.epoch is not None:
+        keep_checkpoint(model, generation, snapshot.epoch, snapshot.keep_checkpoints)
+    if snapshot.best:
+        _replace(generation, model / layout.CHECKPOINTS / layout.BEST)
     return generation
 
 
-def _write_files(directory: Path, snapshot: Snapshot) -> None:
+def _write_files(directory: Path, snapshot: Snapshot, history: str) -> None:
     digests: dict[str, str] = {}
-    for name, matrix in zip(layout.MATRICES, snapshot.weights, strict=True):
+    matrices = zip(layout.MATRICES, snapshot.weights, strict=True)
+    arrays = {name: matrix[:, : snapshot.vector_dim] for name, matrix in matrices}
+    for name, array in (arrays | snapshot.arrays).items():
         file = f"{name}.npy"
-        chunks = _npy_chunks(matrix, snapshot.vector_dim)
-        digests[file] = storage.write_hashed(directory / file, chunks)
-    snapshot.vocabulary.save(directory / layout.VOCABULARY)
+        digests[file] = storage.write_hashed(directory / file, _npy_chunks(array))
+    # Kept as bytes: of a large vocabulary they take longer to make than to write.
+    digests[layout.VOCABULARY] = storage.write_hashed(
+        directory / layout.VOCABULARY, [snapshot.vocabulary.as_parquet]
+    )
     storage.write_json(directory / layout.CONFIG, snapshot.config)
-    lines = [json.dumps(row, allow_nan=False) for row in snapshot.history]
-    storage.write_text(directory / layout.HISTORY, "".join(line + "\n" for line in lines))
-    written = [layout.VOCABULARY, layout.CONFIG, layout.HISTORY]
+    storage.write_text(directory / layout.HISTORY, history)
+    written = [layout.CONFIG, layout.HISTORY]
     if snapshot.phrases is not None:
         snapshot.phrases.save(directory / layout.PHRASES)
         written.append(layout.PHRASES)
@@ -115,31 +156,39 @@ def _write_files(directory: Path, snapshot: Snapshot) -> None:
         **snapshot.state,
         "sha256": digests,
     }
-    storage.write_json(directory / layout.STATE, state)
+    storage.write_json(
+        directory / layout.STATE, {**state, "checksum": layout.state_checksum(state)}
+    )
 
 
-def _npy_chunks(matrix: np.ndarray, dim: int) -> Iterator[bytes | memoryview]:
-    """The first `dim` columns as the chunks of an .npy file, without a copy of the whole."""
+def _npy_chunks(array: np.ndarray) -> Iterator[bytes | memoryview]:
+    """The chunks of an .npy file, without a copy of the whole."""
     header = io.BytesIO()
+    kind = array.dtype.newbyteorder("<")
     np.lib.format.write_array_header_1_0(
-        header, {"descr": "<f4", "fortran_order": False, "shape": (matrix.shape[0], dim)}
+        header, {"descr": kind.str, "fortran_order": False, "shape": array.shape}
     )
     yield header.getvalue()
-    for row in range(0, matrix.shape[0], _ROWS_A_WRITE):
-        yield np.ascontiguousarray(matrix[row : row + _ROWS_A_WRITE, :dim]).data
+    for row in range(0, array.shape[0], _ROWS_A_WRITE):
+        yield np.ascontiguousarray(array[row : row + _ROWS_A_WRITE], kind).data.cast("B")
 
 
 def keep_checkpoint(model: Path, generation: Path, epoch: int, keep: int) -> None:
     """Keep `generation` as the checkpoint of `epoch` (from 1); the last `keep` stay (0: all)."""
-    target = model / layout.CHECKPOINTS / f"epoch-{epoch:04d}"
-    if target.exists():  # this epoch was trained before, from an older save
-        storage.remove_directory(target)
-    storage.link_or_copy_directory(generation, target)
+    _replace(generation, model / layout.CHECKPOINTS / f"epoch-{epoch:04d}")
     for path in layout.checkpoints(model)[:-keep] if keep else []:
         storage.remove_directory(path)
+
+
+def _replace(generation: Path, target: Path) -> None:
+    if target.exists():  # an epoch that was trained before, from an older save; a better best
+        storage.remove_directory(target)
+    storage.link_or_copy_directory(generation, target)
 
 
 def remove_leftovers(model: Path) -> None:
     """Remove what a killed save left half-written in a model directory."""
     for directory in (model, model / layout.CHECKPOINTS):
+        if directory.is_symlink():
+            continue
         storage.remove_leftovers(directory)

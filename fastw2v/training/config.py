@@ -174,6 +174,50 @@ class TrainConfig:
     keep_checkpoints: int = option(
         3, "Keep the last so many checkpoints; 0 = all.", kind=int, minimum=0
     )
+    holdout: float = option(
+        0.005,
+        "Share of the sequences that are never trained on, at most 500,000 tokens, chosen by hash: "
+        "the held-out loss is measured on them; 0 = none.",
+        kind=float,
+        minimum=0,
+        maximum=0.5,
+    )
+    patience: int | None = option(
+        None,
+        "Keep the learning rate constant until the held-out loss gained no more over the last so "
+        "many evaluations than its own noise, then let it fall to --min-alpha (see --cooldown) and "
+        "end; --epochs is the most.",
+        kind=int,
+        minimum=1,
+        maximum=1000,
+        shown_default="off",
+    )
+    cooldown: float = option(
+        0.2,
+        "With --patience: the last stretch, over which the learning rate falls, as a share of the "
+        "words trained before it.",
+        kind=float,
+        above=0,
+        maximum=10,
+    )
+    on_divergence: str = option(
+        "stop",
+        "stop: end with an error, the last good save is kept; rollback: go back to it and on with "
+        "half the learning rate, at most three times.",
+        choices=("stop", "rollback"),
+    )
+    deterministic: bool = option(
+        False,
+        "The same bytes every time at a given number of threads, also for the _neg types, which "
+        "are slower then; the softmax types are so anyway.",
+        kind=bool,
+    )
+    init: str | None = option(
+        None,
+        "Begin with the vectors of this model or file (.bin, .txt, .vec) where it has them.",
+        metavar="PATH",
+        shown_default="random vectors",
+    )
     preset: str | None = option(
         None,
         "Start from the defaults of another system (table below); options given here win.",
@@ -300,9 +344,10 @@ FIXED_ON_RESUME = (
     "block_size",
     "pool_size",
     "seed",
+    "holdout",
 )
 # Options of one call, not of the model: not taken over from the stored run.
-_OF_THE_CALL = ("threads", "max_words", "preset")
+_OF_THE_CALL = ("threads", "max_words", "preset", "init")
 # Options that the softmax types do not have a use for.
 _NEGATIVE_SAMPLING_ONLY = (
     "neg_samples",
@@ -346,6 +391,7 @@ def resumed_config(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Train
     """
     known = {field.name for field in option_fields(TrainConfig)}
     kept = {name: stored[name] for name in stored if name in known and name not in _OF_THE_CALL}
+    kept.setdefault("holdout", 0.0)  # a model of before there was any
     given = {name: value for name, value in given.items() if value is not None}
     if "preset" in given:
         given = {**_preset_values(given["preset"], kept["type"]), **given}

@@ -7,7 +7,10 @@ positive dropped. Nats per positive: pairs of centre and context for skip-gram, 
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 import numba
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 SHARE = 0.005  # of the sequences
 MOST_TOKENS = 500_000
 NS_EXPONENT = 0.75
+_READERS = 2  # threads that read row groups while they are looked at
 RESAMPLING_SEED = 1
 
 
@@ -66,11 +70,15 @@ class Holdout:
     sequences: `kernels.holdout.Sequences`.
     limit: a sequence is held out if its hash is below this; uint64.
     noise: what negatives are drawn from.
+    places: int64 arrays, by row group of the store: the numbers of its held-out sequences.
+    group_tokens: int64 (row groups,), the tokens that they have.
     """
 
     sequences: Sequences
     limit: np.uint64
     noise: Noise
+    places: tuple[np.ndarray, ...]
+    group_tokens: np.ndarray
 
     @classmethod
     def of(cls, store: TokenStore, share: float = SHARE, most_tokens: int = MOST_TOKENS) -> Holdout:
@@ -89,16 +97,26 @@ class Holdout:
             )
         limit = np.uint64(int(share * 2.0**64))
         chosen = Sequences(np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.uint64))
-        for group in range(store.num_row_groups):
-            token_ids, offsets = store.read_row_group(group)
-            found = _choose(token_ids, offsets, hashes_of(token_ids, offsets), limit)
+        candidates = []  # of each row group, as far as the limit is known
+        for token_ids, offsets in _row_groups(store):
+            hashes = hashes_of(token_ids, offsets)
+            places = np.flatnonzero(hashes < limit)
+            candidates.append((places, hashes[places], np.diff(offsets)[places]))
+            found = _choose(token_ids, offsets, hashes, limit)
             chosen, limit = _within(_joined(chosen, found), limit, most_tokens)
         if not len(chosen.token_ids):
             raise UsageError(
                 f"held-out share: {share} of {store.num_sentences:,} sequences, at most "
                 f"{most_tokens:,} tokens, is none of them; use a larger share, or more text"
             )
-        return cls(chosen, limit, noise_tables(store.vocabulary.counts, NS_EXPONENT))
+        held = [(p[h < limit], lengths[h < limit]) for p, h, lengths in candidates]
+        return cls(
+            chosen,
+            limit,
+            noise_tables(store.vocabulary.counts, NS_EXPONENT),
+            tuple(places for places, _ in held),
+            np.array([lengths.sum() for _, lengths in held], np.int64),
+        )
 
     def is_held_out(self, token_ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """bool (m,): which of these sequences are held out."""
@@ -148,6 +166,22 @@ class Holdout:
             "negatives": NEGATIVES,
             "ns_exponent": NS_EXPONENT,
         }
+
+
+def _row_groups(store: TokenStore) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """All row groups; the next ones are read while one is looked at."""
+    with ThreadPoolExecutor(_READERS) as readers:
+        coming = collections.deque(
+            readers.submit(store.read_row_group, group)
+            for group in range(min(_READERS, store.num_row_groups))
+        )
+        for group in range(_READERS, store.num_row_groups + _READERS):
+            if not coming:
+                return
+            found = coming.popleft().result()
+            if group < store.num_row_groups:
+                coming.append(readers.submit(store.read_row_group, group))
+            yield found
 
 
 def ratio_interval(

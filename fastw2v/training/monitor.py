@@ -12,7 +12,9 @@ import numpy as np
 from fastw2v.errors import DivergenceError
 from fastw2v.kernels.negative_sampling import Weights
 
-HISTORY_INTERVAL = 0.5  # seconds between two rows of the history
+HISTORY_INTERVAL = 0.5  # seconds between two rows of the history, at least;
+MOST_INTERVAL = 10.0  # at most, which long runs come to:
+_ROWS = 5000  # as many rows come before they are further apart
 NORM_LIMIT = 1e4  # no useful word vector comes near this length
 _SAMPLED_ROWS = 1024
 
@@ -21,14 +23,17 @@ _SAMPLED_ROWS = 1024
 class Progress:
     """What a callback is told.
 
-    event: "start", "interval" (a new row of the history), "save", "epoch" (one has ended) or "end".
+    event: "start", "interval" (a new row of the history), "evaluation" (of the held-out loss),
+        "save", "epoch" (one has ended), "cooldown", "rollback" or "end".
     epoch: the running epoch from 1, of `epochs`.
-    words, total_words: words trained, and to train, counted before subsampling.
+    words, total_words: words trained, and to train, counted before subsampling; of this corpus.
     words_per_second: over the last interval; nan before the first.
     loss: nats per positive pair (negative sampling) or per centre (softmax) over the last interval.
     alpha: learning rate now.
     seconds, seconds_left: training time so far, and about still to come (nan before the first
         interval).
+    holdout_loss, holdout_low, holdout_high: the held-out loss when it was last measured, and its
+        95 % interval; nan before.
     """
 
     event: str
@@ -41,13 +46,17 @@ class Progress:
     alpha: float
     seconds: float
     seconds_left: float
+    holdout_loss: float = math.nan
+    holdout_low: float = math.nan
+    holdout_high: float = math.nan
 
 
 class Monitor:
     """Collects the sums of the kernels into the rows of the history.
 
-    A row: epoch (from 1), words (trained so far), seconds (of training, saves and compilation not
-    counted), words_per_second, alpha, loss, holdout_loss, holdout_low, holdout_high.
+    A row: epoch (from 1), words (trained so far, on earlier corpora too), seconds (of training;
+    saves, evaluations and compilation not counted), words_per_second, alpha, loss, holdout_loss,
+    holdout_low, holdout_high, holdout_softmax, event. Rows do not change once they are there.
     """
 
     def __init__(self, history: list[dict[str, Any]], words: int) -> None:
@@ -66,7 +75,8 @@ class Monitor:
     @property
     def due(self) -> bool:
         """Whether the next row of the history is due."""
-        return time.monotonic() - self._row_time >= HISTORY_INTERVAL
+        wanted = min(max(HISTORY_INTERVAL, self.seconds / _ROWS), MOST_INTERVAL)
+        return time.monotonic() - self._row_time >= wanted
 
     def close_interval(self, epoch: int, words: int, alpha: float) -> bool:
         """Append a row for what came since the last one; False if nothing did.
@@ -91,12 +101,19 @@ class Monitor:
                 "holdout_loss": None,
                 "holdout_low": None,
                 "holdout_high": None,
+                "holdout_softmax": None,
+                "event": None,
             }
         )
         self._loss_sum, self._targets = 0.0, 0.0
         self._words_at_row, self._seconds_at_row = words, self.seconds
         self._row_time = time.monotonic()
         return True
+
+    def note(self, **values: Any) -> None:
+        """Add values to the last row."""
+        if self.history:
+            self.history[-1] = {**self.history[-1], **values}
 
 
 def check_weights(weights: Weights, *, all_rows: bool) -> None:

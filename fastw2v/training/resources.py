@@ -8,26 +8,42 @@ from pathlib import Path
 from fastw2v.errors import UsageError
 from fastw2v.kernels.scratch import scratch_bytes
 from fastw2v.kernels.softmax_room import buffer_bytes
-from fastw2v.machine import available_memory, free_disk, readable_bytes
+from fastw2v.machine import available_memory, free_disk, readable_bytes, resident_memory
+from fastw2v.training.batches import BATCHES_AT_ONCE
 from fastw2v.training.config import TrainConfig
+from fastw2v.training.evaluation import evaluation_bytes
+from fastw2v.training.saver import SHARE_OF_MEMORY
 from fastw2v.training.steps import LOGIT_BYTES, padded_dim
 
+# Measured: bench/estimates.py.
+_BASE = 285_000_000  # Python and the libraries, that of the loss curve too, kernels compiled
 _BYTES_A_TOKEN = 200  # a vocabulary entry: string, dict entry, count, tables
-_BYTES_A_STREAM_TOKEN = 40  # ids, order and stream of a row group
-_ROW_GROUPS_IN_MEMORY = 4  # those of `ReadAhead`, and the one that is being read
+_BYTES_A_STREAM_TOKEN = 24  # of a row group: what is kept of it lies in memory as a stream,
+_KEPT = 0.6  # as much of it where words are subsampled, usually;
+_BYTES_A_READ_TOKEN = 16  # and a row group that is being read
+_ROWS_A_CHUNK = 8192  # of the matrices, on their way to the disk; a few chunks are there
+_CHUNKS = 4
+_SAVES_ON_DISK = 3  # two generations, and the one that is being written
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """Bytes that a run needs.
 
-    matrices: the two weight matrices; buffers: all else in memory; disk: the model directory at its
-    largest (two generations during a save, and the checkpoints).
+    matrices: the two weight matrices; base: the process before it has anything; buffers: all else
+    in memory, the copy of the matrices for saves apart, which is made where there is room for it.
+    disk: the model directory at its largest.
     """
 
     matrices: int
     buffers: int
     disk: int
+    base: int = 0
+
+    @property
+    def memory(self) -> int:
+        """Without that copy."""
+        return self.base + self.matrices + self.buffers
 
 
 def estimate(
@@ -35,31 +51,41 @@ def estimate(
 ) -> Estimate:
     """Estimate a run over row groups of at most `row_group_tokens` tokens."""
     row = 4 * padded_dim(config.vector_dim)
-    matrices = 2 * vocabulary_size * row
     buffers = vocabulary_size * _BYTES_A_TOKEN
-    buffers += _ROW_GROUPS_IN_MEMORY * row_group_tokens * _BYTES_A_STREAM_TOKEN
+    buffers += _CHUNKS * min(vocabulary_size, _ROWS_A_CHUNK) * row
+    streams = BATCHES_AT_ONCE if config.negative_sampling else 2
+    kept = _KEPT if config.subsample else 1.0
+    # One stream more: that of the batch that the time is estimated from.
+    stream_bytes = round((streams + 1) * kept * _BYTES_A_STREAM_TOKEN) + _BYTES_A_READ_TOKEN
+    buffers += row_group_tokens * stream_bytes
+    buffers += _kernel_bytes(config, vocabulary_size, threads)
+    if config.holdout:
+        buffers += evaluation_bytes(config, vocabulary_size, threads)
+    saved = 2 * vocabulary_size * config.vector_dim * 4 + vocabulary_size * 16
+    disk = saved * (_SAVES_ON_DISK + _checkpoints(config))
+    return Estimate(2 * vocabulary_size * row, buffers, disk, _BASE)
+
+
+def _kernel_bytes(config: TrainConfig, vocabulary_size: int, threads: int) -> int:
+    """What the kernels write besides the weights."""
+    columns, half_window = padded_dim(config.vector_dim), config.half_window
     if config.negative_sampling:
         assert config.block_size is not None
         assert config.pool_size is not None
-        buffers += threads * scratch_bytes(
-            config.block_size, config.pool_size, config.half_window, padded_dim(config.vector_dim)
-        )
-    else:
-        buffers += buffer_bytes(
-            vocabulary_size,
-            row // 4,
-            config.centres_a_batch,
-            config.half_window,
-            threads,
-            LOGIT_BYTES,
-        )
-    saved = 2 * vocabulary_size * config.vector_dim * 4 + vocabulary_size * 16
-    checkpoints = 0
+        return threads * scratch_bytes(config.block_size, config.pool_size, half_window, columns)
+    batch_size = config.centres_a_batch
+    return buffer_bytes(vocabulary_size, columns, batch_size, half_window, threads, LOGIT_BYTES)
+
+
+def _checkpoints(config: TrainConfig) -> int:
+    """The most that there are besides the saves; the last epoch's is one of these."""
+    found = int(config.patience is not None)
     if config.checkpoint_epochs:
-        checkpoints = config.epochs // config.checkpoint_epochs
-        if config.keep_checkpoints:
-            checkpoints = min(checkpoints, config.keep_checkpoints)
-    return Estimate(matrices, buffers, saved * (2 + checkpoints))
+        epochs = config.epochs // config.checkpoint_epochs
+        last_is_save = config.epochs % config.checkpoint_epochs == 0
+        most = config.keep_checkpoints or epochs
+        found += min(most, epochs - last_is_save)
+    return found
 
 
 def check_resources(need: Estimate, model: Path) -> str:
@@ -69,11 +95,13 @@ def check_resources(need: Estimate, model: Path) -> str:
         UsageError: it cannot fit; names the option that would help.
     """
     memory, disk = available_memory(), free_disk(model) + _bytes_in(model)
-    wanted = need.matrices + need.buffers
-    if memory is not None and wanted > memory:
+    if memory is not None:
+        memory += min(need.base, resident_memory())  # which is part of the need, and there already
+    if memory is not None and need.memory > memory:
         raise UsageError(
-            f"the run needs {readable_bytes(wanted)} of memory ({readable_bytes(need.matrices)} "
-            f"for the two matrices) and {readable_bytes(memory)} are available; a smaller "
+            f"the run needs {readable_bytes(need.memory)} of memory "
+            f"({readable_bytes(need.matrices)} for the two matrices) and {readable_bytes(memory)} "
+            "are available; a smaller "
             + (
                 "--vector-dim, or fewer words (--max-vocab or a larger --min-count), would help"
                 if need.matrices > need.buffers
@@ -86,11 +114,21 @@ def check_resources(need: Estimate, model: Path) -> str:
             f"{readable_bytes(disk)} are free or the model's already; fewer checkpoints "
             "(--keep-checkpoints, --checkpoint-epochs 0) or a smaller --vector-dim would help"
         )
+    copied = copy_bytes(need, memory)
+    copy = f"their copy for saves {readable_bytes(copied)}" if copied else "no room for a copy"
     has = "" if memory is None else f" of {readable_bytes(memory)} available"
     return (
-        f"memory {readable_bytes(wanted)}{has} (matrices {readable_bytes(need.matrices)}), disk up "
-        f"to {readable_bytes(need.disk)} of {readable_bytes(disk)} free"
+        f"memory {readable_bytes(need.memory + copied)}{has} (matrices "
+        f"{readable_bytes(need.matrices)}, {copy}), disk up to {readable_bytes(need.disk)} of "
+        f"{readable_bytes(disk)} free" + ("" if copied else "; saves stop training meanwhile")
     )
+
+
+def copy_bytes(need: Estimate, memory: int | None) -> int:
+    """The copy of the matrices for saves, 0 where `memory` is short of it; see `saver`."""
+    if memory is not None and need.matrices > SHARE_OF_MEMORY * (memory - need.memory):
+        return 0
+    return need.matrices
 
 
 def _bytes_in(directory: Path) -> int:

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
 
 from fastw2v import model_directory as layout
-from fastw2v.errors import DivergenceError, ResourceError, TrainingInterrupted
-from fastw2v.kernels.negative_sampling import Weights
-from fastw2v.training import checkpoint, sampling, steps
+from fastw2v.errors import DivergenceError, ResourceError, TrainingInterrupted, UsageError
+from fastw2v.training import checkpoint, sampling, steps, time_estimate
 from fastw2v.training.batches import BATCHES_AT_ONCE, Batch, BatchSource, Position, ReadAhead
 from fastw2v.training.config import DEFAULT_ALPHAS, TrainConfig
 from fastw2v.training.corpus_note import NOTE_KEY, corpus_note
+from fastw2v.training.evaluation import EvaluationPlan, Evaluator
+from fastw2v.training.holdout import Holdout
+from fastw2v.training.learning_rate import MOST_ROLLBACKS, LearningRate
 from fastw2v.training.model import Model
-from fastw2v.training.monitor import Monitor, Progress, check_weights
+from fastw2v.training.monitor import Monitor, check_weights
+from fastw2v.training.patience import Best, Patience
+from fastw2v.training.reporter import Callback, Reporter
+from fastw2v.training.saver import Saver
 from fastw2v.training.signals import StopRequest, stop_on_signals
-from fastw2v.training.softmax_time import estimate_time, time_line
+from fastw2v.training.start import EPOCHS_BEFORE, Start, start_from
 
 if TYPE_CHECKING:
     from fastw2v.corpus.token_store import TokenStore
 
-Callback = Callable[[Progress], object]
-
-_PLOT_PAUSE = 1.0  # seconds between two drawings of the loss curve, at least
-
 
 class TrainingRun:
-    """Trains `store` into the model directory `path`, from a saved generation or from new weights.
+    """Trains `store` into the model directory `path`, from a `Start`.
 
-    The learning rate falls over `total_words`: `--epochs` times the corpus, or `--max-words`.
+    Words are counted from the beginning of this corpus, held-out ones left out. The learning rate
+    falls over `total_words`: `--epochs` times the corpus, or `--max-words`.
     """
 
     def __init__(
@@ -45,39 +48,51 @@ class TrainingRun:
         store: TokenStore,
         config: TrainConfig,
         threads: int,
-        generation: layout.Generation | None,
+        start: Start,
         callback: Callback | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.path, self.store, self.config, self.threads = path, store, config, threads
         self.say = say
-        self.total_words = planned_words(config, store.num_tokens)
-        self.callback = callback
-        self._fresh = generation is None
-        self.position, self.words_done = Position(), 0
-        history = []
-        vocabulary_size = len(store.vocabulary)
-        if generation is None:
-            self.weights = steps.initial_weights(vocabulary_size, config)
-        else:
-            self.position = Position(**generation.state["position"])
-            self.words_done = int(generation.state["words_done"])
-            history = generation.history()
-            self.weights = _loaded_weights(generation, vocabulary_size, config)
-        self.monitor = Monitor(history, self.words_done)
+        self.reporter = Reporter(path, config, callback, say)
         counts = store.vocabulary.counts
         self._keep_thresholds = sampling.keep_thresholds(
             counts, int(counts.sum()), config.subsample or 0.0
         )
-        self._source = BatchSource(store, config, self._keep_thresholds)
         self._noise = sampling.noise_tables(counts, config.ns_exponent)
+        self.holdout = _new_holdout(store, config, say)
+        self._source = BatchSource(store, config, self._keep_thresholds, self.holdout)
+        self._fresh, self._notes = start.fresh, start.notes
+        self._epochs_before = start.epochs_before
+        self.weights, self.words_before = start.weights, start.words_before
+        self._evaluator: Evaluator | None = None
+        if self.holdout is not None:
+            self._evaluator = Evaluator(self.holdout, self.weights, config)
+            self._plan = EvaluationPlan.of(config, self.holdout, self._source.num_words)
+        self._resume(start)
+        self.saver = Saver(path, self._saved)
+        self._saves_told = 0
         self._last_save = time.monotonic()
         self._lap_began = time.perf_counter()
-        self._last_plot = -_PLOT_PAUSE
         self._centres_since_save = 0
         self._words_saved = -1
         self._stopped = False
         self.compile_seconds = 0.0
+
+    def _resume(self, start: Start) -> None:
+        """Be where `start` is; its weights are in place."""
+        config = self.config
+        total_words = planned_words(config, self._source.num_words)
+        self.position, self.words_done = start.position, start.words_done
+        self.rate = LearningRate.of(config, total_words, start.schedule)
+        self.monitor = Monitor(start.history, self.words_before + self.words_done)
+        self._best = Best(**start.best)
+        self._patience = None
+        if config.patience is not None:
+            self._patience = Patience(config.patience, start.patience_losses)
+        self._holdout_losses = start.holdout_losses
+        self._evaluated_at = -1
+        self._next_look = self._place_of_next_look()
 
     def run(self) -> Model:
         """Train to the end, or to a signal, or until the callback returns False.
@@ -85,35 +100,16 @@ class TrainingRun:
         Raises:
             TrainingInterrupted: stopped by a signal; the model was saved.
             DivergenceError: NaN, infinity or exploding norms; the last good save is kept.
-            ResourceError: a save failed; the save before it is whole.
+            ResourceError: the first save or the last failed; the save before it is whole.
         """
         most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
         numba.set_num_threads(min(self.threads, most))
-        upcoming = ReadAhead(
-            self._source.batches(self.position, self.config.epochs),
-            # The full softmax takes so long over a batch that the next is always ready.
-            BATCHES_AT_ONCE if self.config.negative_sampling else 2,
-        )
-        with (
-            stop_on_signals(self._acknowledge) as request,
-            upcoming as batches,  # from here on, so that compilation and the first save hide it
-        ):
-            began = time.perf_counter()
-            steps.warm_up(self.config, self.threads)
-            self.compile_seconds = time.perf_counter() - began
-            self._estimate_time()
-            self._save()
-            self._tell("start")
-            try:
-                self._train(batches, request)
-                self._close_interval()
-                if self.words_done != self._words_saved:
-                    self._save()
-            except DivergenceError as error:
-                raise self._diverged(error) from error
-            self._draw_loss(now=True)
+        with stop_on_signals(self._acknowledge) as request, self.saver:
+            while not self._sitting(request):
+                pass
+            self.reporter.draw_loss(self.monitor.history, now=True)
             self._tell("end")
-        if request.signal_number is not None and self.words_done < self.total_words:
+        if request.signal_number is not None and self.words_done < self.rate.end_words:
             raise self._interrupted(request)
         return self.model()
 
@@ -132,69 +128,104 @@ class TrainingRun:
             self.compile_seconds,
         )
 
-    def _estimate_time(self) -> None:
-        """Say how long a full-softmax run will take; the other types take minutes."""
-        if self.config.negative_sampling:
-            return
-        words = self.total_words - self.words_done
-        found = estimate_time(self.store, self.config, self._keep_thresholds, words)
-        if found is not None:
-            going_on = self.words_done > 0
-            self.say(time_line(found, len(self.store.vocabulary), self.config, going_on))
+    @property
+    def total_words(self) -> int:
+        """The most words of the run."""
+        return self.rate.total_words
+
+    # --- the loop ---
+
+    def _sitting(self, request: StopRequest) -> bool:
+        """Train from the position to the end; False where it diverged and was rolled back."""
+        upcoming = ReadAhead(
+            self._source.batches(self.position, self.config.epochs),
+            # The full softmax takes so long over a batch that the next is always ready.
+            BATCHES_AT_ONCE if self.config.negative_sampling else 2,
+        )
+        try:
+            with upcoming as batches:  # from here on: compilation and the first save hide it
+                if self._words_saved < 0:
+                    self._begin()
+                self._train(batches, request)
+                self._end()
+        except DivergenceError as error:
+            if self.config.on_divergence == "stop" or self.rate.rollbacks == MOST_ROLLBACKS:
+                raise self._diverged(error) from error
+            self._roll_back(error)
+            return False
+        return True
+
+    def _begin(self) -> None:
+        began = time.perf_counter()
+        steps.warm_up(self.config, self.threads)
+        if self._evaluator is not None:
+            self._evaluator.warm_up()
+        self.compile_seconds = time.perf_counter() - began
+        self._estimate_time()
+        # A run that was killed while it kept a checkpoint has to do so now.
+        self._save(wait=True, epoch=self._ended_epoch)
+        self._tell("start")
 
     def _train(self, batches: Iterable[Batch], request: StopRequest) -> None:
         stepper = steps.new_stepper(self.weights, self._noise, self.config, self.threads)
         self._lap_began = time.perf_counter()
         for batch in batches:
+            if self.words_done >= self.rate.end_words:
+                return
             if not self._train_batch(batch, stepper, request):
                 return
             self._end_batch(batch)
             self._source.reuse(batch)
-            if self.words_done >= self.total_words:
-                return
 
     def _train_batch(self, batch: Batch, stepper: steps.Stepper, request: StopRequest) -> bool:
         """Train a batch from the position on; False when the run is to stop before its end."""
-        first = self.position.centre
-        stop = self._last_centre(batch, stepper.unit)
-        while first < stop:
+        while self.position.centre < batch.centres:
             if self._stopped or request.signal_number is not None:
                 return False
-            last = min(first + self._step_centres(stepper), stop)
-            result = stepper.train(batch, first, last, self.total_words)
+            if self.words_done >= self.rate.end_words:
+                return False
+            first = self.position.centre
+            last = self._step_end(batch, first, stepper)
+            schedule = self.rate.seen_from(batch.words_before)
+            result = stepper.train(batch, first, last, schedule)
             self.monitor.add(*result, self._lap())
             self.words_done = batch.words_before + int(batch.stream.word_positions[last])
             self.position = dataclasses.replace(self.position, centre=last)
             self._centres_since_save += last - first
-            first = last
-            if self.monitor.due:
-                self._close_interval()
-            if self._save_due():
-                self._close_interval()
-                self._save()
-        return stop == batch.centres
+            self._after_step()
+        return True
+
+    def _after_step(self) -> None:
+        """What is due between two calls of the kernels, in the order that saves rely on."""
+        if self.monitor.due:
+            self._close_interval()
+        if self.words_done >= self._next_look and self._evaluator is not None:
+            self._look()
+        self._hear_saver(wait=False)
+        if self._save_due():
+            self._close_interval()
+            self._save()
+
+    def _step_end(self, batch: Batch, first: int, stepper: steps.Stepper) -> int:
+        """Where the next kernel call ends: a place that depends on the run's position alone
+        wherever something follows from it (evaluations, the fall of the learning rate, the end)."""
+        centres = stepper.step_centres
+        if self.config.save_interval == 0:  # saves follow batches alone
+            left = self.config.save_every * self.config.centres_a_batch - self._centres_since_save
+            centres = min(centres, max(1, -(-left // stepper.unit)) * stepper.unit)
+        place = min(self.rate.end_words, self._next_look) - batch.words_before
+        if place < batch.words:
+            enough = int(np.searchsorted(batch.stream.word_positions, place))
+            # Whole units, counted from the batch's first centre.
+            enough = max(first + 1, enough)
+            centres = min(centres, -(-enough // stepper.unit) * stepper.unit - first)
+        return min(first + centres, batch.centres)
 
     def _lap(self) -> float:
         """Seconds since the last lap: all of the loop's wall-clock, saves excepted."""
         now = time.perf_counter()
         seconds, self._lap_began = now - self._lap_began, now
         return seconds
-
-    def _step_centres(self, stepper: steps.Stepper) -> int:
-        """Centres of the next kernel call: up to the next save where saves follow batches alone."""
-        if self.config.save_interval > 0:
-            return stepper.step_centres
-        left = self.config.save_every * self.config.centres_a_batch - self._centres_since_save
-        units = max(1, -(-left // stepper.unit))
-        return min(stepper.step_centres, units * stepper.unit)
-
-    def _last_centre(self, batch: Batch, unit: int) -> int:
-        """Where this batch ends for the run: at --max-words, rounded up to a whole unit."""
-        words_left = self.total_words - batch.words_before
-        if batch.words <= words_left:
-            return batch.centres
-        enough = int(np.searchsorted(batch.stream.word_positions, words_left))
-        return min(batch.centres, -(-enough // unit) * unit)
 
     def _end_batch(self, batch: Batch) -> None:
         self.words_done = batch.words_before + batch.words
@@ -203,71 +234,273 @@ class TrainingRun:
             return
         self.position = Position(batch.epoch + 1, 0, 0)
         self._close_interval()
-        epoch = batch.epoch + 1
-        every = self.config.checkpoint_epochs
-        if every and epoch % every == 0:
-            generation = self._save()
-            checkpoint.keep_checkpoint(self.path, generation, epoch, self.config.keep_checkpoints)
-        self._tell("epoch", epoch)
+        # At the end of the run `_end` saves, after the last evaluation.
+        if self._ended_epoch is not None and self.words_done < self.rate.end_words:
+            self._save(epoch=self._ended_epoch)
+        self._tell("epoch", batch.epoch + 1)
+
+    @property
+    def _ended_epoch(self) -> int | None:
+        """The epoch, from 1 over all corpora, whose checkpoint the position is the place of."""
+        position, every = self.position, self.config.checkpoint_epochs
+        if position.row_group or position.centre or not position.epoch or not every:
+            return None
+        return None if position.epoch % every else self._epochs_before + position.epoch
+
+    def _end(self) -> None:
+        """The last row, the last evaluation and the last save."""
+        self._close_interval()
+        if self.words_done >= self.rate.end_words:
+            if self.words_done != self._evaluated_at:
+                self._evaluate()
+            self._note_exact_softmax()
+        self._hear_saver(wait=True)
+        if self.words_done != self._words_saved or self.words_done >= self.rate.end_words:
+            self._save(wait=True, epoch=self._ended_epoch)
+        if self._patience is not None and self._best.words:
+            self.say(
+                f"least held-out loss {self._best.loss:.4f} after {self._best.words:,} words: "
+                f"{self.path / layout.CHECKPOINTS / layout.BEST}"
+            )
+
+    # --- looking at the held-out loss ---
+
+    def _place_of_next_look(self) -> int:
+        """In words: where an evaluation is due, or the learning rate has to begin to fall."""
+        if self._evaluator is None:
+            return self.rate.total_words
+        place = self._plan.next_after(self.words_done)
+        if self.rate.fall_from is None:
+            latest = self.rate.latest_fall(self.config.cooldown)
+            place = min(place, max(latest, self.words_done + 1))
+        return place
+
+    def _look(self) -> None:
+        """Evaluate; with patience, decide whether the learning rate begins to fall."""
+        stalled = self._evaluate()
+        if self.rate.fall_from is None:
+            at_latest = self.words_done >= self.rate.latest_fall(self.config.cooldown)
+            if stalled or at_latest:
+                self._begin_fall(stalled)
+        self._next_look = self._place_of_next_look()
+        if self._is_best:  # after the decision, which a run that goes on would not make again
+            self._save()
+
+    def _evaluate(self) -> bool:
+        """Measure the held-out loss; whether patience is at its end."""
+        if self._evaluator is None:
+            return False
+        self._close_interval()
+        found = self._evaluator.evaluate()
+        self._lap_began = time.perf_counter()
+        if not math.isfinite(found.loss):
+            raise DivergenceError(f"the held-out loss is {found.loss}")
+        exact = None if self.config.negative_sampling else found.loss
+        self.monitor.note(
+            holdout_loss=found.loss,
+            holdout_low=found.low,
+            holdout_high=found.high,
+            holdout_softmax=exact,
+        )
+        self._holdout_losses = np.stack([found.losses, found.positives]).astype(np.float32)
+        self._evaluated_at = self.words_done
+        self._stopped |= self._tell("evaluation") is False
+        stalled = self._patience.add(found) if self._patience is not None else False
+        if found.loss < self._best.loss:
+            self._best = Best(found.loss, self.words_done)
+        return stalled
+
+    def _note_exact_softmax(self) -> None:
+        """At the end also the softmax loss, for negative sampling with a small vocabulary."""
+        if self._evaluator is not None and self.config.negative_sampling:
+            exact = self._evaluator.exact_softmax(self.store.vocabulary.counts)
+            self.monitor.note(holdout_softmax=exact)
+
+    def _begin_fall(self, stalled: bool) -> None:
+        self.rate = self.rate.falling_from(self.words_done, self.config.cooldown)
+        self.monitor.note(event="cooldown")
+        why = (
+            f"the held-out loss gained no more than its noise over {self.config.patience} "
+            "evaluations"
+            if stalled
+            else "the last words of --epochs or --max-words begin"
+        )
+        self.say(
+            f"after {self.words_done:,} words {why}: the learning rate falls from "
+            f"{self.rate.start:.3g} to {self.config.min_alpha:.3g} over the last "
+            f"{self.rate.end_words - self.words_done:,} words"
+        )
+        self._tell("cooldown")
+
+    # --- saving ---
 
     def _save_due(self) -> bool:
         batches = self._centres_since_save / self.config.centres_a_batch
         seconds = time.monotonic() - self._last_save
-        return batches >= self.config.save_every and seconds >= self.config.save_interval
+        due = batches >= self.config.save_every and seconds >= self.config.save_interval
+        return due and (self.config.save_interval == 0 or not self.saver.busy)
 
-    def _save(self) -> Path:
-        """Check the weights and save them; draw the loss curve."""
-        alpha = steps.alpha_at(self.config, self.words_done, self.total_words)
-        check_weights(self.weights, all_rows=True)
-        snapshot = checkpoint.Snapshot(
+    @property
+    def _is_best(self) -> bool:
+        """Whether what is saved now is to be kept as the best checkpoint."""
+        return self._patience is not None and 0 < self._best.words == self.words_done
+
+    def _save(self, *, wait: bool = False, epoch: int | None = None) -> None:
+        """Save; where training goes on (not `wait`), a disk that is full is told and no end."""
+        self._hear_saver(wait=True)
+        try:
+            self.saver.save(self._snapshot(epoch), wait=wait)
+        except ResourceError as error:
+            if wait:
+                raise
+            self._not_saved(error)
+        self._fresh = False
+        self._last_save, self._centres_since_save = time.monotonic(), 0
+        self._lap_began = time.perf_counter()
+        if wait:
+            self._hear_saver(wait=True)
+
+    def _hear_saver(self, *, wait: bool) -> None:
+        """Tell of saves that were written, and of those that were not.
+
+        Raises:
+            DivergenceError: what was to be saved had left the finite numbers.
+        """
+        try:
+            self.saver.check() if wait else self.saver.raise_error()
+        except ResourceError as error:
+            self._not_saved(error)
+        while self._saves_told < self.saver.cost.saves:
+            self._saves_told += 1
+            self._tell("save")
+
+    def _not_saved(self, error: ResourceError) -> None:
+        self.say(f"warning: not saved: {error}; training goes on, and the next save is due as ever")
+
+    def _snapshot(self, epoch: int | None) -> checkpoint.Snapshot:
+        arrays = {}
+        if self._holdout_losses is not None:
+            arrays["holdout_losses"] = self._holdout_losses
+        if self._patience is not None and self._patience.losses is not None:
+            arrays["patience_losses"] = self._patience.losses
+        return checkpoint.Snapshot(
             self.weights,
             self.config.vector_dim,
             self.store.vocabulary,
             self.config.to_json(),
-            {
-                "vocabulary_hash": self.store.vocabulary.hash,
-                "corpus_hash": corpus_hash(self.store),
-                NOTE_KEY: corpus_note(self.store.manifest),
-                "position": dataclasses.asdict(self.position),
-                "words_done": self.words_done,
-                "total_words": self.total_words,
-                "training_seconds": round(self.monitor.seconds, 3),
-                "alpha": alpha,
-            },
+            self._state(),
             self.monitor.history,
             self.store.phrases,
+            arrays,
+            self._fresh,
+            epoch,
+            self._is_best,
+            self.config.keep_checkpoints,
         )
-        generation = checkpoint.save(self.path, snapshot, replace_model=self._fresh)
-        self._fresh = False
-        self._words_saved = self.words_done
-        self._draw_loss(now=False)
-        self._last_save, self._centres_since_save = time.monotonic(), 0
-        self._lap_began = time.perf_counter()
-        self._tell("save")
-        return generation
 
-    def _draw_loss(self, *, now: bool) -> None:
-        """Draw the loss curve; unless `now`, at most once in `_PLOT_PAUSE`."""
-        if not self.monitor.history:
-            return
-        if not now and time.monotonic() - self._last_plot < _PLOT_PAUSE:
-            return
-        from fastw2v.plots import plot_loss
+    def _state(self) -> dict[str, Any]:
+        return {
+            **self._notes,
+            "vocabulary_hash": self.store.vocabulary.hash,
+            "corpus_hash": corpus_hash(self.store),
+            NOTE_KEY: corpus_note(self.store.manifest),
+            "position": dataclasses.asdict(self.position),
+            "words_done": self.words_done,
+            "words_before": self.words_before,
+            EPOCHS_BEFORE: self._epochs_before,
+            "corpus_words": self._source.num_words,
+            "total_words": self.rate.total_words,
+            "finished": self.words_done >= self.rate.end_words,
+            "training_seconds": round(self.monitor.seconds, 3),
+            "alpha": self.rate.at(self.words_done),
+            "schedule": self.rate.as_json(),
+            "best": dataclasses.asdict(self._best) if self._best.words else {},
+            "holdout": {} if self.holdout is None else self.holdout.describe(),
+            "save_cost": dataclasses.asdict(self.saver.cost),
+            "holdout_seconds": 0.0 if self._evaluator is None else self._evaluator.seconds,
+        }
 
-        title = f"{self.path.name}: training loss of {self.config.type}"
-        try:
-            plot_loss(self.monitor.history, self.path / layout.LOSS_PLOT, title)
-        except ResourceError as error:  # a picture is no reason to stop
-            self.say(f"warning: {error}")
-        self._last_plot = time.monotonic()
+    def _saved(self, generation: Path, snapshot: checkpoint.Snapshot) -> None:
+        """In the saver's thread."""
+        self._words_saved = snapshot.state["words_done"]
+        self.reporter.draw_loss(snapshot.history, now=False)
+
+    # --- divergence ---
+
+    def _roll_back(self, error: DivergenceError) -> None:
+        """Go back to the last good save, with half the learning rate."""
+        with contextlib.suppress(ResourceError, DivergenceError):
+            self.saver.check()
+        generation = layout.open_model(self.path)
+        if generation.state["corpus_hash"] != corpus_hash(self.store):
+            raise self._diverged(error) from error  # only a save of an earlier corpus is left
+        start = start_from(generation, len(self.store.vocabulary), self.config)
+        for matrix, saved in zip(self.weights, start.weights, strict=True):
+            np.copyto(matrix, saved)
+        diverged_at = self.words_done
+        rollbacks = self.rate.rollbacks + 1
+        self._resume(start)
+        self.rate = dataclasses.replace(self.rate, rollbacks=rollbacks)
+        self.monitor.note(event="rollback")
+        self.say(
+            f"warning: training diverged after {diverged_at:,} words ({error}); back to the save "
+            f"after {self.words_done:,} words, at half the learning rate, "
+            f"{self.rate.at(self.words_done):.3g} (time {rollbacks} of {MOST_ROLLBACKS} at most)"
+        )
+        self._tell("rollback")
+        self._save(wait=True)
+
+    def _diverged(self, error: DivergenceError) -> DivergenceError:
+        assert self.config.alpha is not None
+        # The rate at which the interval began: where in it the loss broke is not known.
+        began = self.monitor.history[-1]["words"] if self.monitor.history else 0
+        alpha = self.rate.at(max(0, began - self.words_before))
+        smaller = min(self.rate.start / 4, DEFAULT_ALPHAS[self.config.type])
+        kept = (
+            f"the save after {self._words_saved:,} words is kept"
+            if self._words_saved > 0
+            else "nothing was learnt before it (the save is the untrained start)"
+        )
+        rolled_back = f", also after {self.rate.rollbacks} rollbacks" if self.rate.rollbacks else ""
+        return DivergenceError(
+            f"training diverged in epoch {self._epoch} at learning rate {alpha:.3g}{rolled_back}: "
+            f"{error}; {kept}; start again with --overwrite-model and a smaller --alpha "
+            f"({smaller:.2g}, say)"
+        )
+
+    # --- telling ---
+
+    def _estimate_time(self) -> None:
+        """Say how long the run will take, unless it is short."""
+        config, counts = self.config, self.store.vocabulary.counts
+        words = self.rate.end_words - self.words_done
+        if config.negative_sampling:
+            stepper = steps.new_stepper(self.weights, self._noise, config, self.threads)
+            kept_words = words * time_estimate.kept_share(counts, self._keep_thresholds)
+            word_seconds = time_estimate.block_word_seconds(
+                self._source, self.position, stepper, config, self.threads, kept_words
+            )
+        else:
+            word_seconds = time_estimate.softmax_word_seconds(
+                self.store, config, self._keep_thresholds, words
+            )
+        if word_seconds is None:
+            return
+        looked_at = 0.0
+        if self.holdout is not None:
+            looked_at = self.holdout.num_tokens * (words / self._plan.words + 1)
+        saved = sum(matrix.nbytes for matrix in self.weights)
+        work = time_estimate.Work(words, self._source.num_words, looked_at, saved)
+        found = time_estimate.whole_run(word_seconds, work, config, self.threads)
+        self.say(time_estimate.time_line(found, len(counts), config, self.words_done > 0))
 
     def _close_interval(self) -> None:
         """End the running interval of the history, if it has anything; ask the callback."""
-        alpha = steps.alpha_at(self.config, self.words_done, self.total_words)
         # The row of a position at an epoch's start belongs to the epoch that just ended.
         at_start = self.position.row_group == self.position.centre == 0
         epoch = max(1, self.position.epoch if at_start else self.position.epoch + 1)
-        if self.monitor.close_interval(epoch, self.words_done, alpha):
+        words, alpha = self.words_before + self.words_done, self.rate.at(self.words_done)
+        if self.monitor.close_interval(epoch, words, alpha):
             check_weights(self.weights, all_rows=False)
             self._stopped |= self._tell("interval") is False
 
@@ -276,48 +509,22 @@ class TrainingRun:
         return min(self.position.epoch + 1, self.config.epochs)
 
     def _tell(self, event: str, epoch: int | None = None) -> object:
-        if self.callback is None:
-            return None
-        row = self.monitor.history[-1] if self.monitor.history else {}
-        speed = float(row.get("words_per_second", float("nan")))
-        loss = row.get("loss")
-        return self.callback(
-            Progress(
-                event=event,
-                epoch=epoch or self._epoch,
-                epochs=self.config.epochs,
-                words=self.words_done,
-                total_words=self.total_words,
-                words_per_second=speed,
-                loss=float("nan") if loss is None else loss,
-                alpha=steps.alpha_at(self.config, self.words_done, self.total_words),
-                seconds=self.monitor.seconds,
-                seconds_left=max(0, self.total_words - self.words_done) / (speed or math.nan),
-            )
+        return self.reporter.tell(
+            event,
+            self.monitor.history,
+            epoch=epoch or self._epoch,
+            words=self.words_done,
+            total_words=self.rate.end_words,
+            alpha=self.rate.at(self.words_done),
+            seconds=self.monitor.seconds,
         )
 
     def _acknowledge(self) -> None:
         self.say("warning: stopping and saving at the next step; once more to stop at once")
 
-    def _diverged(self, error: DivergenceError) -> DivergenceError:
-        assert self.config.alpha is not None
-        # The rate at which the interval began: where in it the loss broke is not known.
-        began = self.monitor.history[-1]["words"] if self.monitor.history else 0
-        alpha = steps.alpha_at(self.config, began, self.total_words)
-        smaller = min(self.config.alpha / 4, DEFAULT_ALPHAS[self.config.type])
-        kept = (
-            f"the save after {self._words_saved:,} words is kept"
-            if self._words_saved > 0
-            else "nothing was learnt before it (the save is the untrained start)"
-        )
-        return DivergenceError(
-            f"training diverged in epoch {self._epoch} at learning rate {alpha:.3g}: {error}; "
-            f"{kept}; start again with --overwrite-model and a smaller --alpha ({smaller:.2g}, say)"
-        )
-
     def _interrupted(self, request: StopRequest) -> TrainingInterrupted:
         error = TrainingInterrupted(
-            f"stopped in epoch {self._epoch} after {self.words_done:,} of {self.total_words:,} "
+            f"stopped in epoch {self._epoch} after {self.words_done:,} of {self.rate.end_words:,} "
             f"words; {self.path} is saved: the same command without --overwrite-model goes on"
         )
         error.exit_code = request.exit_code
@@ -336,13 +543,21 @@ def planned_words(config: TrainConfig, corpus_words: int) -> int:
     return words if config.max_words is None else min(words, config.max_words)
 
 
-def _loaded_weights(
-    generation: layout.Generation, vocabulary_size: int, config: TrainConfig
-) -> Weights:
-    weights = Weights(
-        steps.new_matrix(vocabulary_size, config.vector_dim),
-        steps.new_matrix(vocabulary_size, config.vector_dim),
+def _new_holdout(
+    store: TokenStore, config: TrainConfig, say: Callable[[str], None]
+) -> Holdout | None:
+    """The held-out sequences; None where none are wanted, or the corpus is too small."""
+    if not config.holdout:
+        if config.patience is not None:
+            raise UsageError("--patience looks at the held-out loss; give it a --holdout above 0")
+        return None
+    try:
+        return Holdout.of(store, config.holdout)
+    except UsageError:
+        if config.patience is not None:
+            raise
+    say(
+        f"no held-out loss: {config.holdout} of {store.num_sentences:,} sequences is none of them "
+        "(--holdout)"
     )
-    for name, matrix in zip(layout.MATRICES, weights, strict=True):
-        matrix[:, : config.vector_dim] = generation.matrix(name, memory_map=True)
-    return weights
+    return None

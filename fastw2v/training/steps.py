@@ -36,8 +36,8 @@ class Stepper(Protocol):
     step_centres: int
     unit: int
 
-    def train(self, batch: Batch, first: int, last: int, total_words: int) -> StepResult:
-        """Train the centres first … last − 1 of `batch`, in a run of `total_words`."""
+    def train(self, batch: Batch, first: int, last: int, schedule: Schedule) -> StepResult:
+        """Train the centres first … last − 1 of `batch`; `schedule` counts words from its first."""
         ...
 
 
@@ -81,19 +81,6 @@ def initial_weights(vocabulary_size: int, config: TrainConfig) -> Weights:
     return weights
 
 
-def schedule_of(config: TrainConfig, total_words: int, words_before: int = 0) -> Schedule:
-    """The learning-rate schedule of a run of `total_words`, seen from `words_before`."""
-    assert config.alpha is not None
-    assert config.min_alpha is not None
-    return Schedule(config.alpha, config.min_alpha, float(total_words), float(words_before))
-
-
-def alpha_at(config: TrainConfig, words: int, total_words: int) -> float:
-    """The learning rate after `words` words of the run, as the kernels have it."""
-    schedule = schedule_of(config, total_words)
-    return schedule.start + (schedule.end - schedule.start) * min(1.0, words / total_words)
-
-
 def _settings(config: TrainConfig) -> Settings:
     return Settings(
         config.half_window,
@@ -114,7 +101,7 @@ class NegativeSamplingStepper:
         self.unit = config.block_size
         self.step_centres = max(1, _STEP_CENTRES // self.unit) * self.unit
 
-    def train(self, batch: Batch, first: int, last: int, total_words: int) -> StepResult:
+    def train(self, batch: Batch, first: int, last: int, schedule: Schedule) -> StepResult:
         """See `Stepper`."""
         config = self._config
         assert config.pool_size is not None
@@ -124,7 +111,7 @@ class NegativeSamplingStepper:
             batch.stream,
             self._noise,
             self._settings,
-            schedule_of(config, total_words, batch.words_before),
+            schedule,
             plan,
             config.skip_gram,
             self._threads,
@@ -149,9 +136,8 @@ class SoftmaxStepper:
             most_logit_bytes,
         )
 
-    def train(self, batch: Batch, first: int, last: int, total_words: int) -> StepResult:
+    def train(self, batch: Batch, first: int, last: int, schedule: Schedule) -> StepResult:
         """See `Stepper`."""
-        schedule = schedule_of(self._config, total_words, batch.words_before)
         loss_sum, centres = 0.0, 0
         for start in range(first, last, self.unit):
             alpha = np.float32(learning_rate(schedule, batch.stream.word_positions[start]))
@@ -187,4 +173,4 @@ def warm_up(config: TrainConfig, threads: int) -> None:
     room = new_room(len(ids))
     stream = make_stream(ids, offsets, key, everything, config, room)
     batch = Batch(0, 0, key, stream, 0, room)
-    new_stepper(weights, noise, config, threads).train(batch, 0, 2, 2)
+    new_stepper(weights, noise, config, threads).train(batch, 0, 2, Schedule(0.0, 0.0, 1.0, 0.0))

@@ -91,8 +91,8 @@ def test_all_that_is_timed_is_trained(batch_size: int, monkeypatch: pytest.Monke
     trained = []
 
     class Spy(steps.SoftmaxStepper):
-        def train(self, batch: Any, first: int, last: int, total_words: int) -> Any:
-            result = super().train(batch, first, last, total_words)
+        def train(self, batch: Any, first: int, last: int, schedule: Any) -> Any:
+            result = super().train(batch, first, last, schedule)
             trained.append((first, last, result.targets))
             return result
 
