@@ -185,7 +185,7 @@ def _train_fastw2v(settings: Settings, job: dict[str, Any]) -> dict[str, Any]:
         options |= {"neg_samples": settings.negatives, "subsample": settings.subsample}
     if settings.type.startswith("cbow"):
         options["cbow_gradient"] = "word2vec"  # the peers'
-    options |= settings.ours
+    options |= {"holdout": 0, **settings.ours}  # all words are trained, as the others do
     began = time.perf_counter()
     model = train(
         job["store"],

@@ -110,10 +110,10 @@ def train_once(store: Path, method: str, options: dict[str, Any]) -> dict[str, A
         place = Path(scratch) / "model"
         try:
             if method == "blocks":
-                model = fastw2v.train(store, place, **options)
+                model = fastw2v.train(store, place, holdout=0, **options)
             else:
                 with in_place_of_blocks(rungs.train_classic):
-                    model = fastw2v.train(store, place, **options)
+                    model = fastw2v.train(store, place, holdout=0, **options)
         except DivergenceError as error:
             return {"diverged": str(error), "loss": None}
         loss = model.history[-1]["loss"]

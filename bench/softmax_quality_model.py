@@ -20,7 +20,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
 
     import fastw2v
 
-    options = request["options"]
+    options = {"holdout": 0, **request["options"]}
     model = fastw2v.train(request["store"], request["model"], **options)
     return {
         "words": int(model.words_done),

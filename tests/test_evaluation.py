@@ -211,7 +211,7 @@ def test_patience_ends_a_run_that_learns_no_more(store: Path, tmp_path: Path) ->
     )  # fmt: skip
     opened = TokenStore.open(store)
     assert model.words_done < 300 * opened.num_tokens
-    assert any("gained no more than its noise over 3 evaluations" in line for line in lines)
+    assert any("gained no more than its noise since 3 evaluations before" in line for line in lines)
     fall = [row for row in model.history if row["event"] == "cooldown"]
     assert len(fall) == 1
     constant = [row for row in model.history if row["words"] <= fall[0]["words"]]

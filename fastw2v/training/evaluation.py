@@ -23,9 +23,9 @@ from fastw2v.training.holdout import Holdout, HoldoutLoss, ratio_interval
 from fastw2v.training.steps import LOGIT_BYTES, padded_dim
 
 SHARE_OF_TIME = 0.008  # of training, that evaluations may take
-# What an evaluation costs a held-out token, in words of training: bench/LOG.md, "Held-out loss".
-COSTS = {"sgram_neg": 1.2, "cbow_neg": 2.5, "sgram": 1.2, "cbow": 1.2}
-_EXACT_WORK = 5e10  # floating-point operations of `exact_softmax`: a fraction of a second
+# What an evaluation costs a held-out token, in words of training: measured by bench/costs.py.
+COSTS = {"sgram_neg": 4.0, "cbow_neg": 4.5, "sgram": 0.4, "cbow": 0.4}
+_EXACT_WORK = 1e10  # floating-point operations of `exact_softmax`: some tenths of a second
 _EXACT_LOGITS = 1 << 21  # at once, in as many arrays:
 _LOGIT_ARRAYS = 3
 _OFFSETS = np.array([offset for offset in range(-REACH, REACH + 1) if offset])
@@ -84,6 +84,11 @@ class Evaluator:
             self._stream = _stream_of(holdout)
             self._groups = _groups_of(holdout)
         self.seconds = 0.0
+
+    @property
+    def num_tokens(self) -> int:
+        """Held-out tokens."""
+        return self._holdout.num_tokens
 
     def warm_up(self) -> None:
         """Compile what an evaluation needs, or load it from the cache."""

@@ -17,6 +17,10 @@ class Best:
     loss: float = math.inf
     words: int = 0
 
+    def as_json(self) -> dict[str, float]:
+        """What a save keeps: nothing before the first evaluation."""
+        return dataclasses.asdict(self) if self.words else {}
+
 
 class Patience:
     """Looks back over the last evaluations.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -15,17 +14,15 @@ import numba
 import numpy as np
 
 from fastw2v import model_directory as layout
-from fastw2v.errors import DivergenceError, ResourceError, TrainingInterrupted, UsageError
+from fastw2v.errors import DivergenceError, ResourceError, TrainingInterrupted
 from fastw2v.training import checkpoint, sampling, steps, time_estimate
 from fastw2v.training.batches import BATCHES_AT_ONCE, Batch, BatchSource, Position, ReadAhead
 from fastw2v.training.config import DEFAULT_ALPHAS, TrainConfig
 from fastw2v.training.corpus_note import NOTE_KEY, corpus_note
-from fastw2v.training.evaluation import EvaluationPlan, Evaluator
-from fastw2v.training.holdout import Holdout
+from fastw2v.training.held_out_watch import HeldOutWatch, new_holdout
 from fastw2v.training.learning_rate import MOST_ROLLBACKS, LearningRate
 from fastw2v.training.model import Model
 from fastw2v.training.monitor import Monitor, check_weights
-from fastw2v.training.patience import Best, Patience
 from fastw2v.training.reporter import Callback, Reporter
 from fastw2v.training.saver import Saver
 from fastw2v.training.signals import StopRequest, stop_on_signals
@@ -60,15 +57,15 @@ class TrainingRun:
             counts, int(counts.sum()), config.subsample or 0.0
         )
         self._noise = sampling.noise_tables(counts, config.ns_exponent)
-        self.holdout = _new_holdout(store, config, say)
+        self.holdout = new_holdout(store, config, say)
         self._source = BatchSource(store, config, self._keep_thresholds, self.holdout)
         self._fresh, self._notes = start.fresh, start.notes
         self._epochs_before = start.epochs_before
         self.weights, self.words_before = start.weights, start.words_before
-        self._evaluator: Evaluator | None = None
+        self._watch: HeldOutWatch | None = None
         if self.holdout is not None:
-            self._evaluator = Evaluator(self.holdout, self.weights, config)
-            self._plan = EvaluationPlan.of(config, self.holdout, self._source.num_words)
+            epoch_words = self._source.num_words
+            self._watch = HeldOutWatch(self.holdout, self.weights, config, epoch_words)
         self._resume(start)
         self.saver = Saver(path, self._saved)
         self._saves_told = 0
@@ -86,12 +83,8 @@ class TrainingRun:
         self.position, self.words_done = start.position, start.words_done
         self.rate = LearningRate.of(config, total_words, start.schedule)
         self.monitor = Monitor(start.history, self.words_before + self.words_done)
-        self._best = Best(**start.best)
-        self._patience = None
-        if config.patience is not None:
-            self._patience = Patience(config.patience, start.patience_losses)
-        self._holdout_losses = start.holdout_losses
-        self._evaluated_at = -1
+        if self._watch is not None:
+            self._watch.resume(start)
         self._next_look = self._place_of_next_look()
 
     def run(self) -> Model:
@@ -158,8 +151,8 @@ class TrainingRun:
     def _begin(self) -> None:
         began = time.perf_counter()
         steps.warm_up(self.config, self.threads)
-        if self._evaluator is not None:
-            self._evaluator.warm_up()
+        if self._watch is not None:
+            self._watch.warm_up()
         self.compile_seconds = time.perf_counter() - began
         self._estimate_time()
         # A run that was killed while it kept a checkpoint has to do so now.
@@ -199,7 +192,7 @@ class TrainingRun:
         """What is due between two calls of the kernels, in the order that saves rely on."""
         if self.monitor.due:
             self._close_interval()
-        if self.words_done >= self._next_look and self._evaluator is not None:
+        if self.words_done >= self._next_look:
             self._look()
         self._hear_saver(wait=False)
         if self._save_due():
@@ -250,78 +243,54 @@ class TrainingRun:
     def _end(self) -> None:
         """The last row, the last evaluation and the last save."""
         self._close_interval()
-        if self.words_done >= self.rate.end_words:
-            if self.words_done != self._evaluated_at:
-                self._evaluate()
-            self._note_exact_softmax()
+        watch = self._watch
+        if watch is not None and self.words_done >= self.rate.end_words:
+            if self.words_done != watch.evaluated_at:
+                self._evaluate(watch)
+            if self.config.negative_sampling:
+                self.monitor.note(holdout_softmax=watch.exact_softmax(self.store.vocabulary.counts))
         self._hear_saver(wait=True)
         if self.words_done != self._words_saved or self.words_done >= self.rate.end_words:
             self._save(wait=True, epoch=self._ended_epoch)
-        if self._patience is not None and self._best.words:
+        if watch is not None and self.config.patience is not None and watch.best.words:
             self.say(
-                f"least held-out loss {self._best.loss:.4f} after {self._best.words:,} words: "
+                f"least held-out loss {watch.best.loss:.4f} after {watch.best.words:,} words: "
                 f"{self.path / layout.CHECKPOINTS / layout.BEST}"
             )
 
     # --- looking at the held-out loss ---
 
     def _place_of_next_look(self) -> int:
-        """In words: where an evaluation is due, or the learning rate has to begin to fall."""
-        if self._evaluator is None:
-            return self.rate.total_words
-        place = self._plan.next_after(self.words_done)
-        if self.rate.fall_from is None:
-            latest = self.rate.latest_fall(self.config.cooldown)
-            place = min(place, max(latest, self.words_done + 1))
-        return place
+        """In words; never, where nothing is held out."""
+        if self._watch is None:
+            return 1 << 62
+        return self._watch.next_place(self.words_done, self.rate)
 
     def _look(self) -> None:
         """Evaluate; with patience, decide whether the learning rate begins to fall."""
-        stalled = self._evaluate()
+        watch = self._watch
+        assert watch is not None
+        self._evaluate(watch)
         if self.rate.fall_from is None:
             at_latest = self.words_done >= self.rate.latest_fall(self.config.cooldown)
-            if stalled or at_latest:
-                self._begin_fall(stalled)
+            if watch.stalled or at_latest:
+                self._begin_fall(watch.stalled)
         self._next_look = self._place_of_next_look()
-        if self._is_best:  # after the decision, which a run that goes on would not make again
-            self._save()
+        if watch.is_best(self.words_done):
+            self._save()  # after the decision, which a run that goes on would not make again
 
-    def _evaluate(self) -> bool:
-        """Measure the held-out loss; whether patience is at its end."""
-        if self._evaluator is None:
-            return False
+    def _evaluate(self, watch: HeldOutWatch) -> None:
         self._close_interval()
-        found = self._evaluator.evaluate()
+        self.monitor.note(**watch.evaluate(self.words_done))
         self._lap_began = time.perf_counter()
-        if not math.isfinite(found.loss):
-            raise DivergenceError(f"the held-out loss is {found.loss}")
-        exact = None if self.config.negative_sampling else found.loss
-        self.monitor.note(
-            holdout_loss=found.loss,
-            holdout_low=found.low,
-            holdout_high=found.high,
-            holdout_softmax=exact,
-        )
-        self._holdout_losses = np.stack([found.losses, found.positives]).astype(np.float32)
-        self._evaluated_at = self.words_done
         self._stopped |= self._tell("evaluation") is False
-        stalled = self._patience.add(found) if self._patience is not None else False
-        if found.loss < self._best.loss:
-            self._best = Best(found.loss, self.words_done)
-        return stalled
-
-    def _note_exact_softmax(self) -> None:
-        """At the end also the softmax loss, for negative sampling with a small vocabulary."""
-        if self._evaluator is not None and self.config.negative_sampling:
-            exact = self._evaluator.exact_softmax(self.store.vocabulary.counts)
-            self.monitor.note(holdout_softmax=exact)
 
     def _begin_fall(self, stalled: bool) -> None:
         self.rate = self.rate.falling_from(self.words_done, self.config.cooldown)
         self.monitor.note(event="cooldown")
         why = (
-            f"the held-out loss gained no more than its noise over {self.config.patience} "
-            "evaluations"
+            "the held-out loss gained no more than its noise since "
+            f"{self.config.patience} evaluation{'s' * (self.config.patience != 1)} before"
             if stalled
             else "the last words of --epochs or --max-words begin"
         )
@@ -339,11 +308,6 @@ class TrainingRun:
         seconds = time.monotonic() - self._last_save
         due = batches >= self.config.save_every and seconds >= self.config.save_interval
         return due and (self.config.save_interval == 0 or not self.saver.busy)
-
-    @property
-    def _is_best(self) -> bool:
-        """Whether what is saved now is to be kept as the best checkpoint."""
-        return self._patience is not None and 0 < self._best.words == self.words_done
 
     def _save(self, *, wait: bool = False, epoch: int | None = None) -> None:
         """Save; where training goes on (not `wait`), a disk that is full is told and no end."""
@@ -378,11 +342,7 @@ class TrainingRun:
         self.say(f"warning: not saved: {error}; training goes on, and the next save is due as ever")
 
     def _snapshot(self, epoch: int | None) -> checkpoint.Snapshot:
-        arrays = {}
-        if self._holdout_losses is not None:
-            arrays["holdout_losses"] = self._holdout_losses
-        if self._patience is not None and self._patience.losses is not None:
-            arrays["patience_losses"] = self._patience.losses
+        watch = self._watch
         return checkpoint.Snapshot(
             self.weights,
             self.config.vector_dim,
@@ -391,14 +351,15 @@ class TrainingRun:
             self._state(),
             self.monitor.history,
             self.store.phrases,
-            arrays,
+            {} if watch is None else watch.arrays(),
             self._fresh,
             epoch,
-            self._is_best,
+            watch is not None and watch.is_best(self.words_done),
             self.config.keep_checkpoints,
         )
 
     def _state(self) -> dict[str, Any]:
+        watch = self._watch
         return {
             **self._notes,
             "vocabulary_hash": self.store.vocabulary.hash,
@@ -414,10 +375,10 @@ class TrainingRun:
             "training_seconds": round(self.monitor.seconds, 3),
             "alpha": self.rate.at(self.words_done),
             "schedule": self.rate.as_json(),
-            "best": dataclasses.asdict(self._best) if self._best.words else {},
+            "best": {} if watch is None else watch.best.as_json(),
             "holdout": {} if self.holdout is None else self.holdout.describe(),
             "save_cost": dataclasses.asdict(self.saver.cost),
-            "holdout_seconds": 0.0 if self._evaluator is None else self._evaluator.seconds,
+            "holdout_seconds": 0.0 if watch is None else watch.seconds,
         }
 
     def _saved(self, generation: Path, snapshot: checkpoint.Snapshot) -> None:
@@ -486,9 +447,7 @@ class TrainingRun:
             )
         if word_seconds is None:
             return
-        looked_at = 0.0
-        if self.holdout is not None:
-            looked_at = self.holdout.num_tokens * (words / self._plan.words + 1)
+        looked_at = 0.0 if self._watch is None else self._watch.tokens_in(words)
         saved = sum(matrix.nbytes for matrix in self.weights)
         work = time_estimate.Work(words, self._source.num_words, looked_at, saved)
         found = time_estimate.whole_run(word_seconds, work, config, self.threads)
@@ -541,23 +500,3 @@ def planned_words(config: TrainConfig, corpus_words: int) -> int:
     """The words of the whole run."""
     words = config.epochs * corpus_words
     return words if config.max_words is None else min(words, config.max_words)
-
-
-def _new_holdout(
-    store: TokenStore, config: TrainConfig, say: Callable[[str], None]
-) -> Holdout | None:
-    """The held-out sequences; None where none are wanted, or the corpus is too small."""
-    if not config.holdout:
-        if config.patience is not None:
-            raise UsageError("--patience looks at the held-out loss; give it a --holdout above 0")
-        return None
-    try:
-        return Holdout.of(store, config.holdout)
-    except UsageError:
-        if config.patience is not None:
-            raise
-    say(
-        f"no held-out loss: {config.holdout} of {store.num_sentences:,} sequences is none of them "
-        "(--holdout)"
-    )
-    return None
