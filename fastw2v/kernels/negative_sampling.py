@@ -15,7 +15,8 @@ expected update equals the classic one's for every T and N.
 All gradients of a block are taken at the weights as they were when the block began. For that, only
 the hidden rows are copied: the scores of everything come first, then the hidden rows' gradients
 (from the rows of contexts and pool), and the rows of contexts and pool last (from the copies).
-Threads do this on shared rows without locks: see `hogwild.py` for that race.
+Threads do this on shared rows without locks: see `hogwild.py` for that race. Each update is in two
+halves, which read and write weights respectively, for the sake of `deterministic.py`.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def _add_to_pool(scratch, count, row_bytes):
 
 
 @kernel()
-def _add_to_contexts(scratch, contexts, row_bytes):
+def add_to_contexts(scratch, contexts, row_bytes):
     """Context rows += what `list_near` listed for them."""
     start = 0
     for place in range(contexts):
@@ -97,6 +98,61 @@ def _add_to_contexts(scratch, contexts, row_bytes):
             scratch.near_weights, start, 1, row_bytes,
         )  # fmt: skip
         start = stop
+
+
+@kernel(inlined=True)
+def copy_centres(scratch, count, row_bytes):
+    """hidden rows = the centres' rows."""
+    for row in range(padded(count)):
+        copy_row_at(scratch.hidden_at[row], scratch.centres_at[row], row_bytes)
+
+
+@kernel(inlined=True)
+def find_sgram_gradients(
+    stream, first, count, halo_low, halo_high, settings, alpha, row_bytes, scratch
+):
+    """First half of `sgram_neg_update`, the tables of rows and pairs filled: changes no weight.
+
+    Leaves the hidden rows and the gradients of all terms. Returns as `sgram_neg_update`.
+    """
+    own = first - halo_low
+    positive, pairs = first_positive_term(scratch, count), scratch.pair_starts[count]
+    weigh_terms(scratch, positive, count, pairs, settings.negatives, settings.per_pair)
+    drop_draws_of_contexts(scratch, stream, count, own, halo_low, halo_high, settings)
+    copy_centres(scratch, count, row_bytes)
+    _score_pool(scratch, count, row_bytes)
+    for row in range(count):
+        start = scratch.pair_starts[row]
+        dots_of_row(
+            scratch.hidden_at[row], scratch.pairs_at, start, scratch.pair_starts[row + 1] - start,
+            row_bytes, scratch.scores, positive + start,
+        )  # fmt: skip
+    return scores_to_gradients(scratch, positive, pairs, alpha), pairs
+
+
+@kernel(inlined=True)
+def add_sgram_gradients(scratch, count, row_bytes):
+    """Second half of `sgram_neg_update`, but for the contexts: add what the first half left."""
+    pool_size = scratch.pool_ids.shape[0]
+    positive = first_positive_term(scratch, count)
+    add_sums(
+        scratch.centres_at, 0, count, scratch.pool_at, pool_size,
+        scratch.scores, 0, 1, padded(pool_size), row_bytes,
+    )  # fmt: skip
+    for row in range(count):
+        start = scratch.pair_starts[row]
+        add_to_row(
+            scratch.centres_at[row], scratch.pairs_at, start, scratch.pair_starts[row + 1] - start,
+            scratch.scores, positive + start, 1, row_bytes,
+        )  # fmt: skip
+    _add_to_pool(scratch, count, row_bytes)
+
+
+@kernel(inlined=True)
+def list_sgram_contexts(scratch, count, own, hidden_at):
+    """List what each context gets of the hidden rows, for `add_to_contexts`."""
+    positive = first_positive_term(scratch, count)
+    list_near(scratch, count, own, hidden_at, scratch.scores, positive, False)
 
 
 @kernel()
@@ -116,46 +172,21 @@ def sgram_neg_update(weights, stream, first, count, settings, alpha, scratch):
         −log σ(c_pos·h) − Σ weight·log σ(−c_neg·h) at the weights before the update.
     """
     inputs, outputs = weights.input_vectors, weights.output_vectors
-    row_bytes, pool_size = 4 * inputs.shape[1], scratch.pool_ids.shape[0]
-    columns = padded(pool_size)
+    row_bytes = 4 * inputs.shape[1]
     halo_low, halo_high = halo_of(stream, first, count)
-    own = first - halo_low
     address_rows(scratch, stream, first, count, halo_low, halo_high, inputs, outputs, outputs)
-    pairs = list_pairs(scratch, stream, first, count, halo_low, halo_high)
-    positive = first_positive_term(scratch, count)
-    weigh_terms(scratch, positive, count, pairs, settings.negatives, settings.per_pair)
-    drop_draws_of_contexts(scratch, stream, count, own, halo_low, halo_high, settings)
-
-    for row in range(padded(count)):
-        copy_row_at(scratch.hidden_at[row], scratch.centres_at[row], row_bytes)
-    _score_pool(scratch, count, row_bytes)
-    for row in range(count):
-        start = scratch.pair_starts[row]
-        contexts = scratch.pair_starts[row + 1] - start
-        dots_of_row(
-            scratch.hidden_at[row], scratch.pairs_at, start, contexts, row_bytes,
-            scratch.scores, positive + start,
-        )  # fmt: skip
-    loss = scores_to_gradients(scratch, positive, pairs, alpha)
-    add_sums(
-        scratch.centres_at, 0, count, scratch.pool_at, pool_size,
-        scratch.scores, 0, 1, columns, row_bytes,
-    )  # fmt: skip
-    for row in range(count):
-        start = scratch.pair_starts[row]
-        contexts = scratch.pair_starts[row + 1] - start
-        add_to_row(
-            scratch.centres_at[row], scratch.pairs_at, start, contexts,
-            scratch.scores, positive + start, 1, row_bytes,
-        )  # fmt: skip
-    _add_to_pool(scratch, count, row_bytes)
-    list_near(scratch, count, own, scratch.hidden_at, scratch.scores, positive, False)
-    _add_to_contexts(scratch, halo_high - halo_low, row_bytes)
-    return loss, pairs
+    list_pairs(scratch, stream, first, count, halo_low, halo_high)
+    result = find_sgram_gradients(
+        stream, first, count, halo_low, halo_high, settings, alpha, row_bytes, scratch
+    )
+    add_sgram_gradients(scratch, count, row_bytes)
+    list_sgram_contexts(scratch, count, first - halo_low, scratch.hidden_at)
+    add_to_contexts(scratch, halo_high - halo_low, row_bytes)
+    return result
 
 
 @kernel()
-def _average_contexts(scratch, count, row_bytes):
+def average_contexts(scratch, count, row_bytes):
     """hidden rows = means of the context rows; 0 where there is none."""
     for row in range(count):
         start = scratch.pair_starts[row]
@@ -167,27 +198,21 @@ def _average_contexts(scratch, count, row_bytes):
         )  # fmt: skip
 
 
-@kernel()
-def cbow_neg_update(weights, stream, first, count, settings, alpha, scratch):
-    """Train one CBOW block; arguments and result as `sgram_neg_update`, one positive a centre.
+@kernel(inlined=True)
+def fill_tile(scratch, count, row_bytes):
+    """The spare row for the hidden rows that are missing of a whole tile."""
+    for row in range(count, padded(count)):
+        copy_row_at(scratch.hidden_at[row], scratch.centres_at[row], row_bytes)
 
-    h_i = mean of the context words' input vectors. Each context row receives dh_i/m_i, the exact
-    gradient, or dh_i with `settings.undivided` (word2vec.c's). Centres without context are skipped.
-    """
-    inputs, outputs = weights.input_vectors, weights.output_vectors
-    row_bytes, pool_size = 4 * inputs.shape[1], scratch.pool_ids.shape[0]
-    columns = padded(pool_size)
-    halo_low, halo_high = halo_of(stream, first, count)
-    own = first - halo_low
-    address_rows(scratch, stream, first, count, halo_low, halo_high, outputs, inputs, outputs)
-    list_pairs(scratch, stream, first, count, halo_low, halo_high)
+
+@kernel(inlined=True)
+def find_cbow_gradients(stream, first, count, settings, alpha, row_bytes, scratch):
+    """First half of `cbow_neg_update`; see `find_sgram_gradients`."""
     positive = first_positive_term(scratch, count)
     weigh_terms(scratch, positive, count, count, settings.negatives, False)
     drop_draws_of_centres(scratch, stream, first, count)
-
-    _average_contexts(scratch, count, row_bytes)
-    for row in range(count, padded(count)):
-        copy_row_at(scratch.hidden_at[row], scratch.centres_at[row], row_bytes)
+    average_contexts(scratch, count, row_bytes)
+    fill_tile(scratch, count, row_bytes)
     _score_pool(scratch, count, row_bytes)
     positives = 0
     for row in range(count):
@@ -198,10 +223,17 @@ def cbow_neg_update(weights, stream, first, count, settings, alpha, scratch):
         has_context = scratch.pair_starts[row] < scratch.pair_starts[row + 1]
         scratch.weights[positive + row] = np.float32(has_context)
         positives += has_context
-    loss = scores_to_gradients(scratch, positive, count, alpha)
+    return scores_to_gradients(scratch, positive, count, alpha), positives
+
+
+@kernel(inlined=True)
+def add_cbow_gradients(scratch, count, row_bytes):
+    """Second half of `cbow_neg_update`; see `add_sgram_gradients`."""
+    pool_size = scratch.pool_ids.shape[0]
+    positive = first_positive_term(scratch, count)
     set_sums(
         scratch.gradients_at, 0, count, scratch.pool_at, pool_size,
-        scratch.scores, 0, 1, columns, row_bytes,
+        scratch.scores, 0, 1, padded(pool_size), row_bytes,
     )  # fmt: skip
     for row in range(count):
         add_to_row(
@@ -214,9 +246,31 @@ def cbow_neg_update(weights, stream, first, count, settings, alpha, scratch):
             scratch.scores, positive + row, 1, row_bytes,
         )  # fmt: skip
     _add_to_pool(scratch, count, row_bytes)
-    if settings.undivided:
+
+
+@kernel(inlined=True)
+def list_cbow_contexts(scratch, count, own, undivided, gradients_at):
+    """List what each context gets of the hidden rows' gradients, for `add_to_contexts`."""
+    if undivided:
         for row in range(count):
             scratch.shares[row] = _ONE
-    list_near(scratch, count, own, scratch.gradients_at, scratch.shares, 0, True)
-    _add_to_contexts(scratch, halo_high - halo_low, row_bytes)
-    return loss, positives
+    list_near(scratch, count, own, gradients_at, scratch.shares, 0, True)
+
+
+@kernel()
+def cbow_neg_update(weights, stream, first, count, settings, alpha, scratch):
+    """Train one CBOW block; arguments and result as `sgram_neg_update`, one positive a centre.
+
+    h_i = mean of the context words' input vectors. Each context row receives dh_i/m_i, the exact
+    gradient, or dh_i with `settings.undivided` (word2vec.c's). Centres without context are skipped.
+    """
+    inputs, outputs = weights.input_vectors, weights.output_vectors
+    row_bytes = 4 * inputs.shape[1]
+    halo_low, halo_high = halo_of(stream, first, count)
+    address_rows(scratch, stream, first, count, halo_low, halo_high, outputs, inputs, outputs)
+    list_pairs(scratch, stream, first, count, halo_low, halo_high)
+    result = find_cbow_gradients(stream, first, count, settings, alpha, row_bytes, scratch)
+    add_cbow_gradients(scratch, count, row_bytes)
+    list_cbow_contexts(scratch, count, first - halo_low, settings.undivided, scratch.gradients_at)
+    add_to_contexts(scratch, halo_high - halo_low, row_bytes)
+    return result

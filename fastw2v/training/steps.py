@@ -6,13 +6,15 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from fastw2v.kernels import softmax, softmax_room
+from fastw2v.kernels import deterministic_room, softmax, softmax_room
+from fastw2v.kernels.deterministic import train_in_rounds
 from fastw2v.kernels.hogwild import BlockPlan, Schedule, learning_rate, train_negative_sampling
 from fastw2v.kernels.negative_sampling import Settings, Weights
 from fastw2v.kernels.simd import ROW_FLOATS
 from fastw2v.kernels.streams import Noise
 from fastw2v.training.batches import Batch, make_stream, new_room
 from fastw2v.training.config import TrainConfig
+from fastw2v.training.rounds import round_blocks
 
 LOGIT_BYTES = 128 << 20  # logits kept between the passes of the full softmax, at most
 SOFTMAX_INIT = 1.0  # initial entries are uniform on ± this / √dim: bench/LOG.md, "Initialisation"
@@ -119,6 +121,48 @@ class NegativeSamplingStepper:
         return StepResult(float(sums[:, 0].sum()), float(sums[:, 1].sum()))
 
 
+class DeterministicStepper:
+    """sgram_neg and cbow_neg in rounds: the same bytes every time, at any number of threads."""
+
+    def __init__(self, weights: Weights, noise: Noise, config: TrainConfig, threads: int) -> None:
+        assert config.block_size is not None
+        assert config.pool_size is not None
+        self._weights, self._noise, self._config = weights, noise, config
+        self._threads = threads
+        self._settings = _settings(config)
+        blocks = round_blocks(config, noise)
+        self._room = deterministic_room.new_room(
+            threads,
+            blocks,
+            config.block_size,
+            config.pool_size,
+            config.half_window,
+            weights.input_vectors.shape[1],
+        )
+        self.unit = blocks * config.block_size
+        self.step_centres = max(1, _STEP_CENTRES // self.unit) * self.unit
+
+    def train(self, batch: Batch, first: int, last: int, schedule: Schedule) -> StepResult:
+        """See `Stepper`."""
+        config = self._config
+        assert config.block_size is not None
+        assert config.pool_size is not None
+        plan = BlockPlan(first, last, config.block_size, config.pool_size, np.uint64(batch.key))
+        sums = train_in_rounds(
+            self._weights,
+            batch.stream,
+            self._noise,
+            self._settings,
+            schedule,
+            plan,
+            config.skip_gram,
+            self._threads,
+            *self._room,
+        )
+        loss, positives = sums.cumsum(axis=0)[-1]  # one after another, where `sum` pairs them
+        return StepResult(float(loss), float(positives))
+
+
 class SoftmaxStepper:
     """sgram and cbow: one batch a call, all threads together on it."""
 
@@ -159,7 +203,8 @@ class SoftmaxStepper:
 def new_stepper(weights: Weights, noise: Noise, config: TrainConfig, threads: int) -> Stepper:
     """The stepper of the config's type."""
     if config.negative_sampling:
-        return NegativeSamplingStepper(weights, noise, config, threads)
+        kind = DeterministicStepper if config.deterministic else NegativeSamplingStepper
+        return kind(weights, noise, config, threads)
     return SoftmaxStepper(weights, config)
 
 
