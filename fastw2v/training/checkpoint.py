@@ -119,14 +119,15 @@ def save(model: Path, snapshot: Snapshot, history_text: HistoryText | None = Non
         storage.remove_file(model / layout.LOSS_PLOT)
         if (model / layout.CHECKPOINTS).is_dir():
             storage.remove_directory(model / layout.CHECKPOINTS)
-    storage.write_text(model / layout.CURRENT, generation.name + "\n")
-    for old in older:
-        if snapshot.fresh or old.name != before:
-            storage.remove_directory(old)
+    # Before CURRENT: a run that goes on from this save does not come by them again.
     if snapshot.epoch is not None:
         keep_checkpoint(model, generation, snapshot.epoch, snapshot.keep_checkpoints)
     if snapshot.best:
         _replace(generation, model / layout.CHECKPOINTS / layout.BEST)
+    storage.write_text(model / layout.CURRENT, generation.name + "\n")
+    for old in older:
+        if snapshot.fresh or old.name != before:
+            storage.remove_directory(old)
     return generation
 
 

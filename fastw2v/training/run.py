@@ -195,7 +195,7 @@ class TrainingRun:
         if self.words_done >= self._next_look:
             self._look()
         self._hear_saver(wait=False)
-        if self._save_due():
+        if self._save_due() and self.words_done < self.rate.end_words:  # there `_end` saves
             self._close_interval()
             self._save()
 
@@ -276,8 +276,9 @@ class TrainingRun:
             if watch.stalled or at_latest:
                 self._begin_fall(watch.stalled)
         self._next_look = self._place_of_next_look()
-        if watch.is_best(self.words_done):
-            self._save()  # after the decision, which a run that goes on would not make again
+        # After the decision, which a run that goes on does not make again; at the end `_end` saves.
+        if watch.is_best(self.words_done) and self.words_done < self.rate.end_words:
+            self._save()
 
     def _evaluate(self, watch: HeldOutWatch) -> None:
         self._close_interval()
