@@ -193,7 +193,7 @@ def test_evaluations_are_at_fixed_places(times: int, epochs: int, epoch_words: i
 
 def test_evaluations_take_their_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "SHARE_OF_TIME", 0.008)
-    for tokens, expected in ((500, (1, 1)), (50, (13, 1)), (5000, (1, 8))):
+    for tokens, expected in ((500, (1, 3)), (50, (4, 1)), (5000, (1, 25))):
         held: Any = dataclasses.make_dataclass("Held", ["num_tokens"])(tokens)
         config = TrainConfig.create(type="sgram_neg")
         plan = EvaluationPlan.of(config, held, 100_000)

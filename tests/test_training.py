@@ -15,7 +15,7 @@ from fastw2v import model_directory as layout
 from fastw2v.corpus.config import Layout
 from fastw2v.errors import DataError, DivergenceError, UsageError
 from fastw2v.training import batches, monitor, resources, steps
-from fastw2v.training.config import TYPES, TrainConfig
+from fastw2v.training.config import TYPES
 from fastw2v.training.monitor import Progress
 
 # Row groups are one here; alphas suit 20 words and batches of 64.
@@ -353,14 +353,6 @@ def test_a_run_that_cannot_fit_is_refused(
     with pytest.raises(UsageError, match="--keep-checkpoints"):
         train(store, tmp_path / "m", "sgram_neg")
     assert not (tmp_path / "m").exists()
-
-
-def test_memory_estimate_covers_the_matrices() -> None:
-    need = resources.estimate(
-        TrainConfig.create(vector_dim=300).with_blocks(1e-4, 0.05), 1_000_000, 1_000_000, 2
-    )
-    assert need.matrices == 2 * 1_000_000 * 304 * 4
-    assert need.disk > 5 * 2 * 1_000_000 * 300 * 4
 
 
 def test_more_threads_than_cores_is_a_warning(store: Path, tmp_path: Path) -> None:

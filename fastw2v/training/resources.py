@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 from fastw2v.errors import UsageError
+from fastw2v.kernels.deterministic_room import room_bytes
 from fastw2v.kernels.scratch import scratch_bytes
 from fastw2v.kernels.softmax_room import buffer_bytes
 from fastw2v.machine import available_memory, free_disk, readable_bytes, resident_memory
 from fastw2v.training.batches import BATCHES_AT_ONCE
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.evaluation import evaluation_bytes
+from fastw2v.training.rounds import most_round_blocks
 from fastw2v.training.saver import SHARE_OF_MEMORY
 from fastw2v.training.steps import LOGIT_BYTES, padded_dim
 
@@ -23,7 +26,8 @@ _KEPT = 0.6  # as much of it where words are subsampled, usually;
 _BYTES_A_READ_TOKEN = 16  # and a row group that is being read
 _ROWS_A_CHUNK = 8192  # of the matrices, on their way to the disk; a few chunks are there
 _CHUNKS = 4
-_SAVES_ON_DISK = 3  # two generations, and the one that is being written
+_GENERATIONS = 3  # the last two saves, and the one that is being written
+_CORE_FLOPS = 6e10  # what a core does in a second, roughly
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,23 +51,32 @@ class Estimate:
 
 
 def estimate(
-    config: TrainConfig, vocabulary_size: int, row_group_tokens: int, threads: int
+    config: TrainConfig,
+    vocabulary_size: int,
+    row_group_tokens: int,
+    threads: int,
+    epoch_words: int,
 ) -> Estimate:
-    """Estimate a run over row groups of at most `row_group_tokens` tokens."""
+    """Estimate a run over `epoch_words` words in row groups of at most `row_group_tokens`."""
     row = 4 * padded_dim(config.vector_dim)
     buffers = vocabulary_size * _BYTES_A_TOKEN
     buffers += _CHUNKS * min(vocabulary_size, _ROWS_A_CHUNK) * row
     streams = BATCHES_AT_ONCE if config.negative_sampling else 2
-    kept = _KEPT if config.subsample else 1.0
     # One stream more: that of the batch that the time is estimated from.
-    stream_bytes = round((streams + 1) * kept * _BYTES_A_STREAM_TOKEN) + _BYTES_A_READ_TOKEN
+    stream_bytes = (
+        round((streams + 1) * _kept(config) * _BYTES_A_STREAM_TOKEN) + _BYTES_A_READ_TOKEN
+    )
     buffers += row_group_tokens * stream_bytes
     buffers += _kernel_bytes(config, vocabulary_size, threads)
     if config.holdout:
         buffers += evaluation_bytes(config, vocabulary_size, threads)
     saved = 2 * vocabulary_size * config.vector_dim * 4 + vocabulary_size * 16
-    disk = saved * (_SAVES_ON_DISK + _checkpoints(config))
+    disk = saved * _most_saves(config, vocabulary_size, threads, epoch_words)
     return Estimate(2 * vocabulary_size * row, buffers, disk, _BASE)
+
+
+def _kept(config: TrainConfig) -> float:
+    return _KEPT if config.subsample else 1.0
 
 
 def _kernel_bytes(config: TrainConfig, vocabulary_size: int, threads: int) -> int:
@@ -72,20 +85,34 @@ def _kernel_bytes(config: TrainConfig, vocabulary_size: int, threads: int) -> in
     if config.negative_sampling:
         assert config.block_size is not None
         assert config.pool_size is not None
-        return threads * scratch_bytes(config.block_size, config.pool_size, half_window, columns)
+        block = (config.block_size, config.pool_size, half_window, columns)
+        if config.deterministic:
+            return room_bytes(threads, most_round_blocks(config), *block)
+        return threads * scratch_bytes(*block)
     batch_size = config.centres_a_batch
     return buffer_bytes(vocabulary_size, columns, batch_size, half_window, threads, LOGIT_BYTES)
 
 
-def _checkpoints(config: TrainConfig) -> int:
-    """The most that there are besides the saves; the last epoch's is one of these."""
-    found = int(config.patience is not None)
-    if config.checkpoint_epochs:
-        epochs = config.epochs // config.checkpoint_epochs
-        last_is_save = config.epochs % config.checkpoint_epochs == 0
-        most = config.keep_checkpoints or epochs
-        found += min(most, epochs - last_is_save)
-    return found
+def _most_saves(config: TrainConfig, vocabulary_size: int, threads: int, epoch_words: int) -> int:
+    """The most saves that are on the disk at once, checkpoints included.
+
+    The last two generations stay beside the one that is being written. A checkpoint shares its
+    files with the save that it was made of: all of them do if an epoch takes less than
+    --save-interval, as nothing is saved between two checkpoints then.
+    """
+    every, made = config.checkpoint_epochs, 0
+    if every:
+        words = min(config.epochs * epoch_words, config.max_words or math.inf)
+        made = int(words / epoch_words) // every
+    kept = min(config.keep_checkpoints or made, made)
+    rows = config.pool_size if config.negative_sampling else vocabulary_size
+    assert rows is not None
+    flops = 6.0 * config.vector_dim * rows * every * epoch_words * _kept(config)
+    if config.patience is None and flops / (threads * _CORE_FLOPS) < config.save_interval:
+        # A held-out loss measured at the end is a reason to save once more.
+        return max(_GENERATIONS, 1 + min(kept, made if config.holdout else made - 1))
+    at_the_end = made > 0 and config.epochs % every == 0
+    return _GENERATIONS + min(kept, made - at_the_end) + (config.patience is not None)
 
 
 def check_resources(need: Estimate, model: Path) -> str:

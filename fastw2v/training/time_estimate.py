@@ -37,11 +37,13 @@ _LEAST_WORK = 2e12  # floating-point operations: a few seconds, not worth an est
 _MOST_TIMED = 0.4  # seconds that timing takes, reading the batch included,
 _SHARE_TIMED = 0.01  # or this share of the run
 _CORE_FLOPS = 6e10  # more than the kernels reach: runs that are short even so are not timed
-_CALL, _LEAST_CALLS = 0.005, 3  # seconds at that rate: some hundredths, so that waking is nothing
+_CALL, _LEAST_CALLS = 0.01, 3  # seconds at that rate, really some hundredths
 _NO_LEARNING = Schedule(0.0, 0.0, 1.0, 0.0)
 # What saves and drawing the loss take; measured by bench/costs.py.
-_STALLED_A_BYTE, _HELPER_A_BYTE = 0.4e-9, 2.5e-9  # seconds, per byte of the matrices
-_PLOT_SECONDS = 1.5  # of the helper: the first drawing loads the library
+# Seconds per byte of the matrices: training stands still; what a save in the background takes from
+# threads that use all cores, which are not always busy; a save that is waited for.
+_STALLED_A_BYTE, _TAKEN_A_BYTE, _WRITTEN_A_BYTE = 0.4e-9, 1e-9, 2.5e-9
+_PLOT_SECONDS = 1.0  # taken likewise: the first drawing loads the library
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +82,8 @@ def whole_run(word_seconds: float, work: Work, config: TrainConfig, threads: int
     if config.checkpoint_epochs:
         saves += work.words / work.epoch_words / config.checkpoint_epochs
     seconds = training + share * _PLOT_SECONDS
-    seconds += saves * work.matrix_bytes * (_STALLED_A_BYTE + share * _HELPER_A_BYTE)
-    seconds += 2 * work.matrix_bytes * _HELPER_A_BYTE
+    seconds += saves * work.matrix_bytes * (_STALLED_A_BYTE + share * _TAKEN_A_BYTE)
+    seconds += 2 * work.matrix_bytes * _WRITTEN_A_BYTE
     return TimeEstimate(seconds, word_seconds * work.epoch_words, 1.0 / word_seconds)
 
 
@@ -98,7 +100,8 @@ def block_word_seconds(
 ) -> float | None:
     """Seconds a word of negative sampling, from the batch of `position`, at learning rate 0.
 
-    Call it with the threads set and the kernels compiled. Weights stay as they are: 0 is added.
+    Call it with the threads set and the kernels compiled. Weights keep their values: 0 is added,
+    which would at most make a 0 of a -0.
 
     Args:
         stepper: of the run's own weights; kept_words: to be trained after subsampling, about.
@@ -112,8 +115,10 @@ def block_word_seconds(
     most_centres = at_work * _CORE_FLOPS / (6.0 * config.vector_dim * config.pool_size)  # a second
     if kept_words / most_centres < _LEAST_SECONDS / 4:
         return None
-    began, cpu_began = time.perf_counter(), time.thread_time()
-    order = source.row_group_order(position.epoch)
+    began, order = time.perf_counter(), source.row_group_order(position.epoch)
+    # Twice, as the first one is made in new memory, which costs as much again.
+    source.reuse(source.batch(position.epoch, position.row_group, order))
+    cpu_began = time.thread_time()
     batch = source.batch(position.epoch, position.row_group, order)
     reading = (time.thread_time() - cpu_began) / max(1, batch.words)
     try:
