@@ -290,22 +290,15 @@ def test_a_diverged_run_goes_back_and_on_at_half_the_rate(store: Path, tmp_path:
     assert layout.open_model(tmp_path / "m").state["schedule"]["rollbacks"] == 3
 
 
-def test_rollback_saves_a_run(store: Path, tmp_path: Path) -> None:
-    # Somewhere between a rate that works and one that does not, half of it or an eighth does.
-    outcomes = set()
-    for alpha in (0.5, 0.8, 1.2, 2.0):
-        try:
-            model = train(
-                store, tmp_path / f"m{alpha}", "sgram_neg", alpha=alpha, epochs=2, block_size=16,
-                save_every=2, save_interval=0, on_divergence="rollback",
-            )  # fmt: skip
-        except fastw2v.errors.DivergenceError:
-            outcomes.add("diverged")
-            continue
-        rollbacks = layout.open_model(tmp_path / f"m{alpha}").state["schedule"]["rollbacks"]
-        marks = [row for row in model.history if row["event"] == "rollback"]
-        assert model.history[-1]["alpha"] <= alpha / 2**rollbacks
-        assert np.isfinite(model.input_vectors).all()
-        outcomes.add(f"{rollbacks and 'saved'}")
-        assert len(marks) <= rollbacks
-    assert "saved" in outcomes
+@pytest.mark.parametrize("alpha", [0.8, 1.6])
+def test_rollback_saves_a_run(store: Path, tmp_path: Path, alpha: float) -> None:
+    # One thread, so that it is the same every time; the only save to go back to is the start.
+    model = train(
+        store, tmp_path / "m", "sgram_neg", alpha=alpha, epochs=2, block_size=8, threads=1,
+        save_every=1000, checkpoint_epochs=0, on_divergence="rollback",
+    )  # fmt: skip
+    rollbacks = layout.open_model(tmp_path / "m").state["schedule"]["rollbacks"]
+    assert 1 <= rollbacks <= 3
+    assert model.history[0]["alpha"] <= alpha / 2**rollbacks
+    assert np.isfinite(model.input_vectors).all()
+    assert planted.separation(model) > 0
