@@ -30,9 +30,10 @@ from fastw2v import model_directory as layout
 from fastw2v.corpus.token_store import TokenStore
 
 WORDS = 1_000_000
-NEGATIVE = "--vector-dim 40 --epochs 2 --subsample 1e-3 --save-every 60"
-SOFTMAX = "--vector-dim 16 --max-words 300_000 --alpha 0.005 --save-every 40"
+NEGATIVE = "--vector-dim 40 --epochs 4 --subsample 1e-3 --save-every 25"
+SOFTMAX = "--vector-dim 16 --max-words 500_000 --alpha 0.005 --save-every 25"
 COMMON = "--window 5 --save-interval 0 --holdout 0.002"
+KILLS_A_STORE, KILLS_A_MODEL = 4, 12  # then it may come to its end: all types are to be killed
 
 
 _THERE = "a token store is there already"
@@ -110,15 +111,15 @@ class Soak:
         self.seconds[name] = min(seconds, self.seconds.get(name, seconds))
 
     def disturbed(
-        self, name: str, arguments: list[str], watch: Callable[[], None], left: float = 1.0
+        self, name: str, arguments: list[str], watch: Callable[[], None], within: float = 1.0
     ) -> bool:
         """A process that gets a signal at a random time; whether it came to its end before.
 
-        left: the share of the work that is still to do. `watch` is called just before the signal.
+        within: the latest time, in times of an undisturbed run. `watch` is called just before.
         """
         began = time.monotonic()
         process = self.start(arguments)
-        moment = began + self.rng.uniform(0, self.seconds[name] * max(0.4, left))
+        moment = began + self.rng.uniform(0, self.seconds[name] * within)
         number = self.rng.choices([signal.SIGKILL, signal.SIGINT, signal.SIGTERM], [18, 1, 1])[0]
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(max(0.0, moment - time.monotonic()))
@@ -131,8 +132,6 @@ class Soak:
                     process.send_signal(number)
         code = process.wait()
         if code == 0:
-            if left == 1.0:
-                self.took(name, time.monotonic() - began)
             return True
         if code == -signal.SIGKILL:
             self.counts["kills"] += 1
@@ -152,8 +151,8 @@ class Soak:
 
     def make_store(self, store: Path) -> None:
         """Make a store, disturbed, and compare it."""
-        done = False
-        while not done and not self.is_over:
+        done, most = False, self.counts["kills"] + KILLS_A_STORE
+        while not done and self.counts["kills"] < most and not self.is_over:
             workers = self.rng.choice([1, 2])
             arguments = self.preprocess(store, workers)
             done = self.disturbed("preprocess", arguments, lambda: None)
@@ -178,19 +177,23 @@ class Soak:
 
     def make_model(self, kind: Kind, store: Path, model: Path) -> None:
         """Train a model, disturbed, and compare it."""
-        done, words = False, -1
+        done, words, idle = False, -1, 0
+        most = self.counts["kills"] + KILLS_A_MODEL
 
         def watch() -> None:
             nonlocal words
             words = max(words, words_now(model))
 
-        while not done and not self.is_over:
-            kills = self.counts["kills"]
+        while not done and self.counts["kills"] < most and not self.is_over:
+            kills, before = self.counts["kills"], words
             left = 1 - max(0, words) / self.expected[kind.name]["total_words"]
-            done = self.disturbed(kind.name, self.train(kind, store, model), watch, left)
+            # Longer after those that did not come beyond their start, or none might ever.
+            within = max(0.4, left) * (1 + idle / 3)
+            done = self.disturbed(kind.name, self.train(kind, store, model), watch, within)
             if self.counts["kills"] > kills and was_saving(model):
                 self.counts["kills that hit a save"] += 1
             words = self.check_save(model, words)
+            idle = 0 if words > before else idle + 1
         if not done:
             self.undisturbed("the rest of it", self.train(kind, store, model))
         found, expected = fingerprint(model, exact=kind.exact), self.expected[kind.name]
@@ -219,7 +222,7 @@ class Soak:
     # --- all of it ---
 
     def prepare(self) -> None:
-        """The runs that nothing disturbs, twice where bytes are to be compared."""
+        """The runs that nothing disturbs; models twice, as the first one may have to compile."""
         store = self.place / "whole.store"
         self.undisturbed("preprocess", self.preprocess(store, 2))
         self.undisturbed("again", self.preprocess(self.place / "again.store", 1))
@@ -228,6 +231,7 @@ class Soak:
             raise Difference("two undisturbed runs of preprocess differ")
         for number, kind in enumerate(KINDS):
             model = self.place / f"whole-{number}"
+            self.undisturbed(kind.name, self.train(kind, store, self.place / f"cold-{number}"))
             self.undisturbed(kind.name, self.train(kind, store, model))
             self.expected[kind.name] = fingerprint(model, exact=kind.exact)
             print(f"undisturbed: {kind.name}: {self.seconds[kind.name]:.1f} s", flush=True)
