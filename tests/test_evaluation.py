@@ -14,7 +14,7 @@ import fastw2v
 from fastw2v import model_directory as layout
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.errors import UsageError
-from fastw2v.training import evaluation, sampling, steps
+from fastw2v.training import evaluation, exact_softmax, sampling, steps
 from fastw2v.training.batches import BatchSource, Position
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.evaluation import EvaluationPlan, Evaluator
@@ -37,6 +37,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth of the corpus is held out here, and would be looked at every twelve epochs."""
     monkeypatch.setattr(evaluation, "SHARE_OF_TIME", 0.2)
+    monkeypatch.setattr(evaluation, "EXACT_SHARE", 1.0)
 
 
 def train(store: Path, model: Path, model_type: str, **options: Any) -> fastw2v.Model:
@@ -97,7 +98,8 @@ def test_the_exact_softmax_loss_is_the_twins(
     store: Path, model_type: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "_BATCH_CENTRES", 16)  # groups of several batches, and batches
-    monkeypatch.setattr(evaluation, "_EXACT_LOGITS", 1000)
+    monkeypatch.setattr(exact_softmax, "_CENTRES", 16)
+    monkeypatch.setattr(exact_softmax, "_WORDS", 100)
     opened = TokenStore.open(store)
     config = TrainConfig.create(**SMALL, type=model_type)
     held = Holdout.of(opened, 0.1)
@@ -110,7 +112,7 @@ def test_the_exact_softmax_loss_is_the_twins(
     counts = opened.vocabulary.counts
     inputs, outputs = (matrix[:, :20].astype(float) for matrix in weights)
     if config.negative_sampling:
-        found = evaluator.exact_softmax(counts)
+        found = evaluator.exact_softmax(counts, words=10**9)
         bias = np.log(counts**0.75 / (counts**0.75).sum())
     else:
         found, bias = evaluator.evaluate().loss, np.zeros(len(counts))
@@ -122,15 +124,15 @@ def test_the_exact_softmax_loss_is_the_twins(
     assert evaluator.seconds > 0
 
 
-def test_a_vocabulary_that_is_too_large_has_no_exact_loss(
-    store: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evaluation, "_EXACT_WORK", 1e4)
+def test_a_vocabulary_that_is_too_large_has_no_exact_loss(store: Path) -> None:
     opened = TokenStore.open(store)
     config = TrainConfig.create(**SMALL)
     weights = steps.initial_weights(len(opened.vocabulary), config)
-    evaluator = Evaluator(Holdout.of(opened, 0.1), weights, config)
-    assert evaluator.exact_softmax(opened.vocabulary.counts) is None
+    held = Holdout.of(opened, 0.1)
+    evaluator = Evaluator(held, weights, config)
+    words = min(500, held.num_tokens) * len(opened.vocabulary)
+    assert evaluator.exact_softmax(opened.vocabulary.counts, words - 1) is None
+    assert evaluator.exact_softmax(opened.vocabulary.counts, words) is not None
 
 
 @pytest.mark.parametrize("model_type", TYPES)

@@ -164,7 +164,8 @@ class TrainConfig:
     save_every: int = option(10, "Save the model every so many batches.", kind=int, minimum=1)
     save_interval: float = option(
         30.0,
-        "... but not more often than every so many seconds; 0 = every time.",
+        "... but not more often than every so many seconds, nor so often that saves take more than "
+        "2 % of the time (of large models); 0 = every time.",
         kind=float,
         minimum=0,
     )

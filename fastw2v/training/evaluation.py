@@ -19,17 +19,17 @@ from fastw2v.kernels.softmax import softmax_batch_update
 from fastw2v.kernels.softmax_room import Room, buffer_bytes, new_room
 from fastw2v.kernels.streams import Stream
 from fastw2v.training.config import TrainConfig
+from fastw2v.training.exact_softmax import TILE_BYTES, exact_softmax_loss
 from fastw2v.training.holdout import Holdout, HoldoutLoss, ratio_interval
 from fastw2v.training.steps import LOGIT_BYTES, padded_dim
 
-SHARE_OF_TIME = 0.008  # of training, that evaluations may take
+SHARE_OF_TIME = 0.006  # of training, that evaluations may take, about
 # What an evaluation costs a held-out token, in words of training: measured by bench/costs.py.
-COSTS = {"sgram_neg": 4.0, "cbow_neg": 4.5, "sgram": 0.4, "cbow": 0.4}
-_EXACT_WORK = 1e10  # floating-point operations of `exact_softmax`: some tenths of a second
-_EXACT_LOGITS = 1 << 21  # at once, in as many arrays:
-_LOGIT_ARRAYS = 3
-_OFFSETS = np.array([offset for offset in range(-REACH, REACH + 1) if offset])
-_LEAST_CENTRES = 1000
+COSTS = {"sgram_neg": 2.5, "cbow_neg": 1.8, "sgram": 0.4, "cbow": 0.4}
+# Centres of the exact loss, times the vocabulary's words, for each word that was trained: a quarter
+# of a percent of the time, as a logit costs about a fiftieth of a word of training.
+EXACT_SHARE = 1 / 8
+_LEAST_CENTRES = 500
 _BATCH_CENTRES = 512  # of the softmax, whose groups have as many or a little more
 
 
@@ -43,11 +43,13 @@ class EvaluationPlan:
 
     @classmethod
     def of(cls, config: TrainConfig, holdout: Holdout, epoch_words: int) -> EvaluationPlan:
-        """As often as `SHARE_OF_TIME` allows; the same for all runs of a type on a store."""
+        """As often as `SHARE_OF_TIME` allows; with patience, which saves more than it costs, once
+        an epoch at least. The same for all such runs of a type on a store."""
         cost = COSTS[config.type] * holdout.num_tokens / SHARE_OF_TIME  # in words
         if cost <= epoch_words:
             return cls(int(epoch_words / cost), 1, epoch_words)
-        return cls(1, math.ceil(cost / epoch_words), epoch_words)
+        epochs = 1 if config.patience is not None else round(cost / epoch_words)
+        return cls(1, max(1, epochs), epoch_words)
 
     @property
     def words(self) -> float:
@@ -67,7 +69,7 @@ def evaluation_bytes(config: TrainConfig, vocabulary_size: int, threads: int) ->
     columns = padded_dim(config.vector_dim)
     if not config.negative_sampling:
         return buffer_bytes(vocabulary_size, columns, _BATCH_CENTRES, REACH, threads, LOGIT_BYTES)
-    return _LOGIT_ARRAYS * 4 * _EXACT_LOGITS
+    return TILE_BYTES
 
 
 class Evaluator:
@@ -121,47 +123,26 @@ class Evaluator:
         positives = centres.astype(np.int64)
         return HoldoutLoss(*ratio_interval(losses, positives), losses, positives)
 
-    def exact_softmax(self, counts: np.ndarray) -> float | None:
-        """−log p of the target in nats, for negative sampling, where p ∝ p_noise · exp(score) is
-        what its vectors stand for (Levy and Goldberg 2014); on as many held-out centres as
-        `_EXACT_WORK` allows, None where these would be fewer than `_LEAST_CENTRES`.
+    def exact_softmax(self, counts: np.ndarray, words: int) -> float | None:
+        """See `exact_softmax_loss`: for negative sampling, on as many held-out centres as are worth
+        the while after `words` words of training; None where these are too few to tell anything.
 
         Args:
             counts: int64 (V,), of the vocabulary.
         """
-        config, dim = self._config, self._config.vector_dim
-        most = int(_EXACT_WORK / (2 * len(counts) * dim))
-        if most < min(_LEAST_CENTRES, self._holdout.num_tokens):
+        began, dim = time.perf_counter(), self._config.vector_dim
+        centres = min(int(EXACT_SHARE * words / len(counts)), self._holdout.num_tokens)
+        if centres < min(_LEAST_CENTRES, self._holdout.num_tokens):
             return None
-        began = time.perf_counter()
-        stream = _stream_of(self._holdout)
-        inputs, outputs = (matrix[:, :dim] for matrix in self._weights)
-        log_noise = np.log(noise_distribution(counts, config.ns_exponent)).astype(np.float32)
-        rows = max(1, _EXACT_LOGITS // len(counts))
-        loss, centres = 0.0, 0
-        for first in range(0, min(most, len(stream.token_ids)), rows):
-            at = np.arange(first, min(first + rows, most, len(stream.token_ids)))
-            near = at[:, None] + _OFFSETS
-            there = (near >= stream.sentence_starts[at, None]) & (
-                near < stream.sentence_ends[at, None]
-            )
-            contexts = stream.token_ids[np.where(there, near, at[:, None])]
-            numbers = there.sum(axis=1)
-            if config.skip_gram:
-                hidden, targets = inputs[stream.token_ids[at]], contexts
-                shares = there / np.maximum(numbers, 1)[:, None]
-            else:
-                hidden = np.einsum("ij,ijk->ik", there.astype(np.float32), inputs[contexts])
-                hidden /= np.maximum(numbers, 1)[:, None]
-                targets, shares = stream.token_ids[at][:, None], (numbers > 0)[:, None]
-            logits = hidden @ outputs.T + log_noise
-            scores = np.take_along_axis(logits, targets, axis=1)
-            highest = logits.max(axis=1, keepdims=True)
-            log_sums = np.log(np.exp(logits - highest).sum(axis=1, keepdims=True)) + highest
-            loss += float(((log_sums - scores) * shares).sum(dtype=np.float64))
-            centres += int((numbers > 0).sum())
+        loss = exact_softmax_loss(
+            Weights(*(matrix[:, :dim] for matrix in self._weights)),
+            _stream_of(self._holdout),
+            centres,
+            noise_distribution(counts, self._config.ns_exponent),
+            skip_gram=self._config.skip_gram,
+        )
         self.seconds += time.perf_counter() - began
-        return loss / centres if centres else None
+        return loss
 
 
 def _group_loss(

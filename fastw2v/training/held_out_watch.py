@@ -88,9 +88,9 @@ class HeldOutWatch:
             "holdout_softmax": None if self._config.negative_sampling else found.loss,
         }
 
-    def exact_softmax(self, counts: np.ndarray) -> float | None:
+    def exact_softmax(self, counts: np.ndarray, words: int) -> float | None:
         """See `Evaluator.exact_softmax`."""
-        return self._evaluator.exact_softmax(counts)
+        return self._evaluator.exact_softmax(counts, words)
 
     def is_best(self, words: int) -> bool:
         """Whether a save after `words` words is to be kept as the best checkpoint."""

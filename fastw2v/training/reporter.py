@@ -16,7 +16,7 @@ from fastw2v.training.monitor import Progress
 Callback = Callable[[Progress], object]
 
 _PLOT_PAUSE = 1.0  # seconds between two drawings of the loss curve, at least,
-_PLOT_SHARE = 0.005  # and the share of the time that drawing may take
+_PLOT_SHARE = 0.002  # and the share of the time that drawing may take
 _HOLDOUT = ("holdout_loss", "holdout_low", "holdout_high")
 
 

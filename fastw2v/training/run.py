@@ -248,7 +248,8 @@ class TrainingRun:
             if self.words_done != watch.evaluated_at:
                 self._evaluate(watch)
             if self.config.negative_sampling:
-                self.monitor.note(holdout_softmax=watch.exact_softmax(self.store.vocabulary.counts))
+                counts = self.store.vocabulary.counts
+                self.monitor.note(holdout_softmax=watch.exact_softmax(counts, self.words_done))
         self._hear_saver(wait=True)
         if self.words_done != self._words_saved or self.words_done >= self.rate.end_words:
             self._save(wait=True, epoch=self._ended_epoch)
@@ -306,9 +307,12 @@ class TrainingRun:
 
     def _save_due(self) -> bool:
         batches = self._centres_since_save / self.config.centres_a_batch
+        if batches < self.config.save_every or self.config.save_interval == 0:
+            return batches >= self.config.save_every
+        if self.saver.busy:
+            return False
         seconds = time.monotonic() - self._last_save
-        due = batches >= self.config.save_every and seconds >= self.config.save_interval
-        return due and (self.config.save_interval == 0 or not self.saver.busy)
+        return seconds >= max(self.config.save_interval, self.saver.pause)
 
     def _save(self, *, wait: bool = False, epoch: int | None = None) -> None:
         """Save; where training goes on (not `wait`), a disk that is full is told and no end."""
@@ -382,10 +386,11 @@ class TrainingRun:
             "holdout_seconds": 0.0 if watch is None else watch.seconds,
         }
 
-    def _saved(self, generation: Path, snapshot: checkpoint.Snapshot) -> None:
+    def _saved(self, snapshot: checkpoint.Snapshot, awaited: bool) -> None:
         """In the saver's thread."""
         self._words_saved = snapshot.state["words_done"]
-        self.reporter.draw_loss(snapshot.history, now=False)
+        if not awaited:  # at the end the curve is drawn when all is saved
+            self.reporter.draw_loss(snapshot.history, now=False)
 
     # --- divergence ---
 

@@ -18,6 +18,7 @@ from fastw2v.training.checkpoint import Snapshot
 from fastw2v.training.monitor import check_weights
 
 SHARE_OF_MEMORY = 0.5  # of what is available, that the copy may take
+SHARE_OF_TIME = 0.02  # of training, that saves may take
 
 
 @dataclasses.dataclass
@@ -25,7 +26,7 @@ class SaveCost:
     """What the saves of a run cost it.
 
     saves: how many were written. stalled_seconds: that training stood still for them.
-    helper_seconds: CPU of the thread that wrote them.
+    helper_seconds: CPU of the thread that wrote them while training went on.
     """
 
     saves: int = 0
@@ -40,15 +41,17 @@ class Saver:
 
     Args:
         model: the model directory.
-        after: called in the thread with each generation that was written, and its snapshot.
+        after: called in the thread with each snapshot that was written, and whether training waits.
     """
 
-    def __init__(self, model: Path, after: Callable[[Path, Snapshot], None]) -> None:
+    def __init__(self, model: Path, after: Callable[[Snapshot, bool], None]) -> None:
         self._model, self._after = model, after
+        self._history_text = checkpoint.HistoryText()
         self._copy: Weights | None = None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._copies: bool | None = None
+        self._seconds = 0.0  # that the last save has cost
         self.cost = SaveCost()
 
     def __enter__(self) -> Saver:
@@ -66,6 +69,12 @@ class Saver:
             self._thread.join()
 
     @property
+    def pause(self) -> float:
+        """Seconds from the beginning of the last save to that of the next, which keep what it cost
+        below `SHARE_OF_TIME`."""
+        return self._seconds / SHARE_OF_TIME
+
+    @property
     def busy(self) -> bool:
         """Whether the last save is still being written."""
         return self._thread is not None and self._thread.is_alive()
@@ -79,6 +88,7 @@ class Saver:
         """
         began = time.perf_counter()
         self.check()
+        self._seconds = 0.0
         if not wait and self._can_copy(snapshot.weights):
             snapshot = dataclasses.replace(
                 snapshot,
@@ -88,12 +98,14 @@ class Saver:
         else:
             wait = True
         self._thread = threading.Thread(
-            target=self._write, args=(snapshot,), name="fastw2v-save", daemon=True
+            target=self._write, args=(snapshot, wait), name="fastw2v-save", daemon=True
         )
         self._thread.start()
         if wait:
             self.check()
-        self.cost.stalled_seconds += time.perf_counter() - began
+        stalled = time.perf_counter() - began
+        self.cost.stalled_seconds += stalled
+        self._seconds += stalled
 
     def check(self) -> None:
         """Wait for the save that is being written.
@@ -113,16 +125,20 @@ class Saver:
         error, self._error = self._error, None
         raise error
 
-    def _write(self, snapshot: Snapshot) -> None:
+    def _write(self, snapshot: Snapshot, awaited: bool) -> None:
         began = time.thread_time()
         try:
             check_weights(snapshot.weights, all_rows=True)
-            self._after(checkpoint.save(self._model, snapshot), snapshot)
+            checkpoint.save(self._model, snapshot, self._history_text)
+            self._after(snapshot, awaited)
             self.cost.saves += 1
         except BaseException as error:  # whatever it is, training must hear of it
             self._error = error
         finally:
-            self.cost.helper_seconds += time.thread_time() - began
+            if not awaited:
+                seconds = time.thread_time() - began
+                self.cost.helper_seconds += seconds
+                self._seconds += seconds
 
     def _can_copy(self, weights: Weights) -> bool:
         if self._copies is None:

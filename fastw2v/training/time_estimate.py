@@ -20,6 +20,7 @@ from fastw2v.machine import usable_cores
 from fastw2v.training.batches import Batch, BatchSource, Position, make_stream, new_room
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.evaluation import COSTS
+from fastw2v.training.saver import SHARE_OF_TIME as SAVES_SHARE
 from fastw2v.training.steps import LOGIT_BYTES, SoftmaxStepper, Stepper, new_matrix, padded_dim
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _NO_LEARNING = Schedule(0.0, 0.0, 1.0, 0.0)
 # Seconds per byte of the matrices: training stands still; what a save in the background takes from
 # threads that use all cores, which are not always busy; a save that is waited for.
 _STALLED_A_BYTE, _TAKEN_A_BYTE, _WRITTEN_A_BYTE = 0.4e-9, 1e-9, 2.5e-9
+_HELPER_A_BYTE = 2.5e-9  # CPU of the thread that saves
 _PLOT_SECONDS = 1.0  # taken likewise: the first drawing loads the library
 
 
@@ -78,7 +80,8 @@ def whole_run(word_seconds: float, work: Work, config: TrainConfig, threads: int
     # Saves are written by a thread of its own: it takes a share of the cores if training has all.
     cores = usable_cores()
     share = 1.0 / cores if threads >= cores else 0.0
-    saves = training / max(config.save_interval, 1.0)
+    pause = work.matrix_bytes * (_STALLED_A_BYTE + _HELPER_A_BYTE) / SAVES_SHARE
+    saves = training / max(config.save_interval, pause, 1.0)
     if config.checkpoint_epochs:
         saves += work.words / work.epoch_words / config.checkpoint_epochs
     seconds = training + share * _PLOT_SECONDS
