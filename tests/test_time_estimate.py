@@ -129,19 +129,26 @@ def test_the_whole_run_has_evaluations_and_saves(monkeypatch: pytest.MonkeyPatch
     looked_at = whole_run(1e-6, Work(10**8, 10**7, 1e6, 0), config, 1)
     cost = time_estimate.COSTS["sgram_neg"]
     assert looked_at.seconds == pytest.approx(100 + cost)
-    work = Work(10**8, 10**7, 0.0, 10**9)
+    work = Work(10**8, 10**7, 0.0, 10**7)
     often = dataclasses.replace(config, save_interval=10.0, checkpoint_epochs=2)
-    waited_for = 2 * time_estimate._WRITTEN_A_BYTE * 1e9
+    waited_for = 2 * time_estimate._WRITTEN_A_BYTE * 1e7
     assert whole_run(1e-6, work, config, 1).seconds == pytest.approx(100 + waited_for)
-    stalled = time_estimate._STALLED_A_BYTE * 1e9
+    stalled = time_estimate._STALLED_A_BYTE * 1e7
     saves = 10 + 5  # every 10 seconds, every other epoch
     assert whole_run(1e-6, work, often, 1).seconds == pytest.approx(
         100 + waited_for + saves * stalled
     )
     # With all cores in use, the thread that writes takes its share from them.
-    helped = saves * time_estimate._TAKEN_A_BYTE * 1e9 + time_estimate._PLOT_SECONDS
+    helped = saves * time_estimate._TAKEN_A_BYTE * 1e7 + time_estimate._PLOT_SECONDS
     assert whole_run(1e-6, work, often, 2).seconds == pytest.approx(
         100 + waited_for + saves * stalled + helped / 2
+    )
+    # Of large matrices the saves come less often, to keep their share.
+    large = Work(10**8, 10**7, 0.0, 10**9)
+    a_save = (time_estimate._STALLED_A_BYTE + time_estimate._HELPER_A_BYTE) * 1e9
+    saves = 100 * time_estimate.SAVES_SHARE / a_save + 5
+    assert whole_run(1e-6, large, often, 1).seconds == pytest.approx(
+        100 + 100 * waited_for + saves * 100 * stalled
     )
 
 
