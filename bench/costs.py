@@ -1,6 +1,6 @@
 """What saves and the held-out loss cost a training run.
 
-    python -m bench.costs                      runs of 100 s, and shorter ones: some seven minutes
+    python -m bench.costs                      runs of 200 s, and shorter ones: some 13 minutes
     python -m bench.costs --quick              one shard, short: a look, no figure
     python -m bench.costs --parts saves
 
@@ -63,7 +63,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one shard, a run a part, short")
     parser.add_argument("--output", type=Path, help="result file (.json)")
     chosen = parser.parse_args(arguments)
-    command_line.set_defaults(chosen, "costs", save_seconds=(4.0, 100.0), seconds=(4.0, 30.0))
+    command_line.set_defaults(chosen, "costs", save_seconds=(4.0, 200.0), seconds=(4.0, 60.0))
     return chosen
 
 

@@ -17,7 +17,7 @@ from fastw2v.training.saver import SHARE_OF_TIME, Saver
 BUSY = 0.05  # seconds
 
 
-def work(written: Snapshot, awaited: bool) -> None:
+def work(written: Snapshot) -> None:
     began = time.thread_time()
     while time.thread_time() < began + BUSY:
         pass

@@ -23,12 +23,12 @@ from fastw2v.training.exact_softmax import TILE_BYTES, exact_softmax_loss
 from fastw2v.training.holdout import Holdout, HoldoutLoss, ratio_interval
 from fastw2v.training.steps import LOGIT_BYTES, padded_dim
 
-SHARE_OF_TIME = 0.006  # of training, that evaluations may take, about
+SHARE_OF_TIME = 0.005  # of training, that evaluations may take, about
 # What an evaluation costs a held-out token, in words of training: measured by bench/costs.py.
 COSTS = {"sgram_neg": 2.5, "cbow_neg": 1.8, "sgram": 0.4, "cbow": 0.4}
 # Centres of the exact loss, times the vocabulary's words, for each word that was trained: a quarter
-# of a percent of the time, as a logit costs about a fiftieth of a word of training.
-EXACT_SHARE = 1 / 8
+# of a percent of the time, as a logit costs about a thirtieth of a word of training.
+EXACT_SHARE = 1 / 12
 _LEAST_CENTRES = 500
 _BATCH_CENTRES = 512  # of the softmax, whose groups have as many or a little more
 

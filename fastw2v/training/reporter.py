@@ -15,6 +15,7 @@ from fastw2v.training.monitor import Progress
 
 Callback = Callable[[Progress], object]
 
+_FIRST_PLOT = 120.0  # seconds from the start: it loads the library, which takes half of one
 _PLOT_PAUSE = 1.0  # seconds between two drawings of the loss curve, at least,
 _PLOT_SHARE = 0.002  # and the share of the time that drawing may take
 _HOLDOUT = ("holdout_loss", "holdout_low", "holdout_high")
@@ -36,7 +37,7 @@ class Reporter:
     ) -> None:
         self._model, self._config, self._callback = model, config, callback
         self.say = say
-        self._next_plot = -math.inf
+        self._next_plot = time.monotonic() + _FIRST_PLOT
 
     def tell(
         self,

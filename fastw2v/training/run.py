@@ -73,7 +73,7 @@ class TrainingRun:
         self._lap_began = time.perf_counter()
         self._centres_since_save = 0
         self._words_saved = -1
-        self._stopped = False
+        self._stopped = self._training = False
         self.compile_seconds = 0.0
 
     def _resume(self, start: Start) -> None:
@@ -149,19 +149,22 @@ class TrainingRun:
         return True
 
     def _begin(self) -> None:
+        # While kernels are compiled. A run that was killed as it kept a checkpoint has to do so now.
+        self.saver.save(self._snapshot(self._ended_epoch), wait=False, unchanged=True)
         began = time.perf_counter()
         steps.warm_up(self.config, self.threads)
         if self._watch is not None:
             self._watch.warm_up()
         self.compile_seconds = time.perf_counter() - began
+        self.saver.check()  # a disk that does not take the first save is no place to train
+        self._after_save()
+        self._hear_saver(wait=False)
         self._estimate_time()
-        # A run that was killed while it kept a checkpoint has to do so now.
-        self._save(wait=True, epoch=self._ended_epoch)
         self._tell("start")
 
     def _train(self, batches: Iterable[Batch], request: StopRequest) -> None:
         stepper = steps.new_stepper(self.weights, self._noise, self.config, self.threads)
-        self._lap_began = time.perf_counter()
+        self._lap_began, self._training = time.perf_counter(), True
         for batch in batches:
             if self.words_done >= self.rate.end_words:
                 return
@@ -242,6 +245,7 @@ class TrainingRun:
 
     def _end(self) -> None:
         """The last row, the last evaluation and the last save."""
+        self._training = False
         self._close_interval()
         watch = self._watch
         if watch is not None and self.words_done >= self.rate.end_words:
@@ -323,11 +327,14 @@ class TrainingRun:
             if wait:
                 raise
             self._not_saved(error)
+        self._after_save()
+        if wait:
+            self._hear_saver(wait=True)
+
+    def _after_save(self) -> None:
         self._fresh = False
         self._last_save, self._centres_since_save = time.monotonic(), 0
         self._lap_began = time.perf_counter()
-        if wait:
-            self._hear_saver(wait=True)
 
     def _hear_saver(self, *, wait: bool) -> None:
         """Tell of saves that were written, and of those that were not.
@@ -386,10 +393,10 @@ class TrainingRun:
             "holdout_seconds": 0.0 if watch is None else watch.seconds,
         }
 
-    def _saved(self, snapshot: checkpoint.Snapshot, awaited: bool) -> None:
+    def _saved(self, snapshot: checkpoint.Snapshot) -> None:
         """In the saver's thread."""
         self._words_saved = snapshot.state["words_done"]
-        if not awaited:  # at the end the curve is drawn when all is saved
+        if self._training:  # at the end the curve is drawn when all is saved
             self.reporter.draw_loss(snapshot.history, now=False)
 
     # --- divergence ---

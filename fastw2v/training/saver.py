@@ -41,10 +41,10 @@ class Saver:
 
     Args:
         model: the model directory.
-        after: called in the thread with each snapshot that was written, and whether training waits.
+        after: called in the thread with each snapshot that was written.
     """
 
-    def __init__(self, model: Path, after: Callable[[Snapshot, bool], None]) -> None:
+    def __init__(self, model: Path, after: Callable[[Snapshot], None]) -> None:
         self._model, self._after = model, after
         self._history_text = checkpoint.HistoryText()
         self._copy: Weights | None = None
@@ -79,33 +79,32 @@ class Saver:
         """Whether the last save is still being written."""
         return self._thread is not None and self._thread.is_alive()
 
-    def save(self, snapshot: Snapshot, *, wait: bool) -> None:
+    def save(self, snapshot: Snapshot, *, wait: bool, unchanged: bool = False) -> None:
         """Write a save: at once (`wait`), or from a copy while training goes on.
+
+        Args:
+            unchanged: the weights do not change before the next `check`: there is no copy.
 
         Raises:
             DivergenceError: these weights, or those of the save before, are not to be saved.
             ResourceError: the disk does not take them, or did not take the save before.
         """
-        began = time.perf_counter()
         self.check()
-        self._seconds = 0.0
-        if not wait and self._can_copy(snapshot.weights):
+        began, self._seconds = time.perf_counter(), 0.0
+        in_background = unchanged or (not wait and self._can_copy(snapshot.weights))
+        if in_background and not unchanged:
             snapshot = dataclasses.replace(
                 snapshot,
                 weights=self._copied(snapshot.weights),
                 history=list(snapshot.history),
             )
-        else:
-            wait = True
         self._thread = threading.Thread(
-            target=self._write, args=(snapshot, wait), name="fastw2v-save", daemon=True
+            target=self._write, args=(snapshot, in_background), name="fastw2v-save", daemon=True
         )
         self._thread.start()
-        if wait:
+        self._stalled_since(began)
+        if not in_background:
             self.check()
-        stalled = time.perf_counter() - began
-        self.cost.stalled_seconds += stalled
-        self._seconds += stalled
 
     def check(self) -> None:
         """Wait for the save that is being written.
@@ -114,8 +113,10 @@ class Saver:
             DivergenceError, ResourceError: it failed.
         """
         if self._thread is not None:
+            began = time.perf_counter()
             self._thread.join()
             self._thread = None
+            self._stalled_since(began)
         self.raise_error()
 
     def raise_error(self) -> None:
@@ -125,17 +126,22 @@ class Saver:
         error, self._error = self._error, None
         raise error
 
-    def _write(self, snapshot: Snapshot, awaited: bool) -> None:
+    def _stalled_since(self, began: float) -> None:
+        seconds = time.perf_counter() - began
+        self.cost.stalled_seconds += seconds
+        self._seconds += seconds
+
+    def _write(self, snapshot: Snapshot, in_background: bool) -> None:
         began = time.thread_time()
         try:
             check_weights(snapshot.weights, all_rows=True)
             checkpoint.save(self._model, snapshot, self._history_text)
-            self._after(snapshot, awaited)
+            self._after(snapshot)
             self.cost.saves += 1
         except BaseException as error:  # whatever it is, training must hear of it
             self._error = error
         finally:
-            if not awaited:
+            if in_background:
                 seconds = time.thread_time() - began
                 self.cost.helper_seconds += seconds
                 self._seconds += seconds
