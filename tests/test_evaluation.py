@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fastw2v.training.batches import BatchSource, Position
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.evaluation import EvaluationPlan, Evaluator
 from fastw2v.training.holdout import Holdout
+from fastw2v.training.rollback import last_good
 
 TYPES = ("cbow", "cbow_neg", "sgram", "sgram_neg")
 ALPHAS = {"cbow": 0.01, "cbow_neg": 0.1, "sgram": 0.01, "sgram_neg": 0.05}
@@ -195,11 +197,15 @@ def test_evaluations_are_at_fixed_places(times: int, epochs: int, epoch_words: i
 
 def test_evaluations_take_their_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "SHARE_OF_TIME", 0.008)
-    for tokens, expected in ((500, (1, 3)), (50, (4, 1)), (5000, (1, 25))):
+    monkeypatch.setitem(evaluation.COSTS, "sgram_neg", 4.0)
+    for tokens, expected in ((510, (1, 3)), (50, (4, 1)), (5000, (1, 25))):
         held: Any = dataclasses.make_dataclass("Held", ["num_tokens"])(tokens)
         config = TrainConfig.create(type="sgram_neg")
         plan = EvaluationPlan.of(config, held, 100_000)
         assert (plan.times, plan.epochs) == expected
+        patient = TrainConfig.create(type="sgram_neg", patience=2)
+        plan = EvaluationPlan.of(patient, held, 100_000)
+        assert (plan.times, plan.epochs) == (expected[0], 1)
 
 
 # --- patience ---
@@ -304,3 +310,26 @@ def test_rollback_saves_a_run(store: Path, tmp_path: Path, alpha: float) -> None
     assert model.history[0]["alpha"] <= alpha / 2**rollbacks
     assert np.isfinite(model.input_vectors).all()
     assert planted.separation(model) > 0
+
+
+def test_a_rollback_that_did_not_help_goes_back_further(store: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    options = {"threads": 1, "checkpoint_epochs": 1, "keep_checkpoints": 0, "save_every": 10}
+    train(store, model, "sgram_neg", epochs=4, save_interval=0, **options)
+    saved = layout.open_model(model).state
+    words = [layout.open_model(path).state["words_done"] for path in layout.checkpoints(model)]
+    assert len(words) == 4
+    assert words[-1] == saved["words_done"]
+
+    def found(went_back_to: int | None, corpus: str = saved["corpus_hash"]) -> int | None:
+        generation = last_good(model, corpus, went_back_to)
+        return None if generation is None else generation.state["words_done"]
+
+    assert found(None) == found(words[-2]) == words[-1]  # the newest was not tried
+    assert found(words[-1]) == words[-2]
+    (layout.checkpoints(model)[-2] / layout.STATE).write_text("{}")  # a damaged one is passed over
+    assert found(words[-1]) == words[-3]
+    assert found(0, "another") is None
+    for path in layout.checkpoints(model):
+        shutil.rmtree(path)
+    assert found(words[-1]) == words[-1]

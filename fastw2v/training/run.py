@@ -24,6 +24,7 @@ from fastw2v.training.learning_rate import MOST_ROLLBACKS, LearningRate
 from fastw2v.training.model import Model
 from fastw2v.training.monitor import Monitor, check_weights
 from fastw2v.training.reporter import Callback, Reporter
+from fastw2v.training.rollback import last_good
 from fastw2v.training.saver import Saver
 from fastw2v.training.signals import StopRequest, stop_on_signals
 from fastw2v.training.start import EPOCHS_BEFORE, Start, start_from
@@ -73,6 +74,7 @@ class TrainingRun:
         self._lap_began = time.perf_counter()
         self._centres_since_save = 0
         self._words_saved = -1
+        self._went_back_to: int | None = None
         self._stopped = self._training = False
         self.compile_seconds = 0.0
 
@@ -149,7 +151,7 @@ class TrainingRun:
         return True
 
     def _begin(self) -> None:
-        # While kernels are compiled. A run that was killed as it kept a checkpoint has to do so now.
+        # While kernels are compiled. A run killed as it kept a checkpoint has to keep it now.
         self.saver.save(self._snapshot(self._ended_epoch), wait=False, unchanged=True)
         began = time.perf_counter()
         steps.warm_up(self.config, self.threads)
@@ -405,13 +407,13 @@ class TrainingRun:
         """Go back to the last good save, with half the learning rate."""
         with contextlib.suppress(ResourceError, DivergenceError):
             self.saver.check()
-        generation = layout.open_model(self.path)
-        if generation.state["corpus_hash"] != corpus_hash(self.store):
-            raise self._diverged(error) from error  # only a save of an earlier corpus is left
+        generation = last_good(self.path, corpus_hash(self.store), self._went_back_to)
+        if generation is None:  # only a save of an earlier corpus is left
+            raise self._diverged(error) from error
         start = start_from(generation, len(self.store.vocabulary), self.config)
         for matrix, saved in zip(self.weights, start.weights, strict=True):
             np.copyto(matrix, saved)
-        diverged_at = self.words_done
+        diverged_at, self._went_back_to = self.words_done, start.words_done
         rollbacks = self.rate.rollbacks + 1
         self._resume(start)
         self.rate = dataclasses.replace(self.rate, rollbacks=rollbacks)
