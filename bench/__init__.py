@@ -7,6 +7,9 @@
     python -m bench.preprocess     text to token store: MB/s, memory, workers, peers, sizes
     python -m bench.softmax        the full softmax against sgemm, PyTorch, NumPy and fastText
     python -m bench.softmax_quality   ... and its quality beside negative sampling's
+    python -m bench.costs          what saves and the held-out loss take of a run's time
+    python -m bench.estimates      time, memory and disk as told before a run, and as they were
+    python -m bench.deterministic  the price of --deterministic
     python -m bench.scaling        cost by threads and by size of the corpus
     python -m bench.robustness     small corpora and large learning rates
     python -m bench.quality        benchmarks of the vectors, ours and the peers'

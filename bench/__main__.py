@@ -19,6 +19,9 @@ from collections.abc import Callable
 
 from bench import (
     ceilings,
+    costs,
+    deterministic,
+    estimates,
     kernels,
     preprocess,
     quality,
@@ -37,6 +40,9 @@ BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
     "throughput": throughput.main,
     "preprocess": preprocess.main,
     "softmax": softmax.main,
+    "costs": costs.main,
+    "estimates": estimates.main,
+    "deterministic": deterministic.main,
     "scaling": scaling.main,
     "robustness": robustness.main,
     "softmax_quality": softmax_quality.main,

@@ -13,6 +13,7 @@ from bench import (
     identity,
     readme_preprocess,
     readme_quality,
+    readme_runs,
     readme_softmax,
     readme_speed,
 )
@@ -26,6 +27,7 @@ SECTIONS = (
     readme_speed.SECTIONS
     | readme_preprocess.SECTIONS
     | readme_softmax.SECTIONS
+    | readme_runs.SECTIONS
     | readme_quality.SECTIONS
 )
 # Versions of the files; one of another layout is left out.
