@@ -23,8 +23,9 @@ from fastw2v import model_directory as layout
 from fastw2v import storage
 from fastw2v.cli.main import fastw2v as fastw2v_command
 from fastw2v.corpus.config import Layout
+from fastw2v.corpus.token_store import TokenStore
 from fastw2v.corpus.verify import verify_store
-from fastw2v.errors import DataError, UsageError
+from fastw2v.errors import DataError, TrainingInterrupted, UsageError
 from fastw2v.training import steps
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.run import TrainingRun
@@ -283,7 +284,74 @@ def test_more_epochs_after_patience(tmp_path: Path) -> None:
     assert longer.words_done > model.words_done
 
 
+def test_patience_may_be_asked_for_in_the_middle_of_a_run(tmp_path: Path) -> None:
+    store = planted.make_store(tmp_path / "s", count=600)
+    options = {**SMALL, "holdout": 0.1, "type": "sgram_neg", "epochs": 30}
+    train(store, tmp_path / "m", max_words=2000, **options)
+    model, lines = train(store, tmp_path / "m", patience=1)
+    line = only(lines, "going on after")
+    assert "to stay at 0.05 until the held-out loss falls no more" in line
+    assert "at most" in line
+    assert only(lines, "the learning rate falls from")
+    assert state_of(tmp_path / "m")["finished"]
+    assert 2000 < model.words_done < 30 * planted_words(store)
+
+
+def planted_words(store: Path) -> int:
+    return TokenStore.open(store).num_tokens
+
+
+def test_what_is_to_go_of_a_fall_that_patience_began(tmp_path: Path) -> None:
+    store = planted.make_store(tmp_path / "s", count=600)
+    options = {**SMALL, "holdout": 0.1, "patience": 1, "type": "sgram_neg"}
+
+    def stop(progress: Any) -> None:
+        if progress.event == "cooldown":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(TrainingInterrupted):
+        train(store, tmp_path / "m", epochs=300, callback=stop, **options)
+    gone = state_of(tmp_path / "m")["words_done"]
+    model, lines = train(store, tmp_path / "m")
+    assert model.words_done < 300 * planted_words(store)
+    told = int(re.findall(r"([0-9,]+) to go", only(lines, "going on after"))[0].replace(",", ""))
+    assert abs(model.words_done - gone - told) < 100  # it ends with a whole block
+
+
+def test_a_learning_rate_that_is_given_is_not_halved_by_rollbacks_of_another(
+    texts: tuple[Path, Path], tmp_path: Path
+) -> None:
+    model = tmp_path / "m"
+    first_model(texts, model, max_words=300)
+    change_state(model, schedule={**state_of(model)["schedule"], "rollbacks": 2})
+    _, lines = train(texts[0], model, epochs=3)
+    assert "planned anew to fall from 0.0125 " in only(lines, "going on after")
+    change_state(model, schedule={**state_of(model)["schedule"], "rollbacks": 2})
+    _, lines = train(texts[0], model, epochs=4, alpha=0.02)
+    assert "planned anew to fall from 0.02 " in only(lines, "going on after")
+    assert state_of(model)["schedule"]["rollbacks"] == 0
+
+
+def change_state(model: Path, **values: Any) -> None:
+    """As if the newest save had been made so."""
+    path = layout.open_model(model).path / layout.STATE
+    state = {**storage.read_json(path), **values}
+    storage.write_json(path, {**state, "checksum": layout.state_checksum(state)})
+
+
 # --- another corpus ---
+
+
+def test_another_corpus_after_patience_does_not_say_that_words_are_missing(
+    tmp_path: Path,
+) -> None:
+    store = planted.make_store(tmp_path / "s", count=600)
+    options = {**SMALL, "holdout": 0.1, "patience": 1, "type": "sgram_neg"}
+    train(store, tmp_path / "m", epochs=300, **options)
+    assert state_of(tmp_path / "m")["words_done"] < state_of(tmp_path / "m")["total_words"]
+    fastw2v.preprocess(SECOND, tmp_path / "other", vocabulary=str(tmp_path / "m"))
+    _, lines = train(tmp_path / "other", tmp_path / "m", new_corpus=True, epochs=1)
+    assert "of the corpus before" not in only(lines, "another corpus begins")
 
 
 def test_another_corpus_is_trained_on_from_the_models_vectors(

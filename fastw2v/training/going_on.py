@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from fastw2v.corpus.token_store import TokenStore
 from fastw2v.errors import UsageError
@@ -57,6 +58,20 @@ def check_init(
     return began_with
 
 
+def saved_schedule(generation: Generation, config: TrainConfig) -> dict[str, Any]:
+    """`LearningRate.as_json` of the save, as far as it holds under `config`.
+
+    A run without patience has its fall planned from the beginning, which is no fall that patience
+    has begun; and what rollbacks halved was another learning rate than one that is given now.
+    """
+    schedule, before = dict(generation.state.get("schedule", {})), generation.config
+    if config.patience is not None and before.get("patience") is None:
+        schedule["fall_from"] = None
+    if config.alpha != before.get("alpha"):
+        schedule["rollbacks"] = 0
+    return schedule
+
+
 def is_finished(generation: Generation, config: TrainConfig, store: TokenStore) -> bool:
     """Whether all that the options ask for has been trained."""
     state = generation.state
@@ -70,7 +85,8 @@ def _ended_by_patience(generation: Generation, config: TrainConfig) -> bool:
     state = generation.state
     if config.patience is None:
         return False
-    rate = LearningRate.of(config, int(state["total_words"]), state.get("schedule", {}))
+    schedule = saved_schedule(generation, config)
+    rate = LearningRate.of(config, int(state["total_words"]), schedule)
     return rate.fall_from is not None and int(state["words_done"]) >= rate.end_words
 
 
@@ -82,9 +98,10 @@ def start_to_go_on(generation: Generation, vocabulary_size: int, config: TrainCo
         DataError: the save is damaged.
     """
     start = start_from(generation, vocabulary_size, config)
+    schedule = saved_schedule(generation, config)
     if not _ended_by_patience(generation, config):
-        return start
-    schedule = {**start.schedule, "fall_from": None}
+        return dataclasses.replace(start, schedule=schedule)
+    schedule["fall_from"] = None
     return dataclasses.replace(start, schedule=schedule, patience_losses=None)
 
 
@@ -111,10 +128,11 @@ def going_on_line(
     """Where training goes on, and at which learning rate; the old and the new plan of it where they
     differ."""
     state, words = generation.state, start.words_done
-    line = f"going on after {words:,} words, {max(0, total_words - words):,} to go"
     stored = resumed_config(generation.config, {})
     old = LearningRate.of(stored, int(state["total_words"]), state.get("schedule", {}))
     new = LearningRate.of(config, total_words, start.schedule)
+    at_most = "at most " if new.fall_from is None else ""
+    line = f"going on after {words:,} words, {at_most}{max(0, new.end_words - words):,} to go"
     if new == old:
         return f"{line}, at learning rate {new.at(words):.3g}"
     return (
@@ -130,7 +148,7 @@ def new_corpus_line(
     state = generation.state
     done, planned = int(state["words_done"]), int(state["total_words"])
     line = f"another corpus begins: {total_words:,} words to train, after {start.words_before:,}"
-    if done < planned:
+    if done < planned and not state.get("finished"):  # patience may have ended it before
         line += f" (of the corpus before, {done:,} of {planned:,})"
     course = _course(LearningRate.of(config, total_words, start.schedule))
     return f"{line}; the learning rate stood at {state['alpha']:.3g} and is planned anew {course}"
