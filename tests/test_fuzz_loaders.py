@@ -343,6 +343,52 @@ def test_settings_of_a_model_of_the_wrong_kind(model, key, value):
     refused(fuzz_helper.of_model, model)
 
 
+_WRONG_STATES = {
+    "position": [{"x": 1}, {"epoch": -1, "row_group": 0, "centre": 0}, {"epoch": 1}],
+    "schedule": [{"rollbacks": 10**6}, {"rollbacks": -2000}, {"fall_from": 5, "fall_words": 0}],
+    "best": [{"a": 1}, {"loss": "x", "words": 1}, {"loss": 1.0, "words": -1}],
+    "init": [{"file": 7}],
+    "corpus_words": [0],
+    "words_before": [],
+    "epochs_before": [],
+}
+
+
+@pytest.mark.parametrize("key", _WRONG_STATES)
+def test_training_goes_on_from_no_state_of_the_wrong_kind(model, artefacts, key):
+    path = next(model.glob("gen-*")) / "state.json"
+    shutil.rmtree(model / "checkpoints")
+    right = json.loads(path.read_text()).get(key)
+    for wrong in [*_WRONG_STATES[key], "x", -1, None, [], [[]], True, 2**63]:
+        if wrong == right:
+            continue
+        edit_json(path, **{key: wrong})
+        fuzz_helper._forge_model(model)
+        message = refused(fastw2v.train, artefacts / "a.store", model, epochs=50)
+        assert key in message or "has a value that cannot be" in message
+    assert json.loads(path.read_text())["words_done"]  # nothing was trained on
+
+
+@pytest.mark.parametrize("key", ["window", "min_alpha", "alpha", "seed", "epochs"])
+def test_training_goes_on_from_no_settings_that_lack_one(model, artefacts, key):
+    path = next(model.glob("gen-*")) / "config.json"
+    shutil.rmtree(model / "checkpoints")
+    config = json.loads(path.read_text())
+    del config[key]
+    path.write_text(json.dumps(config))
+    fuzz_helper._forge_model(model)
+    assert key in refused(fastw2v.train, artefacts / "a.store", model, alpha=0.01, epochs=50)
+
+
+@pytest.mark.parametrize("row", ["{}", '{"words": 5, "seconds": null}', '{"seconds": 1}'])
+def test_training_goes_on_from_no_history_without_figures(model, artefacts, row):
+    path = next(model.glob("gen-*")) / "history.jsonl"
+    shutil.rmtree(model / "checkpoints")
+    path.write_text(row + "\n")
+    fuzz_helper._forge_model(model)
+    assert "history" in refused(fastw2v.train, artefacts / "a.store", model, epochs=50)
+
+
 def test_a_state_that_was_changed_is_told_by_its_own_checksum(model):
     from fastw2v.model_directory import state_checksum
 

@@ -8,7 +8,9 @@ import pytest
 from fastw2v.errors import DataError
 from fastw2v.kernels.hogwild import learning_rate
 from fastw2v.training.config import TrainConfig
+from fastw2v.training.holdout import HoldoutLoss
 from fastw2v.training.learning_rate import LearningRate
+from fastw2v.training.patience import Patience
 
 CONFIG = TrainConfig.create(alpha=0.2, min_alpha=0.01)
 PATIENT = TrainConfig.create(alpha=0.2, min_alpha=0.01, patience=3)
@@ -76,3 +78,12 @@ def test_kernels_and_reports_agree() -> None:
     assert rates(rate, 100, [word - 100 for word in words]) == pytest.approx(
         [rate.at(word) for word in words]
     )
+
+
+def test_losses_of_other_held_out_sequences_do_not_decide() -> None:
+    found = HoldoutLoss(1.0, 0.9, 1.1, np.ones(5), np.full(5, 3))
+    saved = Patience(1, np.ones((1, 5), np.float32))
+    assert saved.add(found)  # no gain at all
+    for items in (1, 4):
+        with pytest.raises(DataError, match="other sequences"):
+            Patience(1, np.ones((1, items), np.float32)).add(found)

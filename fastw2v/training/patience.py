@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from fastw2v.errors import DataError
 from fastw2v.training.holdout import HoldoutLoss, ratio_interval
 
 
@@ -42,7 +43,16 @@ class Patience:
 
     def add(self, found: HoldoutLoss) -> bool:
         """Take an evaluation; whether the gain since that of `evaluations` ago is not above its
-        own noise: the 95 % interval of the difference, paired by held-out item, reaches 0."""
+        own noise: the 95 % interval of the difference, paired by held-out item, reaches 0.
+
+        Raises:
+            DataError: the losses that the save kept are of other items.
+        """
+        if self._losses and self._losses[0].shape != found.losses.shape:
+            raise DataError(
+                "the save keeps held-out losses of other sequences than the store holds out; it is "
+                "damaged (start anew: --overwrite-model)"
+            )
         # As they are saved: a run that goes on has to decide alike.
         self._losses.append(found.losses.astype(np.float32))
         del self._losses[: -self._evaluations - 1]

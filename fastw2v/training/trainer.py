@@ -31,6 +31,7 @@ from fastw2v.training.notices import log_notice
 from fastw2v.training.resources import check_resources, estimate
 from fastw2v.training.run import Callback, TrainingRun
 from fastw2v.training.sampling import keep_thresholds, repeat_rate, top_share
+from fastw2v.training.saved_state import check_saved
 from fastw2v.training.start import Start, new_start, start_on_new_corpus
 from fastw2v.training.text_store import open_store
 
@@ -174,6 +175,7 @@ def _plan_to_go_on(call: _Call) -> _Plan:
     """The model that is there, on its corpus or another."""
     model, say, options = call.model, call.say, dict(call.train_options)
     saved = layout.open_model(model, on_damage=lambda line: say(f"warning: {line}"))
+    check_saved(saved)
     began_with = going_on.check_init(saved, model, options.pop("init", None), say)
     config = dataclasses.replace(resumed_config(saved.config, options), init=began_with)
     settle_store(model, saved.state)
