@@ -88,3 +88,10 @@ def test_misuse_is_exit_code_2_without_a_traceback(arguments, message):
     assert result.exit_code == 2
     assert message in result.output
     assert "Traceback" not in result.output
+
+
+def test_what_fixes_the_bytes_is_told_where_it_is_looked_for():
+    helps = {p.name: p.help for p in fastw2v.commands["train"].params if hasattr(p, "help")}
+    assert "at any number of threads" in helps["deterministic"]
+    assert "--deterministic" in helps["seed"]
+    assert "--deterministic a seed" in fastw2v.commands["train"].epilog

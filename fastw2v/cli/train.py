@@ -36,8 +36,9 @@ def preset_table() -> str:
     "Presets (what another system does by default; --min-alpha alpha means a constant rate):\n\n"
     + preset_table()
     + "\n\nOptions from --min-count on shape the token store and apply to text only. Run the same "
-    "command again to go on with an unfinished model. With --threads 1 a seed fixes every bit of "
-    "the vectors; with more threads the _neg types race and differ slightly from run to run."
+    "command again to go on with an unfinished model. With --threads 1 or --deterministic a seed "
+    "fixes every bit of the vectors; with more threads the _neg types race and differ slightly "
+    "from run to run."
 )
 @click.argument("data", nargs=-1)
 @click.option(

@@ -140,8 +140,8 @@ class TrainConfig:
     )
     seed: int = option(
         1,
-        "Seed of all random draws. With --threads 1 it fixes every bit of the vectors; with more, "
-        "the _neg types race (Hogwild) and runs differ slightly.",
+        "Seed of all random draws. With --threads 1 or --deterministic it fixes every bit of the "
+        "vectors; with more threads the _neg types race (Hogwild) and runs differ slightly.",
         kind=int,
         minimum=0,
         maximum=(1 << 63) - 1,
@@ -209,8 +209,8 @@ class TrainConfig:
     )
     deterministic: bool = option(
         False,
-        "The same bytes every time at a given number of threads, also for the _neg types, which "
-        "are slower then; the softmax types are so anyway.",
+        "The same bytes every time, at any number of threads, also for the _neg types, which are "
+        "slower then; the softmax types are so anyway.",
         kind=bool,
     )
     init: str | None = option(
