@@ -43,7 +43,8 @@ class Run:
     """One model as far as it is trained.
 
     name: short, and unlike the others'. words: trained in all, on earlier corpora too.
-    training_loss: mean over the last twentieth of the words; holdout: of the last evaluation.
+    training_loss: mean over the last twentieth of the words; holdout: of the last evaluation;
+        both of the present corpus, NaN where it has just begun.
     losses: float64 (2, m), nats and positives of the held-out sequences in the last evaluation.
     scores: by benchmark.
     """
@@ -77,14 +78,15 @@ class Run:
 
     @property
     def best_holdout(self) -> float:
-        """The least held-out loss of all evaluations."""
-        best = self.history.best_row
-        return math.nan if best is None else float(self.history.holdout_loss[best])
+        """The least held-out loss of all evaluations on the present corpus."""
+        losses = self.history.holdout_loss[_present(self.history)]
+        losses = losses[np.isfinite(losses)]
+        return float(losses.min()) if len(losses) else math.nan
 
     @property
     def holdout_softmax(self) -> float:
         """The exact softmax loss on the held-out text, as last measured."""
-        known = np.isfinite(self.history.holdout_softmax) & ~self.history.given_up
+        known = np.isfinite(self.history.holdout_softmax) & _present(self.history)
         values = self.history.holdout_softmax[known]
         return float(values[-1]) if len(values) else math.nan
 
@@ -196,12 +198,21 @@ def _read(
     return run, vectors
 
 
+def _present(history: LossHistory) -> np.ndarray:
+    """bool (rows,): rows of the present corpus that no rollback undid.
+
+    What was measured on an earlier corpus does not compare with what others were on this one.
+    """
+    return (history.leg == history.leg.max(initial=0)) & ~history.given_up
+
+
 def _last_training_loss(history: LossHistory) -> float:
     known = np.flatnonzero(np.isfinite(history.loss + history.words) & ~history.given_up)
-    if not len(known):
+    here = _present(history)[known]
+    if not here.any():
         return math.nan
-    words, loss = history.words[known], history.loss[known]
-    sizes = np.diff(words, prepend=0.0)
+    sizes = np.diff(history.words[known], prepend=0.0)[here]
+    words, loss = history.words[known][here], history.loss[known][here]
     late = words > words[-1] * (1 - LAST_SHARE)
     late[-1] = True
     if sizes[late].sum() <= 0:
@@ -210,7 +221,7 @@ def _last_training_loss(history: LossHistory) -> float:
 
 
 def _last_holdout(history: LossHistory) -> Interval:
-    known = np.flatnonzero(np.isfinite(history.holdout_loss) & ~history.given_up)
+    known = np.flatnonzero(np.isfinite(history.holdout_loss) & _present(history))
     if not len(known):
         return Interval(math.nan, math.nan, math.nan)
     row = known[-1]

@@ -276,6 +276,18 @@ def test_the_best_held_out_loss_stands_beside_the_last(tmp_path):
     assert row(table_of(model, other), "best held-out loss").texts == ["2.5000", ""]
 
 
+def test_losses_of_an_earlier_corpus_are_not_those_of_the_present_one(tmp_path):
+    rows = rows_of(20, 2.0, 3.0)
+    begun = [*rows, {**rows[-1], "loss": None, "holdout_loss": None, "event": "new corpus"}]
+    more = [*begun, {**begun[-1], "words": 20_100, "loss": 7.0, "event": None}]
+    model = make_model(tmp_path / "m", rows=begun)
+    later, other = make_model(tmp_path / "l", rows=more), make_model(tmp_path / "n", rows=rows)
+    table = table_of(model, later, other)
+    assert row(table, "training loss").texts == ["", "7.0000", "2.0500"]
+    assert row(table, "held-out loss").values[:2] == [None, None]
+    assert not any("held-out losses compare" in note for note in table.notes)
+
+
 def test_a_model_that_saves_while_it_is_read_is_read_again(two, monkeypatch):
     """A save removes an older generation, at any moment."""
     place, history = two[0], model_directory.Generation.history
