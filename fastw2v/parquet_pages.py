@@ -13,6 +13,7 @@ Format: parquet.thrift of apache/parquet-format, in Thrift's compact protocol.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple
@@ -34,13 +35,15 @@ _HEADER_BYTES = (1 << 9, 1 << 17)  # one with statistics of long strings needs m
 
 
 class Column(NamedTuple):
-    """One column of a row group: its name, its values, and where its pages are."""
+    """One column of a row group: its name, its values, where its pages are, and their bytes when
+    they are unpacked, as the footer tells."""
 
     name: str
     num_values: int
     start: int
     end: int
     has_dictionary: bool
+    unpacked: int
 
 
 class RowGroup(NamedTuple):
@@ -56,7 +59,7 @@ def read_footer(file: BinaryIO) -> list[RowGroup]:
     Raises:
         ValueError: no such footer, or places and counts that cannot be.
     """
-    size = os.fstat(file.fileno()).st_size
+    size = file.seek(0, os.SEEK_END)
     if size < 12:
         raise ValueError(f"{size} bytes, too few for a Parquet file")
     file.seek(size - 8)
@@ -65,15 +68,20 @@ def read_footer(file: BinaryIO) -> list[RowGroup]:
     if end[4:] != b"PAR1" or not 0 < length <= min(size - 12, _MOST_FOOTER):
         raise ValueError("no footer of a Parquet file at its end")
     file.seek(size - 8 - length)
+    return list(_row_groups(file.read(length), size))
+
+
+@functools.lru_cache(maxsize=2)  # a file that is read in parts is opened for each of them
+def _row_groups(data: bytes, size: int) -> tuple[RowGroup, ...]:
     try:
-        footer, _ = read_struct(file.read(length))
+        footer, _ = read_struct(data)
         groups = [_row_group(group, size) for group in footer[4]]
         num_rows = footer[3]
     except (IndexError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError("a damaged footer") from None
     if sum(group.num_rows for group in groups) != num_rows:
         raise ValueError("the rows of its row groups are not those of its footer")
-    return groups
+    return tuple(groups)
 
 
 def _row_group(group: dict[int, Any], size: int) -> RowGroup:
@@ -88,6 +96,8 @@ def _column(chunk: dict[int, Any], size: int) -> Column:
     about = chunk[3]
     name = b".".join(about[3]).decode("utf-8", "replace")
     num_values, start, dictionary = about[5], about[9], about.get(11)
+    if about[6] < 0:
+        raise ValueError(f"the column {name} has {about[6]} bytes")
     if 1 in chunk:
         raise ValueError(f"the column {name} is said to be in another file")
     if dictionary is not None and 0 < dictionary < start:
@@ -95,7 +105,7 @@ def _column(chunk: dict[int, Any], size: int) -> Column:
     end = start + about[7]
     if num_values and not 0 < start <= end <= size:
         raise ValueError(f"a column at bytes {start} to {end} of {size}")
-    return Column(name, num_values, start, end, dictionary is not None)
+    return Column(name, num_values, start, end, dictionary is not None, about[6])
 
 
 def most_unpacked(file: BinaryIO) -> int:

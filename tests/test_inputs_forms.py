@@ -270,6 +270,42 @@ def test_truncated_or_damaged_files_are_named(tmp_path, suffix):
         one_line(error)
 
 
+_EVERY_FOOTER = """
+import sys
+from pathlib import Path
+from fastw2v.corpus.inputs.columns import column_batches, group_bounds, reporting_damage
+from fastw2v.corpus.inputs.options import ReadOptions
+from fastw2v.corpus.inputs.places import RangeReader
+from fastw2v.corpus.inputs.segments import PARQUET, InputFile
+from fastw2v.errors import DataError
+
+path, refused = Path(sys.argv[1]), 0
+whole = path.read_bytes()
+file = InputFile(path, path.name, len(whole), kind=PARQUET)
+for place in range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(whole) - 8):
+    damaged = bytearray(whole)
+    damaged[place] ^= 1 << place % 7
+    path.write_bytes(damaged)
+    try:
+        with reporting_damage("it"), RangeReader(file.segment(), lambda count: None) as reader:
+            group_bounds(file)
+            rows = list(column_batches(file.segment(), reader, ReadOptions(text_column="text")))
+    except (DataError, KeyError, IndexError):  # that the column is there was checked before
+        refused += 1
+print(refused)
+"""
+
+
+def test_no_damaged_footer_of_parquet_ends_the_process(tmp_path):
+    path = tmp_path / "t.parquet"
+    table = pa.table({"text": ["some words here"] * 40})
+    pq.write_table(table, path, row_group_size=20, compression="none", store_schema=False)
+    command = [sys.executable, "-c", _EVERY_FOOTER, str(path)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-300:]
+    assert int(run.stdout) > 50
+
+
 @pytest.mark.parametrize("name", ["t.parquet", "t.arrow", "t.jsonl.gz"])
 def test_truncated_or_damaged_tables_are_named(tmp_path, name):
     if name == "t.arrow":

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +21,7 @@ from fastw2v.corpus.inputs.options import ReadOptions
 from fastw2v.corpus.inputs.places import RangeReader, open_bytes
 from fastw2v.corpus.inputs.segments import LOCAL, PARQUET, InputFile, Segment
 from fastw2v.errors import DataError, UsageError
+from fastw2v.parquet_pages import RowGroup, read_footer
 
 _IN_MEMORY = 1 << 28  # bytes; larger row groups are hashed and then read again
 _MOST_ROWS = 1 << 16
@@ -126,23 +127,30 @@ def _picked(batch: pa.RecordBatch, column: str) -> pa.Array:
 
 
 def group_bounds(file: InputFile) -> list[int]:
-    """`row_group_bounds` of a Parquet file."""
+    """`row_group_bounds` of a Parquet file.
+
+    Raises:
+        ArrowInvalid, OSError: damaged.
+    """
     with open_bytes(file, sequential=False) as source:
-        return row_group_bounds(pq.read_metadata(source), file.size)
+        return row_group_bounds(_footer(source), file.size)
 
 
-def row_group_bounds(metadata: Any, size: int) -> list[int]:
+def _footer(source: BinaryIO) -> list[RowGroup]:
+    """`read_footer`: pyarrow ends the process over damaged statistics of a column.
+
+    Raises:
+        ArrowInvalid: damaged.
+    """
+    try:
+        return read_footer(source)
+    except ValueError as error:
+        raise pa.ArrowInvalid(str(error)) from error
+
+
+def row_group_bounds(groups: Sequence[RowGroup], size: int) -> list[int]:
     """Where each row group begins, from 0 on, and `size` last; one range where they are mixed."""
-    starts = []
-    for number in range(metadata.num_row_groups):
-        group = metadata.row_group(number)
-        chunks = (group.column(index) for index in range(group.num_columns))
-        starts.append(
-            min(
-                (chunk.dictionary_page_offset or chunk.data_page_offset for chunk in chunks),
-                default=0,
-            )
-        )
+    starts = [min((column.start for column in group.columns), default=0) for group in groups]
     inner = starts[1:]
     mixed = any(a >= b for a, b in zip([0, *inner], [*inner, size], strict=True))
     return [0, size] if mixed else [0, *inner, size]
@@ -151,14 +159,14 @@ def row_group_bounds(metadata: Any, size: int) -> list[int]:
 def _parquet(segment: Segment, raw: RangeReader, column: str) -> Iterator[pa.RecordBatch]:
     with open_bytes(segment, sequential=False) as source:
         size = source.seek(0, io.SEEK_END)
-        metadata = pq.read_metadata(source)
-        bounds = row_group_bounds(metadata, size)
+        metadata, footer = pq.read_metadata(source), _footer(source)
+        bounds = row_group_bounds(footer, size)
         groups = [
             number for number, at in enumerate(bounds[:-1]) if segment.start <= at < segment.end
         ]
         for number in groups:
             start, end = bounds[number], bounds[number + 1]
-            here = range(metadata.num_row_groups) if len(bounds) == 2 else [number]
+            here = range(len(footer)) if len(bounds) == 2 else [number]
             if end - start <= _IN_MEMORY:
                 file: Any = _Part(raw.read(end - start), start, size)
             else:
@@ -167,19 +175,18 @@ def _parquet(segment: Segment, raw: RangeReader, column: str) -> Iterator[pa.Rec
                     left -= len(piece)
                 file = source
             for group in here:
-                rows = _rows_of(metadata.row_group(group), column)
+                rows = _rows_of(footer[group], column)
                 parquet = pq.ParquetFile(file, metadata=metadata, pre_buffer=False)
                 yield from parquet.iter_batches(rows, [group], [column], use_threads=False)
 
 
-def _rows_of(group: Any, column: str) -> int:
+def _rows_of(group: RowGroup, column: str) -> int:
     """How many rows make a batch, by what the file tells of the column.
 
     Of lists larger batches: each different token of a batch is looked at once.
     """
-    chunks = (group.column(index) for index in range(group.num_columns))
-    own = [chunk for chunk in chunks if f"{chunk.path_in_schema}.".startswith(f"{column}.")]
-    size = sum(chunk.total_uncompressed_size for chunk in own)
+    own = [chunk for chunk in group.columns if f"{chunk.name}.".startswith(f"{column}.")]
+    size = sum(chunk.unpacked for chunk in own)
     values = sum(chunk.num_values for chunk in own)
     wanted = group.num_rows * _BATCH_BYTES // max(1, size)
     if values > group.num_rows:
