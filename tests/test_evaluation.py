@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from fastw2v.training.batches import BatchSource, Position
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.evaluation import EvaluationPlan, Evaluator
 from fastw2v.training.holdout import Holdout
-from fastw2v.training.rollback import last_good
 
 TYPES = ("cbow", "cbow_neg", "sgram", "sgram_neg")
 ALPHAS = {"cbow": 0.01, "cbow_neg": 0.1, "sgram": 0.01, "sgram_neg": 0.05}
@@ -275,61 +273,14 @@ def test_stopped_and_resumed_it_is_the_same_run(
     ]
 
 
-# --- divergence ---
-
-
-def test_a_diverged_run_goes_back_and_on_at_half_the_rate(store: Path, tmp_path: Path) -> None:
-    options = {"alpha": 30.0, "epochs": 3, "block_size": 16, "save_every": 2, "save_interval": 0}
-    with pytest.raises(fastw2v.errors.DivergenceError, match="smaller --alpha"):
-        train(store, tmp_path / "stop", "sgram_neg", **options)
-    lines: list[str] = []
-    events: list[str] = []
-
-    def note(progress: Any) -> None:
-        events.append(progress.event)
-
-    with pytest.raises(fastw2v.errors.DivergenceError, match="also after 3 rollbacks"):
-        train(
-            store, tmp_path / "m", "sgram_neg", **{**options, "alpha": 3e4},
-            on_divergence="rollback", notify=lines.append, callback=note,
-        )  # fmt: skip
-    told = [line for line in lines if "at half the learning rate" in line]
-    assert len(told) == events.count("rollback") == 3
-    assert layout.open_model(tmp_path / "m").state["schedule"]["rollbacks"] == 3
-
-
-@pytest.mark.parametrize("alpha", [0.8, 1.6])
-def test_rollback_saves_a_run(store: Path, tmp_path: Path, alpha: float) -> None:
-    # One thread, so that it is the same every time; the only save to go back to is the start.
-    model = train(
-        store, tmp_path / "m", "sgram_neg", alpha=alpha, epochs=2, block_size=8, threads=1,
-        save_every=1000, checkpoint_epochs=0, on_divergence="rollback",
-    )  # fmt: skip
-    rollbacks = layout.open_model(tmp_path / "m").state["schedule"]["rollbacks"]
-    assert 1 <= rollbacks <= 3
-    assert model.history[0]["alpha"] <= alpha / 2**rollbacks
-    assert np.isfinite(model.input_vectors).all()
-    assert planted.separation(model) > 0
-
-
-def test_a_rollback_that_did_not_help_goes_back_further(store: Path, tmp_path: Path) -> None:
-    model = tmp_path / "m"
-    options = {"threads": 1, "checkpoint_epochs": 1, "keep_checkpoints": 0, "save_every": 10}
-    train(store, model, "sgram_neg", epochs=4, save_interval=0, **options)
-    saved = layout.open_model(model).state
-    words = [layout.open_model(path).state["words_done"] for path in layout.checkpoints(model)]
-    assert len(words) == 4
-    assert words[-1] == saved["words_done"]
-
-    def found(went_back_to: int | None, corpus: str = saved["corpus_hash"]) -> int | None:
-        generation = last_good(model, corpus, went_back_to)
-        return None if generation is None else generation.state["words_done"]
-
-    assert found(None) == found(words[-2]) == words[-1]  # the newest was not tried
-    assert found(words[-1]) == words[-2]
-    (layout.checkpoints(model)[-2] / layout.STATE).write_text("{}")  # a damaged one is passed over
-    assert found(words[-1]) == words[-3]
-    assert found(0, "another") is None
-    for path in layout.checkpoints(model):
-        shutil.rmtree(path)
-    assert found(words[-1]) == words[-1]
+def test_a_small_softmax_holdout_has_an_interval_too(store: Path) -> None:
+    opened = TokenStore.open(store)
+    config = TrainConfig.create(**SMALL, type="cbow")
+    weights = steps.initial_weights(len(opened.vocabulary), config)
+    rng = np.random.default_rng(1)
+    for matrix in weights:
+        matrix[:, :20] = rng.normal(size=(len(matrix), 20)) / 2
+    held = Holdout.of(opened, 0.1)
+    assert held.num_tokens < 512  # a batch
+    found = Evaluator(held, weights, config).evaluate()
+    assert found.low < found.loss < found.high

@@ -30,7 +30,8 @@ COSTS = {"sgram_neg": 2.5, "cbow_neg": 1.8, "sgram": 0.4, "cbow": 0.4}
 # of a percent of the time, as a logit costs about a thirtieth of a word of training.
 EXACT_SHARE = 1 / 12
 _LEAST_CENTRES = 500
-_BATCH_CENTRES = 512  # of the softmax, whose groups have as many or a little more
+_BATCH_CENTRES = 512  # of the softmax, whose groups have as many or a little more,
+_LEAST_GROUPS = 50  # or fewer where there would be too few groups for an interval
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,8 +178,9 @@ def _stream_of(holdout: Holdout) -> Stream:
 def _groups_of(holdout: Holdout) -> list[tuple[int, int]]:
     """First and last + 1 token of each group: whole sequences, a batch or a little more."""
     groups, first = [], 0
+    enough = min(_BATCH_CENTRES, holdout.num_tokens // _LEAST_GROUPS)
     for end in holdout.sequences.offsets[1:].tolist():
-        if end - first >= _BATCH_CENTRES:
+        if end - first >= max(1, enough):
             groups.append((first, end))
             first = end
     if first < len(holdout.sequences.token_ids):

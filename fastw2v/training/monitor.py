@@ -51,6 +51,10 @@ class Progress:
     holdout_high: float = math.nan
 
 
+# Of a row of the history; None where nothing was measured.
+_MEASURED = ("loss", "holdout_loss", "holdout_low", "holdout_high", "holdout_softmax")
+
+
 class Monitor:
     """Collects the sums of the kernels into the rows of the history.
 
@@ -97,11 +101,8 @@ class Monitor:
                 "seconds": round(self.seconds, 3),
                 "words_per_second": round((words - self._words_at_row) / max(seconds, 1e-9)),
                 "alpha": alpha,
+                **dict.fromkeys(_MEASURED),
                 "loss": loss,
-                "holdout_loss": None,
-                "holdout_low": None,
-                "holdout_high": None,
-                "holdout_softmax": None,
                 "event": None,
             }
         )
@@ -114,6 +115,13 @@ class Monitor:
         """Add values to the last row."""
         if self.history:
             self.history[-1] = {**self.history[-1], **values}
+
+    def note_event(self, event: str) -> None:
+        """Mark the last row; one that has a mark gets an empty row behind it for the next."""
+        if self.history and self.history[-1].get("event"):
+            nothing = dict.fromkeys(_MEASURED)
+            self.history.append({**self.history[-1], **nothing})
+        self.note(event=event)
 
 
 def check_weights(weights: Weights, *, all_rows: bool) -> None:

@@ -12,6 +12,7 @@ from fastw2v import model_directory as layout
 from fastw2v.errors import ResourceError
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.monitor import Progress
+from fastw2v.training.start import NEW_CORPUS
 
 Callback = Callable[[Progress], object]
 
@@ -56,9 +57,7 @@ class Reporter:
         row = history[-1] if history else {}
         speed = float(row.get("words_per_second", math.nan))
         loss = row.get("loss")
-        measured: dict[str, Any] = next(
-            (row for row in reversed(history) if row.get("holdout_loss") is not None), {}
-        )
+        measured = _last_measured(history)
         return self._callback(
             Progress(
                 event=event,
@@ -90,6 +89,16 @@ class Reporter:
             self.say(f"warning: {error}")
         ended = time.monotonic()
         self._next_plot = ended + max(_PLOT_PAUSE, (ended - began) / _PLOT_SHARE)
+
+
+def _last_measured(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """The last row with a held-out loss of the present corpus; {} where there is none."""
+    for row in reversed(history):
+        if row.get("holdout_loss") is not None:
+            return row
+        if row.get("event") == NEW_CORPUS:
+            break
+    return {}
 
 
 def _number(value: float | None) -> float:

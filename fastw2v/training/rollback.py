@@ -1,4 +1,4 @@
-"""Where a run that diverged goes back to."""
+"""Saves to go back to: that of a run that diverged, and the best one of a run with patience."""
 
 from __future__ import annotations
 
@@ -33,3 +33,12 @@ def last_good(
             if state["corpus_hash"] == corpus_hash and state["words_done"] < went_back_to:
                 return older
     return newest
+
+
+def best_checkpoint(model: Path, words: int) -> Path | None:
+    """The best checkpoint, if it is that after `words` words: its save may have failed."""
+    path = model / layout.CHECKPOINTS / layout.BEST
+    with contextlib.suppress(DataError):
+        if layout.read_generation(path).state["words_done"] == words:
+            return path
+    return None

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numba
 import numpy as np
 
-from fastw2v import model_directory as layout
-from fastw2v.errors import DivergenceError, ResourceError, TrainingInterrupted
+from fastw2v.errors import DataError, DivergenceError, ResourceError, TrainingInterrupted
 from fastw2v.training import checkpoint, sampling, steps, time_estimate
 from fastw2v.training.batches import BATCHES_AT_ONCE, Batch, BatchSource, Position, ReadAhead
 from fastw2v.training.config import DEFAULT_ALPHAS, TrainConfig
@@ -24,7 +23,7 @@ from fastw2v.training.learning_rate import MOST_ROLLBACKS, LearningRate
 from fastw2v.training.model import Model
 from fastw2v.training.monitor import Monitor, check_weights
 from fastw2v.training.reporter import Callback, Reporter
-from fastw2v.training.rollback import last_good
+from fastw2v.training.rollback import best_checkpoint, last_good
 from fastw2v.training.saver import Saver
 from fastw2v.training.signals import StopRequest, stop_on_signals
 from fastw2v.training.start import EPOCHS_BEFORE, Start, start_from
@@ -83,6 +82,8 @@ class TrainingRun:
         config = self.config
         total_words = planned_words(config, self._source.num_words)
         self.position, self.words_done = start.position, start.words_done
+        if self.position.row_group >= max(1, self.store.num_row_groups):
+            raise DataError(f"{self.path}: its position lies beyond the corpus; it is damaged")
         self.rate = LearningRate.of(config, total_words, start.schedule)
         self.monitor = Monitor(start.history, self.words_before + self.words_done)
         if self._watch is not None:
@@ -260,9 +261,10 @@ class TrainingRun:
         if self.words_done != self._words_saved or self.words_done >= self.rate.end_words:
             self._save(wait=True, epoch=self._ended_epoch)
         if watch is not None and self.config.patience is not None and watch.best.words:
+            kept = best_checkpoint(self.path, watch.best.words)
             self.say(
                 f"least held-out loss {watch.best.loss:.4f} after {watch.best.words:,} words: "
-                f"{self.path / layout.CHECKPOINTS / layout.BEST}"
+                + (str(kept) if kept else "it was not kept, as that save failed")
             )
 
     # --- looking at the held-out loss ---
@@ -295,7 +297,7 @@ class TrainingRun:
 
     def _begin_fall(self, stalled: bool) -> None:
         self.rate = self.rate.falling_from(self.words_done, self.config.cooldown)
-        self.monitor.note(event="cooldown")
+        self.monitor.note_event("cooldown")
         why = (
             "the held-out loss gained no more than its noise since "
             f"{self.config.patience} evaluation{'s' * (self.config.patience != 1)} before"
@@ -417,14 +419,17 @@ class TrainingRun:
         rollbacks = self.rate.rollbacks + 1
         self._resume(start)
         self.rate = dataclasses.replace(self.rate, rollbacks=rollbacks)
-        self.monitor.note(event="rollback")
+        self.monitor.note_event("rollback")
         self.say(
             f"warning: training diverged after {diverged_at:,} words ({error}); back to the save "
             f"after {self.words_done:,} words, at half the learning rate, "
             f"{self.rate.at(self.words_done):.3g} (time {rollbacks} of {MOST_ROLLBACKS} at most)"
         )
         self._tell("rollback")
-        self._save(wait=True)
+        try:
+            self._save(wait=True)
+        except DivergenceError as again:
+            raise self._diverged(again) from again
 
     def _diverged(self, error: DivergenceError) -> DivergenceError:
         assert self.config.alpha is not None
@@ -432,16 +437,18 @@ class TrainingRun:
         began = self.monitor.history[-1]["words"] if self.monitor.history else 0
         alpha = self.rate.at(max(0, began - self.words_before))
         smaller = min(self.rate.start / 4, DEFAULT_ALPHAS[self.config.type])
-        kept = (
-            f"the save after {self._words_saved:,} words is kept"
-            if self._words_saved > 0
-            else "nothing was learnt before it (the save is the untrained start)"
-        )
         rolled_back = f", also after {self.rate.rollbacks} rollbacks" if self.rate.rollbacks else ""
+        again = f"start again with --overwrite-model and a smaller --alpha ({smaller:.2g}, say)"
+        if self._words_saved > 0:
+            kept = f"the save after {self._words_saved:,} words is kept"
+        elif self.words_before:
+            kept = "the model is kept as it was before this corpus"
+            again = f"give the same command with a smaller --alpha ({smaller:.2g}, say)"
+        else:
+            kept = "nothing was learnt before it (the save is the untrained start)"
         return DivergenceError(
             f"training diverged in epoch {self._epoch} at learning rate {alpha:.3g}{rolled_back}: "
-            f"{error}; {kept}; start again with --overwrite-model and a smaller --alpha "
-            f"({smaller:.2g}, say)"
+            f"{error}; {kept}; {again}"
         )
 
     # --- telling ---
