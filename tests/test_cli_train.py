@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from pydoc_data.topics import topics
 
@@ -17,6 +18,7 @@ from click.testing import CliRunner, Result
 
 import fastw2v
 import fastw2v.errors
+from fastw2v import model_directory as layout
 from fastw2v.cli.main import fastw2v as cli
 
 SMALL = ["--vector-dim", "16", "--batch-size", "64", "--subsample", "0", "--holdout", "0"]
@@ -148,6 +150,78 @@ def test_a_signal_leaves_a_model_that_goes_on(
     assert result.exit_code == 0, result.output
     assert "going on after" in result.stderr
     assert fastw2v.Model.load(tmp_path / "m").words_done == epochs * 3600
+
+
+# Saves of which the third never ends, nor does the step of the kernels that it is written beside if
+# the first argument says so; there is no option that makes them slow.
+SLOW_SAVES = """
+import sys, time
+from pathlib import Path
+from fastw2v import storage
+from fastw2v.__main__ import main
+from fastw2v.training.steps import NegativeSamplingStepper
+
+slow_steps = sys.argv.pop(1) == "slow steps"
+write, train, saves = storage.write_hashed, NegativeSamplingStepper.train, 0
+
+def write_slowly(path, chunks):
+    global saves
+    saves += path.name == "input_vectors.npy"
+    digest = write(path, chunks)
+    if saves == 3:
+        Path("writing").touch()
+        time.sleep(600)
+    return digest
+
+def train_slowly(*arguments):
+    if saves == 3 and slow_steps:
+        Path("training").touch()
+        time.sleep(600)
+    return train(*arguments)
+
+storage.write_hashed, NegativeSamplingStepper.train = write_slowly, train_slowly
+main()
+"""
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("steps", ["slow steps", "quick steps"])
+def test_a_second_ctrl_c_does_not_wait_for_a_save(store: Path, tmp_path: Path, steps: str) -> None:
+    """Whether training goes on meanwhile or waits for it; the save before is left, whole."""
+    command = [sys.executable, "-c", SLOW_SAVES, steps, "train", store, "--model-file", "m"]
+    with (tmp_path / "said").open("w") as said:
+        process = subprocess.Popen([*command, *SMALL, *ENDLESS], cwd=tmp_path, stderr=said)
+    begun = [tmp_path / "writing", *([tmp_path / "training"] if steps == "slow steps" else [])]
+    try:
+        wait_until(lambda: all(path.exists() for path in begun), process)
+        process.send_signal(signal.SIGINT)
+        wait_until(lambda: "once more to stop at once" in (tmp_path / "said").read_text(), process)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=0.3)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+        process.wait()
+    assert "Traceback" not in (tmp_path / "said").read_text()
+    assert len(list((tmp_path / "m").glob(".gen-000003*"))) == 1
+    lines: list[str] = []
+    stopped = layout.open_model(tmp_path / "m", on_damage=lines.append)
+    assert (stopped.path.name, lines) == ("gen-000002", [])
+    words = fastw2v.Model.load(tmp_path / "m").words_done
+    assert words > 0
+    epochs = words // 3600 + 2
+    result = run("train", store, "--model-file", tmp_path / "m", "--epochs", epochs)
+    assert f"going on after {words:,} words" in result.stderr
+    assert fastw2v.Model.load(tmp_path / "m").words_done == epochs * 3600
+    assert not list((tmp_path / "m").glob(".gen-*"))
 
 
 def test_a_second_process_is_refused(store: Path, tmp_path: Path) -> None:
