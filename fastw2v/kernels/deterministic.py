@@ -219,7 +219,7 @@ def train_in_rounds(
     sums = np.zeros((blocks, 2))
     for thread in prange(num_threads):
         _train_share(
-            weights, stream, noise, settings, schedule, plan, skip_gram, thread, num_threads,
-            counters, found, own, sums,
+            weights, stream, noise, settings, schedule, plan, skip_gram, np.int64(thread),
+            num_threads, counters, found, own, sums,
         )  # fmt: skip
     return sums

@@ -105,7 +105,7 @@ def _sum_exponentials(outputs, U, examples, targets, slabs, work, thread, next_s
             break
         for tile in range(first, min(first + slab_tiles, tiles)):
             logits = slabs.kept if keep else work.tile[thread]
-            place = tile * TILE * slabs.stride if keep else 0
+            place = tile * TILE * slabs.stride if keep else np.int64(0)
             _exponentials_of_tile(
                 outputs, tile, U, examples, targets, slabs, work, thread, logits, place
             )
@@ -175,9 +175,9 @@ def _update_slabs(outputs, U, alpha, examples, targets, slabs, totals, work, thr
                 _address_tile(outputs, tile * TILE, rows, work.spare, rows_at)
                 exponentials, place = slabs.kept, tile * TILE * stride
             else:
-                exponentials, place = gradients, 0
+                exponentials, place = gradients, np.int64(0)
                 rows = _exponentials_of_tile(
-                    outputs, tile, U, examples, targets, slabs, work, thread, gradients, 0
+                    outputs, tile, U, examples, targets, slabs, work, thread, gradients, place
                 )
             _gradients_of_tile(
                 tile, rows, U, alpha, targets, slabs, totals, work, thread, exponentials, place
@@ -209,7 +209,8 @@ def _sum_parts(first, last, gradient, parts, size):
 def _sum_all_exponentials(outputs, U, examples, targets, slabs, work, threads):
     next_slab = np.zeros(1, np.int64)
     for thread in prange(threads):
-        _sum_exponentials(outputs, U, examples, targets, slabs, work, thread, next_slab)
+        share = np.int64(thread)
+        _sum_exponentials(outputs, U, examples, targets, slabs, work, share, next_slab)
 
 
 @kernel(parallel=True)
@@ -223,7 +224,8 @@ def _combine_all_tiles(outputs, U, alpha, counts, slabs, totals, threads):
 def _update_all_slabs(outputs, U, alpha, examples, targets, slabs, totals, work, threads):
     next_slab = np.zeros(1, np.int64)
     for thread in prange(threads):
-        _update_slabs(outputs, U, alpha, examples, targets, slabs, totals, work, thread, next_slab)
+        share = np.int64(thread)
+        _update_slabs(outputs, U, alpha, examples, targets, slabs, totals, work, share, next_slab)
 
 
 @kernel(parallel=True)
