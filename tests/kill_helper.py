@@ -56,6 +56,11 @@ class Runs:
     def __enter__(self) -> Runs:
         return self
 
+    def of(self, **call: Any) -> Runs:
+        """The same, to be called with `call` from now on."""
+        self._call = {"kind": self._call["kind"], "kill_at": 0, **call}
+        return self
+
     def __exit__(self, *error: object) -> None:
         self._process.kill()
         self._process.communicate()

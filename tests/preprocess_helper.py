@@ -23,14 +23,6 @@ from fastw2v.corpus.token_store import TokenStore
 SMALL = Layout(unit_bytes=3000, small_unit_bytes=1, block_bytes=256, row_group_tokens=300)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def no_waiting_for_disks():
-    """These tests kill processes, not machines: syncing would only make them slow."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage.os, "fsync", lambda descriptor: None)
-        yield
-
-
 def sentences_of(path) -> list[list[str]]:
     """The sentences of a store as words."""
     store = TokenStore.open(path)

@@ -62,8 +62,10 @@ def run_preprocess(call: dict[str, Any], note: Any) -> str:
 
 def run_training(call: dict[str, Any], note: Any) -> str:
     """Train; what is trained, saved and said is noted."""
+    from quick_plot import write_picture
+
     import fastw2v
-    from fastw2v import plots, storage
+    from fastw2v import loss_plot
     from fastw2v.training import checkpoint, steps
 
     model = Path(call["model_file"])
@@ -84,10 +86,6 @@ def run_training(call: dict[str, Any], note: Any) -> str:
         note(begun=snapshot.state["words_done"])
         return real_save(path, snapshot, *arguments)
 
-    def draw(history: Any, path: Path, title: str) -> None:
-        with storage.atomic_file(path) as temporary:  # as the real one, but in no time
-            temporary.write_bytes(b"a picture")
-
     def tell(progress: Any) -> None:
         if progress.event == "save":
             name = (model / "CURRENT").read_text().strip()
@@ -96,7 +94,7 @@ def run_training(call: dict[str, Any], note: Any) -> str:
 
     steps.new_stepper, checkpoint.save = CountingStepper, save  # type: ignore[assignment,misc]
     steps.warm_up = lambda config, threads: None
-    plots.plot_loss = draw  # type: ignore[assignment]
+    loss_plot.plot_loss = write_picture
     found = fastw2v.train(**call, callback=tell, notify=lambda line: note(said=line))
     return f"done: {found.words_done}"
 
@@ -113,7 +111,6 @@ def warm_up(kind: str, place: Path) -> None:
     preprocess(text, place / "store", min_count=1, workers=1)
     if kind == "train":
         import fastw2v
-        import fastw2v.plots
 
         for model_type in ("sgram_neg", "cbow_neg", "sgram", "cbow"):
             for more in {}, {"deterministic": True} if model_type.endswith("_neg") else {}:

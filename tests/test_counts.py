@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from preprocess_helper import no_waiting_for_disks  # noqa: F401 - a fixture
 
 from fastw2v.corpus import counts as module
 from fastw2v.corpus.counts import add_up, ranges_of, read_sums, sums_path

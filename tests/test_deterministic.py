@@ -31,6 +31,8 @@ from fastw2v.training.monitor import Progress
 from fastw2v.training.sampling import keep_thresholds, noise_tables, repeat_rate, top_share
 from fastw2v.training.steps import DeterministicStepper, new_stepper, padded_dim
 
+pytestmark = pytest.mark.usefixtures("quick_plots")
+
 KEY = np.uint64(2**63 + 5)
 SCHEDULE = Schedule(0.05, 0.001, 1500.0, 100.0)
 MODELS = {  # skip_gram, settings

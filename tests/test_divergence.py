@@ -16,6 +16,8 @@ from fastw2v import model_directory as layout
 from fastw2v.errors import DivergenceError
 from fastw2v.training.rollback import best_checkpoint, last_good
 
+pytestmark = pytest.mark.usefixtures("quick_plots")
+
 SMALL: dict[str, Any] = {
     "vector_dim": 20, "window": 5, "batch_size": 64, "subsample": 0.0, "threads": 2,
     "holdout": 0.1,

@@ -20,6 +20,8 @@ from fastw2v.training.config import TrainConfig
 from fastw2v.training.evaluation import EvaluationPlan, Evaluator
 from fastw2v.training.holdout import Holdout
 
+pytestmark = pytest.mark.usefixtures("quick_plots")
+
 TYPES = ("cbow", "cbow_neg", "sgram", "sgram_neg")
 ALPHAS = {"cbow": 0.01, "cbow_neg": 0.1, "sgram": 0.01, "sgram_neg": 0.05}
 SMALL: dict[str, Any] = {

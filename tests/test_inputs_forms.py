@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from fastw2v import storage
 from fastw2v.corpus.config import Layout, PreprocessConfig
 from fastw2v.corpus.inputs import ReadOptions, SegmentReader, find_files, plan_units, unpack
 from fastw2v.corpus.preprocess import preprocess
@@ -26,13 +25,6 @@ from fastw2v.errors import DataError, FastW2VError, UsageError
 
 SMALL = Layout(unit_bytes=3000, small_unit_bytes=1, block_bytes=256, row_group_tokens=300)
 LINES = make.lines_of_text()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_waiting_for_disks():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage.os, "fsync", lambda descriptor: None)
-        yield
 
 
 def sentences_of(path) -> list[list[str]]:

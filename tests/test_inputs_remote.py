@@ -12,7 +12,6 @@ from functools import partial
 import input_files as make
 import pytest
 
-from fastw2v import storage
 from fastw2v.corpus.config import Layout
 from fastw2v.corpus.inputs import ReadOptions, find_files, is_unchanged, plan_units, segment_sha256
 from fastw2v.corpus.inputs.reader import SegmentReader
@@ -23,13 +22,6 @@ from fastw2v.errors import DataError, FastW2VError, UsageError
 
 LINES = make.lines_of_text(300)
 SMALL = Layout(unit_bytes=3000, small_unit_bytes=1, block_bytes=256, row_group_tokens=300)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _no_waiting_for_disks():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage.os, "fsync", lambda descriptor: None)
-        yield
 
 
 @pytest.fixture(scope="module")

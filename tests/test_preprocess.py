@@ -11,7 +11,6 @@ import pytest
 from preprocess_helper import (
     SMALL,
     counts_of,
-    no_waiting_for_disks,  # noqa: F401 - a fixture
     run_python,
     sentences_of,
     write_corpus,

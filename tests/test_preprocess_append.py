@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import shutil
 import subprocess
@@ -12,12 +13,10 @@ import pytest
 from kill_helper import Runs
 from preprocess_helper import (
     content_of,
-    no_waiting_for_disks,  # noqa: F401 - a fixture
     sentences_of,
 )
 
 import fastw2v
-from fastw2v import storage
 from fastw2v.corpus.config import Layout
 from fastw2v.corpus.preprocess import preprocess
 from fastw2v.corpus.token_store import TokenStore
@@ -106,52 +105,42 @@ def test_phrases_of_the_store_are_joined_in_what_is_added(tmp_path):
     assert verify_store(tmp_path / "s") == []
 
 
-_KILLED = """
-import os, sys
-from fastw2v import storage
-from fastw2v.corpus.preprocess import preprocess
-
-left = int(sys.argv[3])
-replace = os.replace
-def stop_after(*arguments):
-    global left
-    if left == 0:
-        os._exit(9)
-    left -= 1
-    replace(*arguments)
-storage.os.replace = stop_after
-preprocess(sys.argv[1], sys.argv[2], append=True, workers=1)
-"""
+@pytest.fixture(scope="module")
+def runs():
+    if not hasattr(os, "fork"):
+        pytest.skip("runs are forked")
+    with Runs(append=True, workers=1, layout=None) as runs:
+        yield runs
 
 
-def test_killed_between_any_two_files_it_goes_on(place):
-    preprocess(place / "first.txt", place / "other", min_count=1)
+def test_killed_at_any_step_it_goes_on(runs, place):
+    shutil.copytree(place / "s", place / "other")
     preprocess(place / "second.txt", place / "other", append=True)
     whole, before = content_of(place / "other"), content_of(place / "s")
-    call = [sys.executable, "-c", _KILLED, str(place / "second.txt"), str(place / "s")]
-    writes = 0
-    while subprocess.run([*call, str(writes)], check=False).returncode == 9:
-        served = {
-            name: content
-            for name, content in content_of(place / "s").items()
-            if name in before
-        }  # fmt: skip
-        assert served == before  # the store is as it was until all is added
+    call = {"inputs": str(place / "second.txt"), "output": str(place / "s")}
+    added = 0
+    for step in itertools.count(2, 2):
+        if runs.run(**call, kill_at=step) == "done":
+            break
         TokenStore.open(place / "s")
+        found = content_of(place / "s")
+        if found["manifest.json"] == whole["manifest.json"]:
+            added += 1
+        else:  # the store is as it was until all is added
+            assert {name: found[name] for name in before} == before
         preprocess(place / "second.txt", place / "s", append=True)
         assert content_of(place / "s") == whole
-        storage.remove_directory(place / "s")
+        shutil.rmtree(place / "s")
         for name, content in before.items():
             (place / "s" / name).parent.mkdir(parents=True, exist_ok=True)
             (place / "s" / name).write_bytes(content)
-        writes += 1
-    assert writes > 4
+    assert step > 2 * (added + 5)
     assert content_of(place / "s") == whole
 
 
-def test_an_unfinished_append_of_other_text_is_not_mixed_in(place):
-    call = [sys.executable, "-c", _KILLED, str(place / "second.txt"), str(place / "s"), "3"]
-    assert subprocess.run(call, check=False).returncode == 9
+def test_an_unfinished_append_of_other_text_is_not_mixed_in(runs, place):
+    call = {"inputs": str(place / "second.txt"), "output": str(place / "s")}
+    assert runs.run(**call, kill_at=20) == "killed"
     (place / "third.txt").write_text("a b\n")
     with pytest.raises(UsageError, match="unfinished --append of other input"):
         preprocess(place / "third.txt", place / "s", append=True)
@@ -276,15 +265,14 @@ def test_units_of_which_nothing_is_left_have_no_parts(tmp_path, bad_names, worke
     paths = [tmp_path / f"{name}.txt" for name in "abcd"]
     report = preprocess(paths, tmp_path / "s", skip_bad_files=True, **options)
     assert (report.files, report.bad_files) == (4 - len(bad_names), len(bad_names))
-    preprocess(good, tmp_path / "clean", **options)
+    preprocess(good, tmp_path / "clean", **{**options, "workers": 1})
     manifest = TokenStore.open(tmp_path / "s").manifest
     for key in ("parts", "inputs"):
         assert manifest[key] == TokenStore.open(tmp_path / "clean").manifest[key]
     assert verify_store(tmp_path / "s") == []
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked")
-def test_killed_while_parts_get_their_last_numbers_it_goes_on(tmp_path):
+def test_killed_while_parts_get_their_last_numbers_it_goes_on(runs, tmp_path):
     layout = Layout(unit_bytes=200, small_unit_bytes=1)
     (tmp_path / "in").mkdir()
     for number, text in enumerate([b"a b\n", b"b \xff\n", b"b b\n", b"c a\n"]):
@@ -297,18 +285,17 @@ def test_killed_while_parts_get_their_last_numbers_it_goes_on(tmp_path):
     whole, place = content_of(tmp_path / "clean"), tmp_path / "s"
     assert len(TokenStore.open(tmp_path / "clean").manifest["parts"]) == 3
     moved = 0
-    call |= {"inputs": str(tmp_path / "in"), "output": str(place), "layout": None}
-    with Runs(**call) as runs:
+    call |= {"inputs": str(tmp_path / "in"), "output": str(place)}
+    shutil.copytree(tmp_path / "before", place)
+    assert runs.run(**call) == "done"
+    for step in range(2 * runs.steps + 1, runs.steps, -1):
+        shutil.rmtree(place)
         shutil.copytree(tmp_path / "before", place)
-        assert runs.run() == "done"
-        for step in range(2 * runs.steps + 1, runs.steps, -1):
-            shutil.rmtree(place)
-            shutil.copytree(tmp_path / "before", place)
-            assert runs.run(kill_at=step) == "killed"
-            names = {path.name for path in (place / "tokens").glob("part-*")}
-            moved += names == {"part-00000.parquet", "part-00001.parquet", "part-00003.parquet"}
-            preprocess(tmp_path / "in", place, append=True, skip_bad_files=True, workers=1)
-            assert content_of(place) == whole
+        assert runs.run(**call, kill_at=step) == "killed"
+        names = {path.name for path in (place / "tokens").glob("part-*")}
+        moved += names == {"part-00000.parquet", "part-00001.parquet", "part-00003.parquet"}
+        preprocess(tmp_path / "in", place, append=True, skip_bad_files=True, workers=1)
+        assert content_of(place) == whole
     assert moved
 
 

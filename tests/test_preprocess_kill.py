@@ -19,7 +19,6 @@ from kill_helper import Runs, is_running, kill_group
 from preprocess_helper import (
     content_of,
     finished_work,
-    no_waiting_for_disks,  # noqa: F401 - a fixture
     write_corpus,
 )
 
@@ -89,11 +88,16 @@ def case(tmp_path_factory, corpus, request):
     return Case(call, before, after)
 
 
-@pytest.fixture
-def runs(tmp_path, case):
-    layout = dataclasses.asdict(case.call.get("layout", LAYOUT))
-    with Runs(**{**case.call, "output": str(tmp_path / "s"), "layout": layout}) as runs:
+@pytest.fixture(scope="module")
+def server():
+    with Runs() as runs:
         yield runs
+
+
+@pytest.fixture
+def runs(tmp_path, case, server):
+    layout = dataclasses.asdict(case.call.get("layout", LAYOUT))
+    return server.of(**{**case.call, "output": str(tmp_path / "s"), "layout": layout})
 
 
 def assert_kept(finished: dict[Path, tuple[int, int]], case: Case, place: Path) -> None:

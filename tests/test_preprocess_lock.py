@@ -19,7 +19,6 @@ import pytest
 from kill_helper import Runs
 from preprocess_helper import (
     content_of,
-    no_waiting_for_disks,  # noqa: F401 - a fixture
     sentences_of,
 )
 

@@ -14,7 +14,6 @@ from preprocess_helper import (
     StopError,
     content_of,
     interrupt,
-    no_waiting_for_disks,  # noqa: F401 - a fixture
     sentences_of,
     write_corpus,
 )

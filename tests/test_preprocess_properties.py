@@ -19,7 +19,6 @@ from preprocess_helper import (
     content_of,
     counts_of,
     naive_sequences,
-    no_waiting_for_disks,  # noqa: F401 - a fixture
     sentences_of,
     write_corpus,
 )
@@ -132,7 +131,7 @@ def count(lines) -> int:
     return sum(map(len, lines))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(files=st.lists(texts(), min_size=1, max_size=3), options=OPTIONS, layout=LAYOUTS)
 def test_the_store_is_what_plain_python_makes_of_the_text(files, options, layout):
     options = {"min_count": 1, **options}

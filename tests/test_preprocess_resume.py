@@ -13,7 +13,6 @@ from preprocess_helper import (
     StopError,
     content_of,
     interrupt,
-    no_waiting_for_disks,  # noqa: F401 - a fixture
     run_python,
     write_corpus,
 )

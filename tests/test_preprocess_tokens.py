@@ -11,7 +11,6 @@ import pytest
 from preprocess_helper import (
     content_of,
     counts_of,
-    no_waiting_for_disks,  # noqa: F401 - a fixture
     sentences_of,
 )
 

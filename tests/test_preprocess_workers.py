@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from preprocess_helper import (
     SMALL,
-    no_waiting_for_disks,  # noqa: F401 - a fixture
     run_python,
     write_corpus,
 )

@@ -25,7 +25,6 @@ from fault_layer import Faults, StoppedError
 from kill_helper import Runs
 from preprocess_helper import (
     content_of,
-    no_waiting_for_disks,  # noqa: F401 - a fixture
     write_corpus,
 )
 from test_training_kill import SMALL, fingerprint

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from preprocess_helper import no_waiting_for_disks  # noqa: F401 - a fixture
 
 from fastw2v.corpus import spool
 from fastw2v.corpus.spool import (

@@ -391,6 +391,10 @@ AVX2 = "+64bit,+avx,+avx2,+bmi,+bmi2,+cmov,+cx8,+f16c,+fma,+fxsr,+lzcnt,+mmx,+mo
 NARROW = """
 import sys
 import pytest
+from fastw2v.kernels import primitives
+kernel = primitives.kernel
+# It is the shape that is tested, not the threads: they take half of the time to compile.
+primitives.kernel = lambda *, parallel=False, inlined=False: kernel(inlined=inlined)
 from fastw2v.kernels import simd
 assert simd.SHAPE.lanes == 8, simd.SHAPE
 sys.exit(pytest.main(sys.argv[1:]))

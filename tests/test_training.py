@@ -18,6 +18,8 @@ from fastw2v.training import batches, monitor, resources, steps
 from fastw2v.training.config import TYPES
 from fastw2v.training.monitor import Progress
 
+pytestmark = pytest.mark.usefixtures("quick_plots")
+
 # Row groups are one here; alphas suit 20 words and batches of 64.
 SMALL: dict[str, Any] = {
     "vector_dim": 20, "window": 5, "batch_size": 64, "subsample": 0.0, "threads": 2,
@@ -41,8 +43,14 @@ def bytes_of(model: Path) -> dict[str, str]:
     return {name: checksums[name] for name in ("input_vectors.npy", "output_vectors.npy")}
 
 
-@pytest.mark.parametrize("gradient", ["mean", "word2vec"])
-@pytest.mark.parametrize("model_type", TYPES)
+@pytest.mark.parametrize(
+    ("model_type", "gradient"),
+    [
+        *((model_type, "mean") for model_type in TYPES),
+        ("cbow", "word2vec"),
+        ("cbow_neg", "word2vec"),
+    ],
+)
 def test_planted_structure_is_recovered(
     store: Path, tmp_path: Path, model_type: str, gradient: str
 ) -> None:
@@ -52,7 +60,7 @@ def test_planted_structure_is_recovered(
     assert losses[-1] < losses[0]
     near = [word for word, _ in model.wv.most_similar("fruit0", topn=3)]
     assert all(word.startswith("fruit") for word in near)
-    assert (tmp_path / "m" / "loss.png").stat().st_size > 1000
+    assert (tmp_path / "m" / "loss.png").exists()
     assert model.words_done == 10 * 3600
 
 
