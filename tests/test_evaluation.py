@@ -286,3 +286,31 @@ def test_a_small_softmax_holdout_has_an_interval_too(store: Path) -> None:
     assert held.num_tokens < 512  # a batch
     found = Evaluator(held, weights, config).evaluate()
     assert found.low < found.loss < found.high
+
+
+@pytest.mark.parametrize("model_type", ["cbow_neg", "sgram_neg"])
+def test_racing_threads_stopped_and_resumed_learn_as_much(tmp_path: Path, model_type: str) -> None:
+    """They are not the same run, but their held-out losses are well within each other's interval:
+    what threads leave open is a hundredth of it."""
+    store = planted.make_store(tmp_path / "store", count=1000)
+    options = {"threads": 2, "epochs": 4, "save_every": 20, "save_interval": 0}
+    whole = train(store, tmp_path / "whole", model_type, **options)
+    stops, parts = 0, whole
+    while stops < 30:
+        saves = 0
+
+        def stop(progress: Any) -> bool:
+            nonlocal saves
+            saves += progress.event == "save"
+            return saves < 6
+
+        parts = train(store, tmp_path / "parts", model_type, callback=stop, **options)
+        if parts.words_done == whole.words_done:
+            break
+        stops += 1
+    assert 4 < stops < 30
+    one, other = whole.history[-1], parts.history[-1]
+    width = one["holdout_high"] - one["holdout_low"]
+    assert 0.02 < width < 0.1
+    assert other["holdout_loss"] == pytest.approx(one["holdout_loss"], abs=0.1 * width)
+    assert other["holdout_low"] < one["holdout_loss"] < other["holdout_high"]

@@ -150,10 +150,16 @@ def test_more_epochs_go_on(store: Path, tmp_path: Path) -> None:
     assert names == ["epoch-0002", "epoch-0003", "epoch-0004"]
 
 
-def test_max_words_stops_and_can_be_lifted(store: Path, tmp_path: Path) -> None:
-    model = train(store, tmp_path / "m", "sgram_neg", epochs=3, max_words=4000)
-    assert 4000 <= model.words_done < 4000 + 64
-    model = train(store, tmp_path / "m", "sgram_neg", epochs=3)
+@pytest.mark.parametrize("max_words", [4000, 7200])  # within an epoch, and all of two
+@pytest.mark.parametrize("model_type", TYPES)
+def test_max_words_stops_and_can_be_lifted(
+    store: Path, tmp_path: Path, model_type: str, max_words: int
+) -> None:
+    model = train(store, tmp_path / "m", model_type, epochs=3, max_words=max_words, holdout=0)
+    assert max_words <= model.words_done < max_words + 64
+    assert layout.open_model(tmp_path / "m").state["finished"]
+    assert train(store, tmp_path / "m", model_type, epochs=3, max_words=max_words).words_done < 7300
+    model = train(store, tmp_path / "m", model_type, epochs=3)
     assert model.words_done == 3 * 3600
 
 
