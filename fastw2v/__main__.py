@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
 
 
@@ -13,6 +15,10 @@ def main() -> None:
         fastw2v(prog_name="fastw2v")
     except KeyboardInterrupt:  # before click is there to catch it
         sys.exit(130)
+    finally:
+        # All is done or told: Ctrl-C while Python shuts down makes no failure of it.
+        with contextlib.suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

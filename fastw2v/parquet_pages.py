@@ -8,6 +8,9 @@ all pages that are about to be read. It costs a hundred microseconds a megabyte 
 The footer is read here, and not asked of pyarrow, whose `metadata.row_group(0).column(0)` ends the
 process (an exception of C++ that nothing catches) where the statistics of a column are damaged.
 
+Files that Python has opened are never read ahead (`pre_buffer`, pyarrow's default): its threads
+would still hold pieces of them when a short process ends, and abort it, once in some fifty times.
+
 Format: parquet.thrift of apache/parquet-format, in Thrift's compact protocol.
 """
 

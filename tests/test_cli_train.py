@@ -313,3 +313,17 @@ def test_debug_shows_the_traceback(store: Path, tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
     assert result.returncode == 1
     assert "Traceback" in result.stderr
+
+
+def test_an_interrupt_while_python_shuts_down_changes_nothing() -> None:
+    script = """
+import atexit, os, signal, sys
+atexit.register(os.kill, os.getpid(), signal.SIGINT)
+from fastw2v.__main__ import main
+sys.argv = ["fastw2v", "--version"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr == b""

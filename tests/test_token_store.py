@@ -16,6 +16,7 @@ from fastw2v.corpus.preprocess import preprocess
 from fastw2v.corpus.store_layout import made_for_of
 from fastw2v.corpus.token_store import TokenPart, TokenPartWriter, TokenStore
 from fastw2v.errors import DataError, UsageError
+from fastw2v.vectors.formats import VectorTable, read_vectors, shape_of, write_vectors
 
 
 @pytest.fixture(scope="module")
@@ -336,3 +337,26 @@ def test_who_a_store_was_made_for(tmp_path, made):
     (place / "manifest.json").write_text("{")
     assert made_for_of(place) is None
     assert made_for_of(tmp_path / "none") is None
+
+
+def test_no_parquet_file_is_read_ahead(made, tmp_path, monkeypatch):
+    # By pyarrow's threads, which would abort a process that ends while they hold Python's bytes.
+    ahead = []
+    opened = pq.ParquetFile
+
+    def note(*arguments, **options):
+        ahead.append(options.get("pre_buffer", True))
+        return opened(*arguments, **options)
+
+    monkeypatch.setattr(pq, "ParquetFile", note)
+    store = TokenStore.open(made)
+    assert len(store.vocabulary)
+    store.read_row_group(0)
+    write_vectors(
+        tmp_path / "v.parquet", VectorTable(["a", "b"], np.ones((2, 2), np.float32), None)
+    )
+    read_vectors(tmp_path / "v.parquet")
+    shape_of(tmp_path / "v.parquet")
+    preprocess(tmp_path / "v.parquet", tmp_path / "s", text_column="token", min_count=1, workers=1)
+    assert len(ahead) >= 6
+    assert not any(ahead)

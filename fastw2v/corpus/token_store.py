@@ -136,7 +136,7 @@ class TokenPart:
         try:
             with open_regular(path) as raw:
                 row_groups = read_footer(raw)
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, pre_buffer=False) as file:
                 part = cls(path, file.metadata, row_groups)
                 column = file.schema_arrow.field("tokens").type
                 leaves = [file.schema.column(n) for n in range(len(file.schema.names))]
@@ -175,7 +175,10 @@ class TokenPart:
                 check_pages(raw, [self.row_groups[row_group]], ours=True)
             # A file of its own for each call: ParquetFile must not be shared between threads.
             with pq.ParquetFile(
-                self.path, metadata=self.metadata, page_checksum_verification=True
+                self.path,
+                metadata=self.metadata,
+                pre_buffer=False,
+                page_checksum_verification=True,
             ) as file:
                 table = file.read_row_group(row_group, columns=["tokens"], use_threads=False)
             column = table["tokens"].combine_chunks()

@@ -53,7 +53,7 @@ def check_column(file: InputFile, options: ReadOptions) -> None:
     """
     with open_bytes(file, sequential=False) as source:
         if file.kind == PARQUET:
-            schema = pq.ParquetFile(source).schema_arrow
+            schema = pq.ParquetFile(source, pre_buffer=False).schema_arrow
         else:
             schema = pa.ipc.open_stream(pa.PythonFile(source, mode="r")).schema
     leaves = list(_leaves(schema))
