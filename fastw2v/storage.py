@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import stat
 import time
@@ -243,15 +244,22 @@ def move_directory(source: Path, target: Path) -> None:
         sync_directory(target.parent)
 
 
-def remove_leftovers(directory: Path) -> None:
-    """Remove temporary files and directories that a killed process left in `directory`."""
-    for path in directory.glob(f".*{TEMPORARY_SUFFIX}*"):
+def remove_leftovers(directory: Path) -> list[str]:
+    """Remove temporary files and directories that a killed process left in `directory`.
+
+    Returns:
+        The names of those that were half-written, as they would have been.
+    """
+    half_written = sorted(directory.glob(f".*{TEMPORARY_SUFFIX}*"))
+    for path in half_written:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
     for path in directory.glob(".*.removed"):
         _remove_tree(path)
+    before_pid = rf"(\.[0-9]+)?{re.escape(TEMPORARY_SUFFIX)}.*"
+    return [re.sub(before_pid, "", path.name[1:]) for path in half_written]
 
 
 def sha256_of(

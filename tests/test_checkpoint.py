@@ -145,7 +145,7 @@ def test_foreign_names_and_leftovers_are_no_obstacle(tmp_path: Path) -> None:
     (model / "gen-backup").mkdir()
     (model / "checkpoints" / "epoch-best").mkdir()
     (model / "checkpoints" / ".epoch-0002.77.partial").mkdir()
-    remove_leftovers(model)
+    assert remove_leftovers(model) == ["epoch-0002"]
     keep_checkpoint(model, save(model, snapshot(2)), 2, keep=1)
     names = {path.name for path in (model / "checkpoints").iterdir()}
     assert names == {"epoch-0002", "epoch-best"}

@@ -229,8 +229,9 @@ def test_leftovers_of_a_killed_process_are_removed_and_nothing_else(tmp_path):
     run = subprocess.run([sys.executable, "-c", script, str(tmp_path)])
     assert run.returncode == 9
     assert len(names(tmp_path)) == 4
-    storage.remove_leftovers(tmp_path)
+    half_written = storage.remove_leftovers(tmp_path)
     assert names(tmp_path) == [".hidden", "kept.txt"]
+    assert half_written == ["a.npy", "gen"]
 
 
 def test_a_link_among_the_leftovers_is_removed_and_not_followed(tmp_path):

@@ -396,3 +396,15 @@ def test_history_on_disk_is_plain_json(store: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert rows == model.history
     assert {"epoch", "words", "seconds", "words_per_second", "alpha", "loss"} <= set(rows[0])
+
+
+def test_a_start_says_what_a_killed_save_left(store: Path, tmp_path: Path) -> None:
+    model, lines = tmp_path / "m", []
+    train(store, model, "sgram_neg", epochs=1, notify=lines.append)
+    assert not any("killed" in line for line in lines)
+    (model / ".gen-000009.77.partial").mkdir()
+    train(store, model, "sgram_neg", epochs=2, notify=lines.append)
+    told = [line for line in lines if "killed while it saved" in line]
+    assert len(told) == 1
+    assert "gen-000009" in told[0]
+    assert not (model / ".gen-000009.77.partial").exists()

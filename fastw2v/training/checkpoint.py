@@ -187,9 +187,8 @@ def _replace(generation: Path, target: Path) -> None:
     storage.link_or_copy_directory(generation, target)
 
 
-def remove_leftovers(model: Path) -> None:
-    """Remove what a killed save left half-written in a model directory."""
-    for directory in (model, model / layout.CHECKPOINTS):
-        if directory.is_symlink():
-            continue
-        storage.remove_leftovers(directory)
+def remove_leftovers(model: Path) -> list[str]:
+    """Remove what a killed save left half-written in a model directory; the names of it."""
+    places = (model, model / layout.CHECKPOINTS)
+    found = [storage.remove_leftovers(place) for place in places if not place.is_symlink()]
+    return [name for names in found for name in names]

@@ -121,7 +121,8 @@ def train(
     call = _Call(inputs, model, new_corpus, *_split_options(options), preprocess_progress, say)
     checkpoint.check_place(model)
     with storage.exclusive_lock(model / layout.LOCK, remove_empty=True):
-        checkpoint.remove_leftovers(model)
+        if half_written := checkpoint.remove_leftovers(model):
+            say(f"a run was killed while it saved: removed half of {', '.join(half_written)}")
         goes_on = layout.is_model_directory(model) and not overwrite_model
         plan = _plan_to_go_on(call) if goes_on else _plan_anew(call)
         config, store, saved = plan.config, plan.store, plan.saved
