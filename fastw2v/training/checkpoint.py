@@ -18,7 +18,7 @@ from fastw2v.corpus.vocabulary import Vocabulary
 from fastw2v.errors import UsageError
 from fastw2v.kernels.negative_sampling import Weights
 
-_ROWS_A_WRITE = 8192
+_BYTES_A_WRITE = 1 << 18  # which stay in the cache while they are hashed and written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,8 +170,9 @@ def _npy_chunks(array: np.ndarray) -> Iterator[bytes | memoryview]:
         header, {"descr": kind.str, "fortran_order": False, "shape": array.shape}
     )
     yield header.getvalue()
-    for row in range(0, array.shape[0], _ROWS_A_WRITE):
-        yield np.ascontiguousarray(array[row : row + _ROWS_A_WRITE], kind).data.cast("B")
+    rows = max(1, _BYTES_A_WRITE // max(1, array[:1].nbytes))
+    for row in range(0, len(array), rows):
+        yield np.ascontiguousarray(array[row : row + rows], kind).data.cast("B")
 
 
 def keep_checkpoint(model: Path, generation: Path, epoch: int, keep: int) -> None:

@@ -24,8 +24,6 @@ _BYTES_A_TOKEN = 200  # a vocabulary entry: string, dict entry, count, tables
 _BYTES_A_STREAM_TOKEN = 24  # of a row group: what is kept of it lies in memory as a stream,
 _KEPT = 0.6  # as much of it where words are subsampled, usually;
 _BYTES_A_READ_TOKEN = 16  # and a row group that is being read
-_ROWS_A_CHUNK = 8192  # of the matrices, on their way to the disk; a few chunks are there
-_CHUNKS = 4
 _GENERATIONS = 3  # the last two saves, and the one that is being written
 _CORE_FLOPS = 6e10  # what a core does in a second, roughly
 
@@ -60,7 +58,6 @@ def estimate(
     """Estimate a run over `epoch_words` words in row groups of at most `row_group_tokens`."""
     row = 4 * padded_dim(config.vector_dim)
     buffers = vocabulary_size * _BYTES_A_TOKEN
-    buffers += _CHUNKS * min(vocabulary_size, _ROWS_A_CHUNK) * row
     streams = BATCHES_AT_ONCE if config.negative_sampling else 2
     # One stream more: that of the batch that the time is estimated from.
     stream_bytes = (

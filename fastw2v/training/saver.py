@@ -95,7 +95,7 @@ class Saver:
         if in_background and not unchanged:
             snapshot = dataclasses.replace(
                 snapshot,
-                weights=self._copied(snapshot.weights),
+                weights=self._copied(snapshot.weights, snapshot.vector_dim),
                 history=list(snapshot.history),
             )
         self._thread = threading.Thread(
@@ -153,9 +153,12 @@ class Saver:
             self._copies = available is None or needed <= SHARE_OF_MEMORY * available
         return self._copies
 
-    def _copied(self, weights: Weights) -> Weights:
+    def _copied(self, weights: Weights, dim: int) -> Weights:
+        """A copy without the padding, as it will be written."""
         if self._copy is None:  # once: fresh memory costs more than the copying
-            self._copy = Weights(*(np.empty_like(matrix) for matrix in weights))
+            self._copy = Weights(
+                *(np.empty((len(matrix), dim), matrix.dtype) for matrix in weights)
+            )
         for copy, matrix in zip(self._copy, weights, strict=True):
-            np.copyto(copy, matrix)
+            np.copyto(copy, matrix[:, :dim])
         return self._copy
