@@ -31,7 +31,7 @@ def costs_section(result: dict[str, Any]) -> list[str]:
                 "the end of the `_neg` types where the vocabulary allows:",
             ),
             "",
-            *table(["model", "vocabulary", "training", "evaluations", "search", "evaluations",
+            *table(["model", "vocabulary", "training", "times", "search", "evaluations",
                     "exact", "all"],
                    [_holdout_row(run) for run in holdout]),
         ]  # fmt: skip

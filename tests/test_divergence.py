@@ -146,3 +146,31 @@ def test_a_rollback_keeps_the_mark_of_the_row_before(
     assert events[:2] == ["new corpus", "rollback"]
     back = next(row for row in rows if row["event"] == "rollback")
     assert back["loss"] is back["holdout_loss"] is None
+
+
+def test_a_rollback_to_an_older_checkpoint_keeps_the_runs_own_schedule(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The checkpoint is of a run without patience, whose rate fell from its first word.
+    model = tmp_path / "m"
+    train(store, model, "sgram_neg", epochs=2, threads=1, checkpoint_epochs=1)
+    older = layout.open_model(layout.checkpoints(model)[0])
+    assert older.state["schedule"]["fall_from"] == 0
+    monkeypatch.setattr("fastw2v.training.run.last_good", lambda *arguments: older)
+    diverged = False
+
+    def diverge(progress: Any) -> None:
+        nonlocal diverged
+        if progress.event == "evaluation" and not diverged:
+            diverged = True
+            raise DivergenceError("for the test")
+
+    train(store, model, "sgram_neg", epochs=40, patience=30, threads=1, callback=diverge,
+          on_divergence="rollback")  # fmt: skip
+    assert diverged
+    rows = layout.open_model(model).history()
+    back = next(number for number, row in enumerate(rows) if row["event"] == "rollback")
+    cooldown = next(number for number, row in enumerate(rows) if row["event"] == "cooldown")
+    assert cooldown > back + 1
+    rates = {row["alpha"] for row in rows[back + 1 : cooldown]}
+    assert rates == {0.025 / 2}  # constant until then

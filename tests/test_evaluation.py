@@ -132,7 +132,7 @@ def test_a_vocabulary_that_is_too_large_has_no_exact_loss(store: Path) -> None:
     weights = steps.initial_weights(len(opened.vocabulary), config)
     held = Holdout.of(opened, 0.1)
     evaluator = Evaluator(held, weights, config)
-    words = min(500, held.num_tokens) * len(opened.vocabulary)
+    words = min(1000, held.num_tokens) * len(opened.vocabulary)
     assert evaluator.exact_softmax(opened.vocabulary.counts, words - 1) is None
     assert evaluator.exact_softmax(opened.vocabulary.counts, words) is not None
 

@@ -131,7 +131,7 @@ def test_the_whole_run_has_evaluations_and_saves(monkeypatch: pytest.MonkeyPatch
     assert looked_at.seconds == pytest.approx(100 + cost)
     work = Work(10**8, 10**7, 0.0, 10**7)
     often = dataclasses.replace(config, save_interval=10.0, checkpoint_epochs=2)
-    waited_for = 2 * time_estimate._WRITTEN_A_BYTE * 1e7
+    waited_for = time_estimate._WRITTEN_A_BYTE * 1e7
     assert whole_run(1e-6, work, config, 1).seconds == pytest.approx(100 + waited_for)
     stalled = time_estimate._STALLED_A_BYTE * 1e7
     saves = 10 + 5  # every 10 seconds, every other epoch

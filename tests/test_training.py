@@ -404,7 +404,7 @@ def test_a_start_says_what_a_killed_save_left(store: Path, tmp_path: Path) -> No
     assert not any("killed" in line for line in lines)
     (model / ".gen-000009.77.partial").mkdir()
     train(store, model, "sgram_neg", epochs=2, notify=lines.append)
-    told = [line for line in lines if "killed while it saved" in line]
+    told = [line for line in lines if "killed while it wrote" in line]
     assert len(told) == 1
     assert "gen-000009" in told[0]
     assert not (model / ".gen-000009.77.partial").exists()

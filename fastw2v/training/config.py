@@ -164,7 +164,7 @@ class TrainConfig:
     save_every: int = option(10, "Save the model every so many batches.", kind=int, minimum=1)
     save_interval: float = option(
         30.0,
-        "... but not more often than every so many seconds, nor so often that saves take more than "
+        "... but not more often than every so many seconds, nor so often that these take more than "
         "2 % of the time (of large models); 0 = every time.",
         kind=float,
         minimum=0,
@@ -203,8 +203,8 @@ class TrainConfig:
     )
     on_divergence: str = option(
         "stop",
-        "stop: end with an error, the last good save is kept; rollback: go back to it and on with "
-        "half the learning rate, at most three times.",
+        "stop: end with an error, the last good save is kept; rollback: go back to it (or further, "
+        "where that did not help) and on with half the learning rate, at most three times.",
         choices=("stop", "rollback"),
     )
     deterministic: bool = option(

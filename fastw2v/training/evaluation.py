@@ -26,10 +26,10 @@ from fastw2v.training.steps import LOGIT_BYTES, padded_dim
 SHARE_OF_TIME = 0.005  # of training, that evaluations may take, about
 # What an evaluation costs a held-out token, in words of training: measured by bench/costs.py.
 COSTS = {"sgram_neg": 2.5, "cbow_neg": 1.8, "sgram": 0.4, "cbow": 0.4}
-# Centres of the exact loss, times the vocabulary's words, for each word that was trained: a quarter
+# Centres of the exact loss, times the vocabulary's words, for each trained word, at most: a quarter
 # of a percent of the time, as a logit costs about a thirtieth of a word of training.
 EXACT_SHARE = 1 / 12
-_LEAST_CENTRES = 500
+_EXACT_CENTRES = 1000  # always as many, so that it compares between runs
 _BATCH_CENTRES = 512  # of the softmax, whose groups have as many or a little more,
 _LEAST_GROUPS = 50  # or fewer where there would be too few groups for an interval
 
@@ -125,15 +125,15 @@ class Evaluator:
         return HoldoutLoss(*ratio_interval(losses, positives), losses, positives)
 
     def exact_softmax(self, counts: np.ndarray, words: int) -> float | None:
-        """See `exact_softmax_loss`: for negative sampling, on as many held-out centres as are worth
-        the while after `words` words of training; None where these are too few to tell anything.
+        """See `exact_softmax_loss`: for negative sampling, on the first held-out centres; None
+        where it would be no small part of the time that `words` words of training took.
 
         Args:
             counts: int64 (V,), of the vocabulary.
         """
         began, dim = time.perf_counter(), self._config.vector_dim
-        centres = min(int(EXACT_SHARE * words / len(counts)), self._holdout.num_tokens)
-        if centres < min(_LEAST_CENTRES, self._holdout.num_tokens):
+        centres = min(_EXACT_CENTRES, self._holdout.num_tokens)
+        if centres > EXACT_SHARE * words / len(counts):
             return None
         loss = exact_softmax_loss(
             Weights(*(matrix[:, :dim] for matrix in self._weights)),

@@ -99,7 +99,3 @@ class LearningRate:
     def latest_fall(self, cooldown: float) -> int:
         """Where the fall has to begin at the latest, to be over at `total_words`."""
         return int(self.total_words / (1 + cooldown))
-
-    def after_rollback(self) -> LearningRate:
-        """The same at half the rate."""
-        return dataclasses.replace(self, rollbacks=self.rollbacks + 1)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from fastw2v import model_directory as layout
 from fastw2v.errors import DataError
+from fastw2v.training.saved_state import check_saved
+
+_OF_THE_CORPUS = ("corpus_hash", "words_before")  # the same text may come twice
 
 
 def last_good(
@@ -29,8 +32,9 @@ def last_good(
     for path in layout.checkpoints(model)[::-1]:
         with contextlib.suppress(DataError):
             older = layout.open_model(path)
-            state = older.state
-            if state["corpus_hash"] == corpus_hash and state["words_done"] < went_back_to:
+            check_saved(older)
+            same = [older.state.get(name) == newest.state.get(name) for name in _OF_THE_CORPUS]
+            if all(same) and older.state["words_done"] < went_back_to:
                 return older
     return newest
 

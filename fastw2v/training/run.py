@@ -96,13 +96,18 @@ class TrainingRun:
         Raises:
             TrainingInterrupted: stopped by a signal; the model was saved.
             DivergenceError: NaN, infinity or exploding norms; the last good save is kept.
-            ResourceError: the first save or the last failed; the save before it is whole.
+            ResourceError: the first save, the last or that of a rollback failed; the save before it
+                is whole.
         """
         most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
         numba.set_num_threads(min(self.threads, most))
         with stop_on_signals(self._acknowledge) as request, self.saver:
-            while not self._sitting(request):
-                pass
+            try:
+                while not self._sitting(request):
+                    pass
+            except DivergenceError:
+                self.reporter.draw_loss(self.monitor.history, now=True)
+                raise
             self.reporter.draw_loss(self.monitor.history, now=True)
             self._tell("end")
         if request.signal_number is not None and self.words_done < self.rate.end_words:
@@ -264,7 +269,7 @@ class TrainingRun:
             kept = best_checkpoint(self.path, watch.best.words)
             self.say(
                 f"least held-out loss {watch.best.loss:.4f} after {watch.best.words:,} words: "
-                + (str(kept) if kept else "it was not kept, as that save failed")
+                + (str(kept) if kept else "it was not kept")
             )
 
     # --- looking at the held-out loss ---
@@ -407,14 +412,15 @@ class TrainingRun:
 
     def _roll_back(self, error: DivergenceError) -> None:
         """Go back to the last good save, with half the learning rate."""
-        with contextlib.suppress(ResourceError, DivergenceError):
-            self.saver.check()
+        with contextlib.suppress(DivergenceError):
+            self._hear_saver(wait=True)
         generation = last_good(self.path, corpus_hash(self.store), self._went_back_to)
         if generation is None:  # only a save of an earlier corpus is left
             raise self._diverged(error) from error
         start = start_from(generation, len(self.store.vocabulary), self.config)
         for matrix, saved in zip(self.weights, start.weights, strict=True):
             np.copyto(matrix, saved)
+        start = dataclasses.replace(start, schedule=self._schedule_at(start.words_done))
         diverged_at, self._went_back_to = self.words_done, start.words_done
         rollbacks = self.rate.rollbacks + 1
         self._resume(start)
@@ -430,6 +436,12 @@ class TrainingRun:
             self._save(wait=True)
         except DivergenceError as again:
             raise self._diverged(again) from again
+
+    def _schedule_at(self, words: int) -> dict[str, Any]:
+        """That of this run, as it was after `words` words: an older checkpoint may be of a run that
+        had another end, or no patience."""
+        begun = self.rate.fall_from is not None and self.rate.fall_from <= words
+        return self.rate.as_json() if begun else {"fall_from": None, "fall_words": 0}
 
     def _diverged(self, error: DivergenceError) -> DivergenceError:
         assert self.config.alpha is not None

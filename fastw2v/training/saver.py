@@ -26,7 +26,8 @@ class SaveCost:
     """What the saves of a run cost it.
 
     saves: how many were written. stalled_seconds: that training stood still for them.
-    helper_seconds: CPU of the thread that wrote them while training went on.
+    helper_seconds: CPU of the thread that wrote them while training went on, the drawing of the
+        loss curve included.
     """
 
     saves: int = 0
@@ -70,8 +71,8 @@ class Saver:
 
     @property
     def pause(self) -> float:
-        """Seconds from the beginning of the last save to that of the next, which keep what it cost
-        below `SHARE_OF_TIME`."""
+        """Seconds from one save to the next that keep what the last one cost below
+        `SHARE_OF_TIME`."""
         return self._seconds / SHARE_OF_TIME
 
     @property
@@ -80,10 +81,8 @@ class Saver:
         return self._thread is not None and self._thread.is_alive()
 
     def save(self, snapshot: Snapshot, *, wait: bool, unchanged: bool = False) -> None:
-        """Write a save: at once (`wait`), or from a copy while training goes on.
-
-        Args:
-            unchanged: the weights do not change before the next `check`: there is no copy.
+        """Write a save: at once (`wait`), from a copy while training goes on, or (`unchanged`) from
+        the weights themselves, which the caller does not change before the next `check`.
 
         Raises:
             DivergenceError: these weights, or those of the save before, are not to be saved.
@@ -99,7 +98,10 @@ class Saver:
                 history=list(snapshot.history),
             )
         self._thread = threading.Thread(
-            target=self._write, args=(snapshot, in_background), name="fastw2v-save", daemon=True
+            target=self._write,
+            args=(snapshot, in_background and not unchanged),
+            name="fastw2v-save",
+            daemon=True,
         )
         self._thread.start()
         self._stalled_since(began)
@@ -131,20 +133,20 @@ class Saver:
         self.cost.stalled_seconds += seconds
         self._seconds += seconds
 
-    def _write(self, snapshot: Snapshot, in_background: bool) -> None:
+    def _write(self, snapshot: Snapshot, while_training: bool) -> None:
         began = time.thread_time()
         try:
             check_weights(snapshot.weights, all_rows=True)
             checkpoint.save(self._model, snapshot, self._history_text)
+            if while_training:
+                self._seconds += time.thread_time() - began
             self._after(snapshot)
             self.cost.saves += 1
         except BaseException as error:  # whatever it is, training must hear of it
             self._error = error
         finally:
-            if in_background:
-                seconds = time.thread_time() - began
-                self.cost.helper_seconds += seconds
-                self._seconds += seconds
+            if while_training:
+                self.cost.helper_seconds += time.thread_time() - began
 
     def _can_copy(self, weights: Weights) -> bool:
         if self._copies is None:

@@ -74,19 +74,19 @@ class TimeEstimate:
 
 
 def whole_run(word_seconds: float, work: Work, config: TrainConfig, threads: int) -> TimeEstimate:
-    """Training, and what evaluations and saves add; the first save and the last are waited for."""
+    """Training, and what evaluations and saves add; the last save is waited for."""
     looked_at = COSTS[config.type] * work.evaluated_tokens  # as words of training
     training = word_seconds * (work.words + looked_at)
     # Saves are written by a thread of its own: it takes a share of the cores if training has all.
     cores = usable_cores()
     share = 1.0 / cores if threads >= cores else 0.0
     pause = work.matrix_bytes * (_STALLED_A_BYTE + _HELPER_A_BYTE) / SAVES_SHARE
-    saves = training / max(config.save_interval, pause, 1.0)
+    saves = training / max(config.save_interval, pause if config.save_interval else 0.0, 1.0)
     if config.checkpoint_epochs:
         saves += work.words / work.epoch_words / config.checkpoint_epochs
     seconds = training + share * _PLOT_SECONDS
     seconds += saves * work.matrix_bytes * (_STALLED_A_BYTE + share * _TAKEN_A_BYTE)
-    seconds += 2 * work.matrix_bytes * _WRITTEN_A_BYTE
+    seconds += work.matrix_bytes * _WRITTEN_A_BYTE
     return TimeEstimate(seconds, word_seconds * work.epoch_words, 1.0 / word_seconds)
 
 

@@ -122,7 +122,7 @@ def train(
     checkpoint.check_place(model)
     with storage.exclusive_lock(model / layout.LOCK, remove_empty=True):
         if half_written := checkpoint.remove_leftovers(model):
-            say(f"a run was killed while it saved: removed half of {', '.join(half_written)}")
+            say(f"a run was killed while it wrote: removed half of {', '.join(half_written)}")
         goes_on = layout.is_model_directory(model) and not overwrite_model
         plan = _plan_to_go_on(call) if goes_on else _plan_anew(call)
         config, store, saved = plan.config, plan.store, plan.saved
