@@ -19,6 +19,7 @@ from preprocess_helper import (
 )
 
 from fastw2v import storage
+from fastw2v.corpus import store_place
 from fastw2v.corpus.config import Layout
 from fastw2v.corpus.preprocess import preprocess
 from fastw2v.corpus.store_layout import has_plan, is_store
@@ -229,3 +230,11 @@ def test_a_kill_in_the_swap_is_put_right(tmp_path):
             assert content_of(place) == new
             assert [path.name for path in place.parent.iterdir()] == ["s"]
     assert killed >= 6
+
+
+@pytest.mark.parametrize("unit", [{"name": "a"}, {"start": 0}, 7, "a"])
+def test_a_damaged_plan_is_another_input(unit):
+    plan = {"settings": {}, "setting_files": {}, "units": [[{"name": "a", "start": 0}]]}
+    assert store_place._difference(plan, plan) == ""
+    assert store_place._difference({**plan, "units": [[unit]]}, plan) == "other input"
+    assert store_place._difference({**plan, "units": 7}, plan) == "other input"

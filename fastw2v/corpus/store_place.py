@@ -195,8 +195,12 @@ def _difference(found: dict[str, Any], plan: dict[str, Any]) -> str:
     return "" if same and _begins(found.get("units")) == _begins(plan["units"]) else "other input"
 
 
-def _begins(units: list[list[dict[str, Any]]] | None) -> list[list[tuple[str, int]]]:
-    return [[(entry["name"], entry["start"]) for entry in unit] for unit in units or []]
+def _begins(units: list[list[dict[str, Any]]] | None) -> list[list[tuple[str, int]]] | None:
+    """The files of each unit and where it begins in them; None where a damaged plan does not say."""
+    try:
+        return [[(entry["name"], entry["start"]) for entry in unit] for unit in units or []]
+    except (LookupError, TypeError):
+        return None
 
 
 @contextlib.contextmanager
