@@ -196,7 +196,7 @@ def _difference(found: dict[str, Any], plan: dict[str, Any]) -> str:
 
 
 def _begins(units: list[list[dict[str, Any]]] | None) -> list[list[tuple[str, int]]] | None:
-    """The files of each unit and where it begins in them; None where a damaged plan does not say."""
+    """The files of each unit and where it begins in them; None where a damaged plan has none."""
     try:
         return [[(entry["name"], entry["start"]) for entry in unit] for unit in units or []]
     except (LookupError, TypeError):
