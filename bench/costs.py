@@ -14,7 +14,8 @@ holdout   runs of all four types with the default --holdout: the scan for the he
           token, in words of training, which is what `evaluation.COSTS` says and plans with.
 
 Each run is a process of its own, trained about as long as asked for, by the speed of a short run
-before it. A part that is not asked for stays in the result file as it is.
+before it. A part that is not asked for stays in the result file as it is, with the
+machine and the commit that it was measured with.
 """
 
 from __future__ import annotations
@@ -249,11 +250,14 @@ def print_holdout(runs: list[dict[str, Any]]) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run, print, write."""
     chosen = parse_arguments(arguments)
-    before = common.read_results(chosen.output)
-    kept = {part: found[part] for found in before for part in PARTS if part in found}
-    result: dict[str, Any] = {"machine": common.describe_machine(), **kept}
+    machine = common.describe_machine()
+    result: dict[str, Any] = {"machine": machine, "machines": {}}
+    for found in common.read_results(chosen.output):
+        for part in set(PARTS) & set(found):
+            result[part] = found[part]
+            result["machines"][part] = found.get("machines", {}).get(part, found.get("machine"))
     for part in chosen.parts:
-        result[part] = run_part(part, chosen)
+        result[part], result["machines"][part] = run_part(part, chosen), machine
         (print_saves if part == "saves" else print_holdout)(result[part])
         common.write_partial(chosen.output, result)
     common.write_result(chosen.output, result)

@@ -22,6 +22,7 @@ def costs_section(result: dict[str, Any]) -> list[str]:
                     "all"],
                    [_saves_row(run) for run in saves]),
         ]  # fmt: skip
+        lines += _source("saves", result)
     if holdout := result.get("holdout"):
         lines += [
             *([""] if lines else []),
@@ -35,7 +36,14 @@ def costs_section(result: dict[str, Any]) -> list[str]:
                     "exact", "all"],
                    [_holdout_row(run) for run in holdout]),
         ]  # fmt: skip
-    return [*lines, "", f"`python -m bench.costs`, {where(result)}."]
+        lines += _source("holdout", result)
+    return lines
+
+
+def _source(part: str, result: dict[str, Any]) -> list[str]:
+    """Where a part is from: they are measured together or one by one."""
+    machine = {"machine": result["machines"][part]}
+    return ["", f"`python -m bench.costs --parts {part}`, {where(machine)}."]
 
 
 def _name(run: dict[str, Any]) -> str:

@@ -133,11 +133,13 @@ def test_costs_of_real_runs_and_a_part_that_is_kept(text, own_work, tmp_path, mo
     monkeypatch.setattr(costs, "QUICK", (SIZE,))
     monkeypatch.setitem(estimates._TRIED, "_neg", 9000)
     output = tmp_path / "found.json"
-    output.write_text(json.dumps({"saves": ["as it was"]}))
+    output.write_text(json.dumps({"saves": ["as it was"], "machine": {"commit": "of then"}}))
     arguments = ["--text", str(text), "--quick", "--seconds", "0.05", "--output", str(output)]
     costs.main([*arguments, "--parts", "holdout", "--ours", "holdout=0.2", "epochs=2"])
     result = json.loads(output.read_text())
     assert result["saves"] == ["as it was"]
+    assert result["machines"]["saves"] == {"commit": "of then"}
+    assert result["machines"]["holdout"] == result["machine"]
     (run,) = result["holdout"]
     assert run["evaluations"] >= 1
     assert run["evaluation_seconds"] > 0
