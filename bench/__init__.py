@@ -19,26 +19,24 @@ They run from the repository with the `bench` extra installed, print a table, an
 every repeat and a description of the machine under bench/results/, and a PNG beside it. LOG.md
 keeps what was learned.
 
-Importing this package points Numba's cache at a folder of its own for the present kernels: Numba
-does not notice when a function that a cached kernel calls has changed in another file.
+Importing this package points Numba's cache at a folder of its own for the present kernels and rungs
+(fastw2v/kernels/cache.py says why).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
+
+from fastw2v.kernels.cache import source_hash
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def kernel_cache() -> Path:
     """The folder for compiled kernels, named by the hash of all kernel sources, rungs included."""
-    digest = hashlib.sha256()
-    kernels = (ROOT / "fastw2v" / "kernels").glob("*.py")
-    for path in (*sorted(kernels), *sorted((ROOT / "bench").glob("rungs*.py"))):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return ROOT / ".numba-cache" / digest.hexdigest()[:16]
+    rungs = sorted((ROOT / "bench").glob("rungs*.py"))
+    return ROOT / ".numba-cache" / source_hash(ROOT / "fastw2v" / "kernels", *rungs)
 
 
 os.environ.setdefault("NUMBA_CACHE_DIR", str(kernel_cache()))

@@ -11,6 +11,8 @@ from typing import Any
 import numba
 import numpy as np
 
+from fastw2v.kernels import cache
+
 # Not nnan or ninf: they would let the compiler delete the checks for NaN and infinity.
 FAST_MATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
@@ -20,7 +22,7 @@ def kernel(*, parallel: bool = False, inlined: bool = False) -> Callable[[Callab
 
     inlined: compiled into each kernel that calls it; a call with many arrays costs 40 ns.
     """
-    return numba.njit(
+    decorate = numba.njit(
         nogil=True,
         cache=True,
         error_model="numpy",
@@ -28,6 +30,7 @@ def kernel(*, parallel: bool = False, inlined: bool = False) -> Callable[[Callab
         parallel=parallel,
         inline="always" if inlined else "never",
     )
+    return lambda function: cache.kept(decorate, function)
 
 
 # --- random numbers: a hash of (key, counter), so a draw depends on nothing but its own place ---
