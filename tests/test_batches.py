@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import collections
 import itertools
 import time
 from collections import Counter
@@ -199,3 +200,23 @@ def test_reused_memory_gives_the_same_batches(window_sampling: str) -> None:
             array.fill(-1)
         reusing.reuse(batch)
     assert len(rooms) == 1
+
+
+def test_another_thread_may_take_the_last_free_memory() -> None:
+    """The read-ahead and the estimate of the time make batches at once."""
+
+    class TakenByAnother(collections.deque):  # type: ignore[type-arg]
+        """Whoever looks finds memory; another thread takes it before the next step."""
+
+        def __len__(self) -> int:
+            found = super().__len__()
+            self.clear()
+            return found
+
+    made = source(StoreOfGroups())
+    order = made.row_group_order(0)
+    made._free_rooms = TakenByAnother()
+    made.reuse(made.batch(0, 0, order))
+    batch, expected = made.batch(0, 1, order), source(StoreOfGroups()).batch(0, 1, order)
+    for array, other in zip(batch.stream, expected.stream, strict=True):
+        np.testing.assert_array_equal(array, other)

@@ -70,7 +70,7 @@ class Batch:
 
 
 class BatchSource:
-    """Makes the batches of a run from a store; any position can be had at any time.
+    """Makes the batches of a run from a store; any position can be had at any time, by any thread.
 
     num_words: the words of an epoch, held-out ones left out.
     """
@@ -105,10 +105,17 @@ class BatchSource:
         before = int(self._group_words[order[:row_group]].sum())
         key = np.uint64(derive_key(self._epoch_key(epoch), np.uint64(index)))
         ids, offsets = self._store.read_row_group(index)
-        room = self._free_rooms.pop() if self._free_rooms else new_room(self._largest)
+        room = self._free_room()
         left_out = None if self._holdout is None else self._holdout.places[index]
         stream = make_stream(ids, offsets, key, self._keep_thresholds, self._config, room, left_out)
         return Batch(epoch, row_group, key, stream, epoch * self.num_words + before, room)
+
+    def _free_room(self) -> Stream:
+        # Taken without a look before: while the time is estimated, two threads make batches.
+        try:
+            return self._free_rooms.pop()
+        except IndexError:
+            return new_room(self._largest)
 
     def reuse(self, batch: Batch) -> None:
         """Give the memory of a batch that nobody will look at again to one to come.
