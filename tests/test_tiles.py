@@ -18,6 +18,7 @@ import numba
 import numpy as np
 import pytest
 from kernel_cases import UNIT
+from numba.core.errors import TypingError
 
 from fastw2v.kernels import tiles
 from fastw2v.kernels.simd import ROW_FLOATS, SHAPE, fetch_and_add
@@ -160,6 +161,19 @@ def test_address_of_is_where_numpy_has_the_row():
     for view in (matrix, matrix[2:], np.zeros((1, 16), np.float32)):
         for row in range(len(view)):
             assert address_of(view, row) == view[row:].ctypes.data
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        np.zeros((3, 16)), np.zeros((3, 16), np.int32), np.zeros(16, np.float32),
+        np.zeros((2, 3, 16), np.float32), np.zeros((3, 16), np.float32, order="F"),
+        np.zeros((3, 32), np.float32)[:, :16], np.zeros((6, 16), np.float32)[::2], 3,
+    ],
+)  # fmt: skip
+def test_address_of_takes_nothing_but_matrices(matrix):
+    with pytest.raises(TypingError, match="expected a two-dimensional float32 array in C order"):
+        address_of(matrix, 0)
 
 
 @pytest.mark.parametrize("vectors", VECTOR_COUNTS)

@@ -14,8 +14,10 @@ import fastw2v
 from fastw2v import model_directory as layout
 from fastw2v.corpus.config import Layout
 from fastw2v.errors import DataError, DivergenceError, UsageError
+from fastw2v.kernels.negative_sampling import Weights
+from fastw2v.kernels.streams import Noise
 from fastw2v.training import batches, monitor, resources, steps
-from fastw2v.training.config import TYPES
+from fastw2v.training.config import TYPES, TrainConfig
 from fastw2v.training.monitor import Progress
 
 pytestmark = pytest.mark.usefixtures("quick_plots")
@@ -195,14 +197,43 @@ def test_divergence_suggests_a_rate_that_trains(store: Path, tmp_path: Path) -> 
 
 
 def test_nan_weights_are_noticed() -> None:
-    from fastw2v.kernels.negative_sampling import Weights
-
     good = np.ones((3000, 4), np.float32)
     bad = good.copy()
     bad[2999, 1] = np.nan
     monitor.check_weights(Weights(good, good), all_rows=True)
     with pytest.raises(DivergenceError, match="output vectors"):
         monitor.check_weights(Weights(good, bad), all_rows=True)
+
+
+def read_only(matrix: np.ndarray) -> np.ndarray:
+    matrix.flags.writeable = False
+    return matrix
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        np.zeros((4, 20), np.float32),
+        np.zeros((4, 32)),
+        np.zeros(32, np.float32),
+        np.zeros((4, 32), np.float32, order="F"),
+        steps.new_matrix(4, 30)[:, :16],
+        np.frombuffer(bytes(4 * 32 * 4 + 1), np.uint8)[1:].view(np.float32).reshape(4, 32),
+        read_only(np.zeros((4, 32), np.float32)),
+    ],
+)
+@pytest.mark.parametrize(
+    "options", [{"type": "cbow_neg"}, {"type": "cbow_neg", "deterministic": True}, {"type": "cbow"}]
+)
+def test_steppers_refuse_rows_that_kernels_would_read_past(
+    bad: np.ndarray, options: dict[str, Any]
+) -> None:
+    config = TrainConfig.create(vector_dim=20, **options).with_blocks(0.25, 0.25)
+    noise, good = Noise(np.zeros(4, np.uint32), np.zeros(4, np.int32)), steps.new_matrix(4, 20)
+    steps.new_stepper(Weights(good, good), noise, config, 1)
+    for weights, name in ((Weights(bad, good), "input"), (Weights(good, bad), "output")):
+        with pytest.raises(ValueError, match=f"{name}_vectors: expected .* multiple of 16"):
+            steps.new_stepper(weights, noise, config, 1)
 
 
 def test_saves_follow_batches_and_interval(store: Path, tmp_path: Path) -> None:

@@ -171,8 +171,22 @@ def check_table(kind: Any, dtype: Any) -> None:
     Raises:
         TypingError: not a one-dimensional array of `dtype` in C order.
     """
-    if not isinstance(kind, types.Array) or (kind.dtype, kind.ndim, kind.layout) != (dtype, 1, "C"):
-        raise TypingError(f"expected a one-dimensional {dtype} array in C order, not {kind}")
+    _check_array(kind, dtype, 1, "one")
+
+
+def check_matrix(kind: Any, dtype: Any) -> None:
+    """`check_table` for two dimensions.
+
+    Raises:
+        TypingError: not a two-dimensional array of `dtype` in C order.
+    """
+    _check_array(kind, dtype, 2, "two")
+
+
+def _check_array(kind: Any, dtype: Any, ndim: int, word: str) -> None:
+    found = (kind.dtype, kind.ndim, kind.layout) if isinstance(kind, types.Array) else None
+    if found != (dtype, ndim, "C"):
+        raise TypingError(f"expected a {word}-dimensional {dtype} array in C order, not {kind}")
 
 
 def table(builder: Any, context: Any, kind: Any, array: Any) -> Any:

@@ -4,9 +4,10 @@ Each keeps a rectangle of sums in vector registers, loads a vector of a row once
 every sum of the rectangle (Goto and van de Geijn 2008). They take tables of row addresses, so that
 rows are used where they lie, uncopied.
 
-Rows are float32, and of a length that is a multiple of `simd.ROW_FLOATS` floats. Addresses are
-int64, made by `address_of`; nothing checks them. Rows may repeat in a table, also among outputs:
-each output row is read and written before the next one.
+Rows are float32, and of a length that is a multiple of `simd.ROW_FLOATS` floats; `training.steps`
+looks whether those of the weights are. Addresses are int64, made by `address_of`; nothing checks
+them. Rows may repeat in a table, also among outputs: each output row is read and written before the
+next one.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from fastw2v.kernels.simd import (
     VECTOR_BYTES,
     broadcast,
     by_count,
+    check_matrix,
     check_table,
     entries,
     fma,
@@ -63,6 +65,7 @@ def _dots_of(builder: Any, rows: list[Any], columns: list[Any], row_bytes: Any) 
 @instruction
 def address_of(typing_context, matrix, row):
     """int64 address of a row of a float32 matrix in C order."""
+    check_matrix(matrix, types.float32)
     signature = types.int64(matrix, types.int64)
 
     def generate(context, builder, signature, arguments):

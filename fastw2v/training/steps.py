@@ -59,6 +59,24 @@ def new_matrix(rows: int, dim: int) -> np.ndarray:
     return buffer[offset : offset + floats].reshape(rows, padded_dim(dim))
 
 
+def _checked(weights: Weights) -> Weights:
+    """The weights, if kernels may go through their rows by address: tiles read whole vectors.
+
+    Raises:
+        ValueError: not matrices as `new_matrix` makes them; past the end of such rows, the memory
+            of others would be read and written.
+    """
+    for name, matrix in zip(Weights._fields, weights, strict=True):
+        good = matrix.dtype == np.float32 and matrix.ndim == 2 and matrix.shape[1] % ROW_FLOATS == 0
+        flags = matrix.flags
+        if not (good and flags.c_contiguous and flags.aligned and flags.writeable):
+            raise ValueError(
+                f"{name}: expected a writable float32 matrix in C order with rows of a multiple of "
+                f"{ROW_FLOATS}, not {matrix.dtype} {matrix.shape} with strides {matrix.strides}"
+            )
+    return weights
+
+
 def initial_weights(vocabulary_size: int, config: TrainConfig) -> Weights:
     """New weights: word2vec's for negative sampling; see `_softmax_scale` for the full softmax.
 
@@ -97,7 +115,7 @@ class NegativeSamplingStepper:
 
     def __init__(self, weights: Weights, noise: Noise, config: TrainConfig, threads: int) -> None:
         assert config.block_size is not None
-        self._weights, self._noise, self._config = weights, noise, config
+        self._weights, self._noise, self._config = _checked(weights), noise, config
         self._threads = threads
         self._settings = _settings(config)
         self.unit = config.block_size
@@ -127,7 +145,7 @@ class DeterministicStepper:
     def __init__(self, weights: Weights, noise: Noise, config: TrainConfig, threads: int) -> None:
         assert config.block_size is not None
         assert config.pool_size is not None
-        self._weights, self._noise, self._config = weights, noise, config
+        self._weights, self._noise, self._config = _checked(weights), noise, config
         self._threads = threads
         self._settings = _settings(config)
         blocks = round_blocks(config, noise)
@@ -169,7 +187,7 @@ class SoftmaxStepper:
     def __init__(
         self, weights: Weights, config: TrainConfig, most_logit_bytes: int = LOGIT_BYTES
     ) -> None:
-        self._weights, self._config = weights, config
+        self._weights, self._config = _checked(weights), config
         self._settings = _settings(config)
         self.unit = self.step_centres = config.centres_a_batch
         self._room = softmax_room.new_room(
