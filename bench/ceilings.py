@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import command_line, common
-from fastw2v import machine, storage
+from fastw2v.io import machine, storage
 
 _SHAPES = ((512, 512, 512), (1024, 1024, 1024), (2048, 1024, 2048), (2048, 2048, 2048))
 _AVX512_KERNELS = "SkylakeX"
@@ -32,7 +32,7 @@ _OPENBLAS_CHOICES = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # what a user can
 _REPEATS = 7
 
 
-def flops_a_token(model_type: str, dim: int, pool_size: int, mean_contexts: float) -> float:
+def flops_per_token(model_type: str, dim: int, pool_size: int, mean_contexts: float) -> float:
     """Flops that a kept token counts for: those of its products, 6·D a pair of rows.
 
     Scores, input gradients and output gradients are 2·D each. Skip-gram: N pool rows and the
@@ -44,7 +44,7 @@ def flops_a_token(model_type: str, dim: int, pool_size: int, mean_contexts: floa
 
 
 def context_count(stream: Any) -> int:
-    """Pairs of a centre and a context word in a stream of the kernels."""
+    """Pairs of a center and a context word in a stream of the kernels."""
     import numpy as np
 
     places = np.arange(len(stream.token_ids))
@@ -59,17 +59,17 @@ def stream_statistics(store: Path, **options: Any) -> dict[str, float]:
     kept: share of the words that subsampling keeps; mean_contexts: context words of a kept one.
     `options` are those of `fastw2v.train`.
     """
-    from fastw2v.corpus.token_store import TokenStore
+    from fastw2v.store.format import TokenStore
     from fastw2v.training import sampling
-    from fastw2v.training.batches import BatchSource, Position
     from fastw2v.training.config import TrainConfig
+    from fastw2v.training.data import BatchSource, Position
 
     opened, config = TokenStore.open(store), TrainConfig.create(**options)
     counts = opened.vocabulary.counts
     thresholds = sampling.keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
     kept, contexts = 0, 0
     for batch in BatchSource(opened, config, thresholds).batches(Position(), 1):
-        kept += batch.centres
+        kept += batch.centers
         contexts += context_count(batch.stream)
     return {"kept": kept / opened.num_tokens, "mean_contexts": contexts / kept}
 

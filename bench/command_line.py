@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import common
-from fastw2v import machine
 from fastw2v.errors import FastW2VError, UsageError
+from fastw2v.io import machine
 
 
 def count(text: str) -> int:

@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import ROOT, kernel_cache
-from fastw2v import machine, storage
 from fastw2v.errors import DataError
+from fastw2v.io import machine, storage
 
 RESULTS = ROOT / "bench" / "results"
 WORK = ROOT / "build" / "bench"
@@ -260,9 +260,9 @@ def prepare_corpus(shards: Sequence[Path], *, with_text: bool = True, **options:
 
     with_text: also write the text that peers read; without it, `Corpus.text` may not exist.
     """
-    from fastw2v.corpus.preprocess import preprocess
-    from fastw2v.corpus.store_layout import is_store
-    from fastw2v.corpus.token_store import TokenStore
+    from fastw2v.io.store_directory import is_store
+    from fastw2v.store.format import TokenStore
+    from fastw2v.store.pipeline import preprocess
 
     place = work_place(shards, **options)
     if not is_store(place / "corpus.store"):

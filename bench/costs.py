@@ -80,7 +80,9 @@ class _Clocks:
         self.costs: list[dict[str, Any]] = []
 
     def attach(self) -> None:
-        from fastw2v.training import evaluation, holdout, saver
+        from fastw2v.training import checkpoint as saver
+        from fastw2v.training import evaluation
+        from fastw2v.training import validation as holdout
 
         choose, exact, begin = (
             holdout.Holdout.of, evaluation.Evaluator.exact_softmax, saver.Saver.__init__
@@ -122,7 +124,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         `words_per_second`, `training_seconds`; `matrix_bytes` of a save.
     """
     import fastw2v
-    from fastw2v import model_directory
+    from fastw2v.io import model_directory
 
     clocks = _Clocks()
     clocks.attach()

@@ -6,7 +6,7 @@
 
 Every run is a process of its own with fastw2v's defaults, held to as many cores as it has threads,
 and without saves between the first and the last. The repeats are interleaved, the two methods of a
-cell next to each other and in turn first; medians, and the median of the ratios of neighbours. The
+cell next to each other and in turn first; medians, and the median of the ratios of neighbors. The
 held-out loss is that of the run's own --holdout, on sequences that both leave out. All
 deterministic runs of a type, dimension and seed must end with the same bytes, at any number of
 threads: one that does not is an error.
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import command_line, common
-from fastw2v import machine
+from fastw2v.io import machine
 
 METHODS = ("hogwild", "deterministic")
 TYPES = ("sgram_neg", "cbow_neg")
@@ -65,7 +65,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def measure(request: dict[str, Any]) -> dict[str, Any]:
     """Train `request["store"]` with `request["options"]`: speed, losses, checksums of the bytes."""
     import fastw2v
-    from fastw2v import model_directory
+    from fastw2v.io import model_directory
 
     with tempfile.TemporaryDirectory(prefix="fastw2v-bench-") as scratch:
         path = Path(scratch) / "model"
@@ -135,8 +135,8 @@ def check_bytes(runs: list[dict[str, Any]]) -> None:
             )
 
 
-def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row a cell: medians of both methods, `ratio` of neighbours (median, least, most)."""
+def summarize(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row a cell: medians of both methods, `ratio` of neighbors (median, least, most)."""
     cells: dict[tuple[Any, ...], dict[int, dict[str, dict[str, Any]]]] = {}
     for run in runs:
         repeats = cells.setdefault(tuple(run[name] for name in CELL), {})
@@ -216,7 +216,7 @@ def main(arguments: list[str] | None = None) -> None:
                 )
                 result["runs"].append(run)
             check_bytes(result["runs"])
-            result["rows"] = summarise(result["runs"])
+            result["rows"] = summarize(result["runs"])
             common.write_partial(chosen.output, result)
     common.write_result(chosen.output, result)
     print_rows(result["rows"])

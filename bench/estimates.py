@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 
 from bench import command_line, common, probes
 from bench.preprocess_memory import Watch
-from fastw2v import machine
+from fastw2v.io import machine
 
 TYPES = ("sgram_neg", "cbow_neg", "sgram", "cbow")
 QUANTITIES = ("time", "memory", "disk")
@@ -104,8 +104,10 @@ class _Notes:
 
     def attach(self) -> None:
         """Listen to the functions that estimate, and to the one that points to a new save."""
-        from fastw2v import storage
-        from fastw2v.training import resources, saver, time_estimate, trainer
+        from fastw2v.io import storage
+        from fastw2v.training import api as trainer
+        from fastw2v.training import checkpoint as saver
+        from fastw2v.training import resources, time_estimate
 
         replace: Any = setattr  # in this process, which does nothing else
         replace(saver, "SHARE_OF_TIME", 1.0)  # saves come as often as they are asked for

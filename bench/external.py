@@ -6,7 +6,7 @@ Options are matched to those of the other trainers; min-count is 1, for the text
 the vocabulary. How each is timed, which its result says too (`timed_by`):
 
 word2vec, pword2vec   the slope of the progress that they print, first line to last, by this
-                      process's clock: vocabulary, initialisation and saving are outside it. (What
+                      process's clock: vocabulary, initialization and saving are outside it. (What
                       word2vec.c prints as words/s is over processor time, so it is not used.)
 koan                  what it prints at the end: tokens that subsampling kept over seconds without
                       the vocabulary, brought back to words read by the share that it prints.
@@ -38,7 +38,7 @@ TYPES = {
 _PROGRESS = re.compile(r"Progress:\s*([0-9.]+)%")
 _KOAN_KEPT = re.compile(r"([0-9.]+)% of tokens were retained")
 _KOAN_SPEED = re.compile(r"Overall speed was ([0-9.e+]+) toks/s")
-_LEAST_PROGRESS = 50.0  # percent that must lie between the first and the last line
+_MIN_PROGRESS = 50.0  # percent that must lie between the first and the last line
 
 
 class Mark(NamedTuple):
@@ -151,7 +151,7 @@ def _watch(command: list[str], scratch: Path, settings: Settings) -> tuple[str, 
 
 
 def _progress_result(trainer: str, marks: list[Mark], words: int) -> dict[str, Any]:
-    if not marks or marks[-1].percent - marks[0].percent < _LEAST_PROGRESS:
+    if not marks or marks[-1].percent - marks[0].percent < _MIN_PROGRESS:
         seen = f"{marks[0].percent}% to {marks[-1].percent}%" if marks else "none"
         raise RuntimeError(
             f"{trainer} printed too little of its progress to be timed ({seen}); give it more text"

@@ -26,7 +26,7 @@ from typing import Any
 
 from bench import ceilings, command_line, common
 from bench.ladder import RUNGS, bytes_of, flops_of
-from fastw2v import machine, storage
+from fastw2v.io import machine, storage
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -78,7 +78,7 @@ def rows_of(request: dict[str, Any], found: dict[str, Any]) -> list[dict[str, An
                 "rung": name,
                 "kept_tokens_per_second": rate,
                 "words_per_second": rate * found["terms"]["words"] / found["terms"]["kept_tokens"],
-                "flops_a_token": flops,
+                "flops_per_token": flops,
                 "bytes_a_token": moved,
                 "gflops": rate * flops / 1e9,
                 "gb_per_second": rate * moved / 1e9,

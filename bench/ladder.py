@@ -2,12 +2,12 @@
 
 Per kept token (K negatives, m contexts in the mean, D floats a row, T x N blocks, h half a window):
 
-flops   block: 6 D (N + m), CBOW 6 D N (`ceilings.flops_a_token`); reference, classic:
+flops   block: 6 D (N + m), CBOW 6 D N (`ceilings.flops_per_token`); reference, classic:
         6 D m (1 + K), CBOW 6 D (1 + K); window_shared: 6 D (m + K), CBOW 6 D (1 + K). Averaging is
         left out.
 bytes   rows of 4 D bytes that are read or written. reference, classic: 2 m (2 + K), a pair's
-        targets and its centre; window_shared: 2 (m + K + 1); these three for CBOW: 2 (1 + K) + 3 m.
-        block, either type: 2 (T + T + 2 h + N) / T, centres, contexts with both halos, pool.
+        targets and its center; window_shared: 2 (m + K + 1); these three for CBOW: 2 (1 + K) + 3 m.
+        block, either type: 2 (T + T + 2 h + N) / T, centers, contexts with both halos, pool.
 
 `python -m bench.ladder --child REQUEST.json ANSWER.json` is how it is asked, in a process that may
 be held to a core.
@@ -35,7 +35,7 @@ def flops_of(rung: str, skip_gram: bool, dim: int, terms: dict[str, float]) -> f
     K, m = terms["negatives"], terms["mean_contexts"]
     if rung == "block":
         model_type = "sgram_neg" if skip_gram else "cbow_neg"
-        return ceilings.flops_a_token(model_type, dim, int(terms["pool_size"]), m)
+        return ceilings.flops_per_token(model_type, dim, int(terms["pool_size"]), m)
     if not skip_gram:
         return 6 * dim * (1 + K)
     return 6 * dim * (m + K) if rung == "window_shared" else 6 * dim * m * (1 + K)
@@ -57,7 +57,7 @@ def _synthetic(config: Any) -> tuple[Any, Any]:
     """(counts, stream) of a Zipf corpus: sentences of 20 words drawn one by one."""
     import numpy as np
 
-    from fastw2v.training.batches import make_stream, new_room
+    from fastw2v.training.data import make_stream, new_room
     from fastw2v.training.sampling import keep_thresholds
 
     shares = 1.0 / (np.arange(_SYNTHETIC_WORDS) + 2.7)
@@ -73,8 +73,8 @@ def _synthetic(config: Any) -> tuple[Any, Any]:
 
 def _first_row_group(store: str, config: Any) -> tuple[Any, Any]:
     """(counts, stream) of the first batch that a training run would see."""
-    from fastw2v.corpus.token_store import TokenStore
-    from fastw2v.training.batches import BatchSource
+    from fastw2v.store.format import TokenStore
+    from fastw2v.training.data import BatchSource
     from fastw2v.training.sampling import keep_thresholds
 
     opened = TokenStore.open(store)
@@ -98,23 +98,23 @@ def _trainers(names: list[str]) -> dict[str, Callable[..., Any]]:
 
 
 def _timed_calls(
-    train: Callable[[int], Any], centres: int, unit: int, seconds: float
+    train: Callable[[int], Any], centers: int, unit: int, seconds: float
 ) -> Callable[[], float]:
     """A function that trains for about `seconds` and returns kept tokens a second.
 
-    `train(n)` trains the first n centres. The burn-in that finds n also compiles.
+    `train(n)` trains the first n centers. The burn-in that finds n also compiles.
     """
-    count = min(centres, 64 * unit)
+    count = min(centers, 64 * unit)
     while True:
         spent = []
         for _ in range(4):  # the first call compiles; a single slow one should not decide
             began = time.perf_counter()
             train(count)
             spent.append(time.perf_counter() - began)
-        if min(spent) > seconds / 8 or count == centres:
+        if min(spent) > seconds / 8 or count == centers:
             break
-        count = min(centres, 4 * count)
-    count = min(centres, max(unit, int(count * seconds / min(spent)) // unit * unit))
+        count = min(centers, 4 * count)
+    count = min(centers, max(unit, int(count * seconds / min(spent)) // unit * unit))
 
     def timed() -> float:
         began = time.perf_counter()
@@ -127,12 +127,13 @@ def _timed_calls(
 def _trainer(
     rung: Callable[..., Any], config: Any, counts: Any, stream: Any, threads: int
 ) -> Callable[[int], Any]:
-    """A function that trains the first so many centres of `stream`, on and on the same weights."""
+    """A function that trains the first so many centers of `stream`, on and on the same weights."""
     import numpy as np
 
     from fastw2v.kernels.hogwild import BlockPlan, Schedule
     from fastw2v.kernels.negative_sampling import Settings
-    from fastw2v.training import sampling, steps
+    from fastw2v.training import sampling
+    from fastw2v.training import steppers as steps
 
     noise = sampling.noise_tables(counts, config.ns_exponent)
     weights = steps.initial_weights(len(counts), config)

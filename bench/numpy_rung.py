@@ -27,11 +27,11 @@ def train_numpy(
     skip_gram: bool,
     num_threads: int,
 ) -> np.ndarray:
-    """Train the centres of `plan`; float64 (1, 2): the loss in nats and the positives."""
+    """Train the centers of `plan`; float64 (1, 2): the loss in nats and the positives."""
     if num_threads != 1 or not settings.per_pair:
         raise ValueError("the NumPy rung has one thread and draws for each pair")
     generator = np.random.default_rng(int(plan.key))
-    train_centre = _train_pairs if skip_gram else _train_cbow
+    train_center = _train_pairs if skip_gram else _train_cbow
     loss, positives = 0.0, 0
     for pos in range(plan.first, plan.last):
         low = max(pos - stream.reaches[pos], stream.sentence_starts[pos])
@@ -42,7 +42,7 @@ def train_numpy(
         done = (schedule.words_before + stream.word_positions[pos]) / schedule.total_words
         alpha = schedule.start + (schedule.end - schedule.start) * min(1.0, done)
         draws = _draw(noise, generator, (len(context_ids), settings.negatives))
-        loss += train_centre(weights, stream.token_ids[pos], context_ids, draws, alpha, settings)
+        loss += train_center(weights, stream.token_ids[pos], context_ids, draws, alpha, settings)
         positives += len(context_ids) if skip_gram else 1
     return np.array([[loss, positives]])
 
@@ -55,13 +55,13 @@ def _draw(noise: Noise, generator: np.random.Generator, shape: tuple[int, int]) 
 
 def _train_pairs(
     weights: Weights,
-    centre_id: int,
+    center_id: int,
     context_ids: np.ndarray,
     draws: np.ndarray,
     alpha: float,
     settings: Settings,
 ) -> float:
-    hidden, loss = weights.input_vectors[centre_id], 0.0
+    hidden, loss = weights.input_vectors[center_id], 0.0
     for context_id, noise_ids in zip(context_ids, draws, strict=True):
         gradient, pair_loss = _train_targets(weights, hidden, context_id, noise_ids, alpha)
         hidden += gradient
@@ -71,14 +71,14 @@ def _train_pairs(
 
 def _train_cbow(
     weights: Weights,
-    centre_id: int,
+    center_id: int,
     context_ids: np.ndarray,
     draws: np.ndarray,
     alpha: float,
     settings: Settings,
 ) -> float:
     hidden = weights.input_vectors[context_ids].mean(axis=0)
-    gradient, loss = _train_targets(weights, hidden, centre_id, draws[0], alpha)
+    gradient, loss = _train_targets(weights, hidden, center_id, draws[0], alpha)
     share = np.float32(1.0 if settings.undivided else 1.0 / len(context_ids))
     for context_id in context_ids:
         weights.input_vectors[context_id] += share * gradient

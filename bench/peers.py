@@ -16,7 +16,7 @@ fastText    what it prints itself at the end, words/s a thread since its threads
             (Python 3.11) their speeds were equal within noise. Neither takes a seed here.
 classic, window_shared
             fastw2v with another kernel in place of its blocks: see bench/rungs.py.
-one         fastw2v with blocks of one centre.
+one         fastw2v with blocks of one center.
 
 `python -m bench.peers SETTINGS.json RESULT.json` is how `run` calls itself in a new process.
 """
@@ -167,7 +167,7 @@ def _train_fastw2v(settings: Settings, job: dict[str, Any]) -> dict[str, Any]:
     import numba
 
     from bench import probes
-    from fastw2v.training.trainer import train
+    from fastw2v.training.api import train
 
     ages = probes.note_first_updates()
     options: dict[str, Any] = {

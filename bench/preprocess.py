@@ -36,8 +36,8 @@ from bench import preprocess_text as texts
 from bench.preprocess_columns import print_tables
 from bench.preprocess_plan import PARTS, PEERS, Run
 from bench.preprocess_plot import draw
-from bench.preprocess_summary import name_of, summarise
-from fastw2v import machine
+from bench.preprocess_summary import name_of, summarize
+from fastw2v.io import machine
 
 _WARM_UP_BYTES = 1_000_000
 
@@ -122,7 +122,7 @@ def measure(
             rate = found["text_bytes"] / found["seconds"]
             record = {"part": part, "repeat": repeat, **run.facts, "bytes_per_second": rate}
             result["runs"].append({**record, **found})
-            result["summary"] = summarise(result["runs"])
+            result["summary"] = summarize(result["runs"])
             common.write_partial(chosen.output, result)
             print(
                 f"repeat {repeat} of {chosen.repeats}  {part}  {name_of(record)}: "

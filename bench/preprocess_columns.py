@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.preprocess_summary import cost, disagreements, megabytes, notes, part_of, times_of
 from bench.readme_speed import prose
-from fastw2v.machine import readable_bytes
+from fastw2v.io.machine import readable_bytes
 
 Row = dict[str, Any]
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from fastw2v import machine
+from fastw2v.io import machine
 
 _PROC = Path("/proc")
 _SECONDS = 0.1  # between two samples

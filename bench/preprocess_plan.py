@@ -16,7 +16,7 @@ from typing import Any
 
 from bench import preprocess_text as texts
 from bench.scaling import thread_counts
-from fastw2v import machine
+from fastw2v.io import machine
 
 TOKENIZERS = ("words", "whitespace")
 PEERS = ("gensim", "counter")
@@ -24,7 +24,7 @@ _VARIANTS = 40  # different shards of part size
 _SIZE_SHARD = 25_000_000  # bytes: 40 of them are 1 GB of disk
 _DISK_BYTES = 1_000_000_000
 _WORD_BYTES = 14  # of the new words, with what stands between
-# What a run may take of the disk beside its text, as a multiple of it: spooled ids, counts, parts.
+# What a run may take of the disk beside its text, as a multiple of it: spilled ids, counts, parts.
 _BESIDE = {"speed": 1.5, "size": 1.5, "new_words": 6.0}
 _PACKED = 0.5  # gz against plain
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from bench.preprocess_columns import phase_titles
 from bench.preprocess_summary import cost, megabytes, ours, part_of
-from fastw2v import storage
+from fastw2v.io import storage
 
 Row = dict[str, Any]
-_COLOURS = {"fastw2v": "C0", "unpack": "C7"}  # else C1
+_COLORS = {"fastw2v": "C0", "unpack": "C7"}  # else C1
 _PRIVATE = "without pages of files (hollow)"
 
 
@@ -44,8 +44,8 @@ def _rates(axes: Any, rows: list[Row]) -> None:
         [value - row["slowest"] / 1e6 for value, row in zip(values, rows, strict=True)],
         [row["fastest"] / 1e6 - value for value, row in zip(values, rows, strict=True)],
     ]
-    colours = [_COLOURS.get(row["work"], "C1") for row in rows]
-    bars = axes.barh(range(len(rows)), values, xerr=reach, capsize=2, color=colours)
+    colors = [_COLORS.get(row["work"], "C1") for row in rows]
+    bars = axes.barh(range(len(rows)), values, xerr=reach, capsize=2, color=colors)
     axes.bar_label(bars, [megabytes(row["bytes_per_second"]) for row in rows], padding=6)
     axes.set_yticks(range(len(rows)), [row["name"].replace("`", "") for row in rows], fontsize=8)
     axes.invert_yaxis()

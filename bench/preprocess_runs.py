@@ -65,7 +65,7 @@ class Timeline:
 
 
 def _fastw2v(request: dict[str, Any]) -> dict[str, Any]:
-    from fastw2v.corpus.preprocess import preprocess
+    from fastw2v.store.pipeline import preprocess
 
     timeline, began = Timeline(), time.perf_counter()
     report = preprocess(
@@ -119,7 +119,7 @@ def _counter(request: dict[str, Any]) -> dict[str, Any]:
 def _unpack(request: dict[str, Any]) -> dict[str, Any]:
     from concurrent.futures import ThreadPoolExecutor
 
-    from fastw2v.corpus.inputs import unpack
+    from fastw2v.text import streams as unpack
 
     def one(path: str) -> int:
         with open(path, "rb") as file:

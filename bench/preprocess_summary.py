@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
-from fastw2v.machine import readable_bytes
+from fastw2v.io.machine import readable_bytes
 
 SHOWN = {
     "gensim": "gensim `build_vocab`",
@@ -36,7 +36,7 @@ def _of(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def summarise(runs: list[Row]) -> list[Row]:
+def summarize(runs: list[Row]) -> list[Row]:
     """A row for each part and each kind of run in it, in the order of their first repeats.
 
     Medians over the repeats of bytes_per_second (slowest, fastest: their range), seconds,

@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from fastw2v import machine
 from fastw2v.errors import ResourceError, UsageError
+from fastw2v.io import machine
 
 _OPEN: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _GZIP_LEVEL = 6  # as the command `gzip` has it
@@ -27,7 +27,7 @@ _GZIP_LEVEL = 6  # as the command `gzip` has it
 FREQUENT, KEPT, DROPPED = 100, 1000, 1000
 _ALPHABET = b"abcdefghijklmnopqrstuvwxyz234567"
 _LETTERS = 13  # 5 bits each: a bijection of 64 bits
-_WORDS_A_LINE = 10
+_WORDS_PER_LINE = 10
 _PIECE = 10_000  # new words between two occurrences of the frequent ones
 
 
@@ -175,7 +175,7 @@ def _words(first: int, count: int) -> bytes:
     text = np.full((count, _LETTERS + 1), ord(" "), np.uint8)
     letters = (numbers[:, None] >> shifts) & np.uint64(31)
     text[:, :_LETTERS] = np.frombuffer(_ALPHABET, np.uint8)[letters]
-    text[_WORDS_A_LINE - 1 :: _WORDS_A_LINE, _LETTERS] = ord("\n")
+    text[_WORDS_PER_LINE - 1 :: _WORDS_PER_LINE, _LETTERS] = ord("\n")
     text[-1, _LETTERS] = ord("\n")
     return text.tobytes()
 

@@ -48,7 +48,7 @@ def note_first_updates() -> list[float | None]:
     Returns:
         The list that is filled: the toy batch of `warm_up` first, the run's first batch last.
     """
-    from fastw2v.training import steps
+    from fastw2v.training import steppers as steps
 
     make: Any = steps.new_stepper
     ages: list[float | None] = []
@@ -82,7 +82,7 @@ def account(model: Any, ages: list[float | None]) -> dict[str, Any]:
     peak_memory, matrices, vocabulary: bytes; beyond: peak_memory less the other two.
     startup_seconds: from the start of the process to the first update.
     """
-    from fastw2v.training.steps import padded_dim
+    from fastw2v.training.steppers import padded_dim
 
     rows, dim = model.input_vectors.shape
     matrices = 2 * rows * padded_dim(dim) * 4

@@ -13,11 +13,11 @@ models    sgram_neg      alpha 0.025
           cbow_neg       alpha 0.05, the contexts' gradient not divided: the peers' CBOW
           cbow_neg_mean  fastw2v's default: the exact gradient, at its default alpha
 trainers  gensim, fasttext, and of our own pipeline: classic (word2vec.c's update, fresh draws for
-          every pair), one (blocks of one centre), fastw2v (blocks as they are by default)
+          every pair), one (blocks of one center), fastw2v (blocks as they are by default)
 
 WordSim-353, SimLex-999 and the Google analogies come with gensim's test data. The held-out loss is
-that of `fastw2v.training.holdout`, on sequences that no trainer sees. Differences from gensim are
-means over the seeds, with 95 % intervals of a bootstrap over items (of the held-out loss: over
+that of `fastw2v.training.validation`, on sequences that no trainer sees. Differences from gensim
+are means over the seeds, with 95 % intervals of a bootstrap over items (of the held-out loss: over
 sequences), which both sides share, and over the seeds of each. cbow_neg_mean is compared with
 gensim's one CBOW. Each run is kept in NAME.partial.json until all are done; the runs of --only-new
 that are not of the present plan stay in the file, but are not summed up (bench/identity.py).
@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import command_line, common, identity, peers, quality_plot, scoring, split
-from fastw2v import machine
+from fastw2v.io import machine
 from fastw2v.training.config import DEFAULT_ALPHAS
 
 MODELS = ("sgram_neg", "cbow_neg", "cbow_neg_mean")
@@ -250,7 +250,7 @@ def finish(
     result["comparisons"] = [
         row for group in groups for row in scoring.compare(runs, group, benchmarks)
     ]
-    result["summary"] = scoring.summarise(runs)
+    result["summary"] = scoring.summarize(runs)
     result["shown"] = identity.origins_of(runs)
     common.write_result(path, result)
     quality_plot.draw(result, path.with_suffix(".png"))

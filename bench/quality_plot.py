@@ -7,7 +7,7 @@ from typing import Any
 
 from bench import scoring
 from bench.readme_speed import where
-from fastw2v import storage
+from fastw2v.io import storage
 
 _MARKERS = {"fastw2v": "o", "one": "s", "classic": "^", "fasttext": "D"}
 
@@ -49,11 +49,11 @@ def draw(result: dict[str, Any], path: Path) -> None:
 
 
 def _draw_point(axes: Any, row: dict[str, Any], place: int, scale: float) -> None:
-    colour = "C0" if row["trainer"] == "fastw2v" else "C7"
+    color = "C0" if row["trainer"] == "fastw2v" else "C7"
     value, low, high = (scale * row[name] for name in ("difference", "low", "high"))
     axes.errorbar(
         [value], [place], xerr=[[max(0.0, value - low)], [max(0.0, high - value)]],
-        fmt=_MARKERS[row["trainer"]], capsize=3, color=colour,
+        fmt=_MARKERS[row["trainer"]], capsize=3, color=color,
     )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def draw_sweep(
 ) -> None:
     """Quality, held-out loss and speed over T, a line for each N and a column for each model.
 
-    rows: as `sweep.summarise` makes them; peers: gensim's rows of `scoring.summarise`, drawn as
+    rows: as `sweep.summarize` makes them; peers: gensim's rows of `scoring.summarize`, drawn as
     dashed lines, but for its speed: that is of another run.
     """
     from matplotlib.figure import Figure

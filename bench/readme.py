@@ -17,8 +17,8 @@ from bench import (
     readme_softmax,
     readme_speed,
 )
-from fastw2v import storage
 from fastw2v.errors import DataError
+from fastw2v.io import storage
 
 README = ROOT / "README.md"
 BEGIN = "<!-- results: begin (written by `python -m bench.readme` from bench/results/) -->"

@@ -17,7 +17,7 @@ from bench.preprocess_columns import (
 )
 from bench.preprocess_summary import disagreements, find, megabytes, notes, ours, part_of
 from bench.readme_speed import prose, table, where
-from fastw2v.machine import readable_bytes
+from fastw2v.io.machine import readable_bytes
 
 Row = dict[str, Any]
 

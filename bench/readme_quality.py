@@ -112,7 +112,7 @@ def sweep_section(result: dict[str, Any]) -> list[str]:
         return []
     seeds = sorted({row["seeds"] for row in summary})
     lines = prose(
-        "Where quality breaks: fastw2v over centres a block (T) and noise words a block (N); mean",
+        "Where quality breaks: fastw2v over centers a block (T) and noise words a block (N); mean",
         "of the three times 100, held-out loss, million words/s; means over",
         f"{' or '.join(map(str, seeds))} seed{'s' if seeds[-1] > 1 else ''}:",
     )

@@ -104,7 +104,7 @@ def deterministic_section(result: dict[str, Any]) -> list[str]:
     return [
         *prose(
             "The price of `--deterministic`: words/s and held-out loss beside those of the",
-            "default, medians of interleaved repeats, with the median of the ratios of neighbours",
+            "default, medians of interleaved repeats, with the median of the ratios of neighbors",
             "and their range. All deterministic runs of a model ended with the same bytes, at any",
             "number of threads:",
         ),

@@ -28,7 +28,7 @@ def softmax_section(result: dict[str, Any]) -> list[str]:
             f"and saving excluded), dim {settings['dim']}, batches of {settings['batch_size']},",
             f"window {settings['window']}, no subsampling; one run, medians of interleaved",
             "repeats. Flops are counted as 6 · vocabulary · dim a softmax, of which `cbow` has one",
-            "a centre word and `sgram` one for each distinct centre word of a batch, and set",
+            "a center word and `sgram` one for each distinct center word of a batch, and set",
             "against the machine's own sgemm, as NumPy has it there and with the fastest of",
             f"OpenBLAS's kernels.{_pytorch(result)} Each was validated before it was",
             f"timed{excepted}:",
@@ -104,7 +104,7 @@ def _how_measured(result: dict[str, Any]) -> list[str]:
         f"Perplexity is exact, on {_scored_tokens(result):,} tokens that no model saw, thinned as",
         "in training: by the softmax of the scores for `sgram` and `cbow`, by",
         "p ∝ p_noise · exp(score) for negative sampling, whose raw softmax stands last (skip-gram",
-        "is asked for context words, CBOW for the centre: not to be compared with each other):",
+        "is asked for context words, CBOW for the center: not to be compared with each other):",
     )
 
 

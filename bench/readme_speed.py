@@ -63,7 +63,7 @@ def throughput_section(result: dict[str, Any]) -> list[str]:
         lines += [
             "",
             *prose(
-                "Of fastw2v in that run: its blocks (centres x noise words); flops, counted as",
+                "Of fastw2v in that run: its blocks (centers x noise words); flops, counted as",
                 "6 · dim · (noise words + mean contexts) a kept token (CBOW: without contexts),",
                 "against the machine's own sgemm, as NumPy has it there and with the fastest of",
                 "OpenBLAS's kernels; all threads against one that is held to a core; memory beyond",

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import command_line, common
-from fastw2v import machine, storage
+from fastw2v.io import machine, storage
 
 MODELS = {
     "sgram_neg": {"type": "sgram_neg"},

@@ -11,18 +11,18 @@ import numpy as np
 from fastw2v.kernels.hogwild import BlockPlan, Schedule
 from fastw2v.kernels.negative_sampling import Weights
 from fastw2v.kernels.streams import Noise
-from fastw2v.training import steps
-from fastw2v.training.batches import Batch
+from fastw2v.training import steppers as steps
 from fastw2v.training.config import TrainConfig
+from fastw2v.training.data import Batch
 
-_STEP_CENTRES = 1 << 16
+_STEP_CENTERS = 1 << 16
 
 
 class RungStepper:
     """A `steps.Stepper` whose kernel is a rung: negative sampling without blocks."""
 
     unit = 1
-    step_centres = _STEP_CENTRES
+    step_centers = _STEP_CENTERS
 
     def __init__(
         self, rung: Any, weights: Weights, noise: Noise, config: TrainConfig, threads: int

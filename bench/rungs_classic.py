@@ -54,10 +54,10 @@ def _train_positive(hidden, gradient, output_vectors, positive_id, noise, draws,
 
 @kernel()
 def _classic_pairs(weights, stream, noise, settings, pos, alpha, draws, room):
-    """Skip-gram, K fresh draws a pair; the centre's row changes after each pair."""
+    """Skip-gram, K fresh draws a pair; the center's row changes after each pair."""
     low, high = window(stream, pos)
-    centre_id, K = stream.token_ids[pos], settings.negatives
-    hidden = weights.input_vectors[centre_id]
+    center_id, K = stream.token_ids[pos], settings.negatives
+    hidden = weights.input_vectors[center_id]
     loss, positives = 0.0, 0
     for context_pos in range(low, high):
         if context_pos == pos:
@@ -67,21 +67,21 @@ def _classic_pairs(weights, stream, noise, settings, pos, alpha, draws, room):
             hidden, room.gradient, weights.output_vectors, stream.token_ids[context_pos],
             noise, draws, positives * K, K, alpha,
         )  # fmt: skip
-        add_to_row(weights.input_vectors, centre_id, _ONE, room.gradient)
+        add_to_row(weights.input_vectors, center_id, _ONE, room.gradient)
         positives += 1
     return loss, positives
 
 
 @kernel()
 def _classic_window(weights, stream, noise, settings, pos, alpha, draws, room):
-    """Skip-gram, K draws a centre, dropped where they are any of its contexts."""
+    """Skip-gram, K draws a center, dropped where they are any of its contexts."""
     low, high = window(stream, pos)
     positives = high - low - 1
     if positives == 0:
         return 0.0, 0
     output_vectors, gradient = weights.output_vectors, room.gradient
-    centre_id = stream.token_ids[pos]
-    hidden = weights.input_vectors[centre_id]
+    center_id = stream.token_ids[pos]
+    hidden = weights.input_vectors[center_id]
     clear(gradient)
     loss = 0.0
     for context_pos in range(low, high):
@@ -95,13 +95,13 @@ def _classic_window(weights, stream, noise, settings, pos, alpha, draws, room):
         if occurrences(stream, low, high, pos, word_id) == 0:
             linear, factor = _train_target(hidden, gradient, output_vectors, word_id, _ZERO, alpha)
             loss += linear + math.log(factor)
-    add_to_row(weights.input_vectors, centre_id, _ONE, gradient)
+    add_to_row(weights.input_vectors, center_id, _ONE, gradient)
     return loss, positives
 
 
 @kernel()
 def _classic_cbow(weights, stream, noise, settings, pos, alpha, draws, room):
-    """CBOW: one positive, the centre word, and K draws."""
+    """CBOW: one positive, the center word, and K draws."""
     low, high = window(stream, pos)
     if high - low == 1:
         return 0.0, 0
@@ -118,7 +118,7 @@ def _classic_cbow(weights, stream, noise, settings, pos, alpha, draws, room):
 
 
 @kernel()
-def train_classic_centre(weights, stream, noise, settings, pos, alpha, draws, skip_gram, room):
+def train_classic_center(weights, stream, noise, settings, pos, alpha, draws, skip_gram, room):
     if not skip_gram:
         return _classic_cbow(weights, stream, noise, settings, pos, alpha, draws, room)
     if settings.per_pair:

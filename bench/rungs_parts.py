@@ -16,7 +16,7 @@ _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
 class Room(NamedTuple):
-    """What one thread needs for one centre.
+    """What one thread needs for one center.
 
     hidden: float32 (dim,), h (CBOW); gradient: float32 (dim,), α·∂/∂h.
     target_ids: int64 (2·half + K,), labels and coefficients: float32, as long; window_shared's
@@ -32,7 +32,7 @@ class Room(NamedTuple):
 
 @kernel()
 def new_room(settings, dim):
-    """`Room` for the centres of a run with these `Settings`."""
+    """`Room` for the centers of a run with these `Settings`."""
     targets = 2 * settings.half_window + settings.negatives
     return Room(
         np.zeros(dim, np.float32),
@@ -51,7 +51,7 @@ def numbered_word(noise, key, number):
 
 @kernel()
 def occurrences(stream, low, high, pos, word_id):
-    """How often `word_id` is a context of the centre at `pos`."""
+    """How often `word_id` is a context of the center at `pos`."""
     found = 0
     for context_pos in range(low, high):
         found += context_pos != pos and stream.token_ids[context_pos] == word_id

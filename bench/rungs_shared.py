@@ -56,7 +56,7 @@ def _set_target(room, target, word_id, label, weight):
 
 @kernel()
 def _shared_skip_gram(weights, stream, noise, settings, pos, alpha, draws, room):
-    """Skip-gram, K draws a centre that stand for K a pair (or a window)."""
+    """Skip-gram, K draws a center that stand for K a pair (or a window)."""
     low, high = window(stream, pos)
     positives = high - low - 1
     if positives == 0:
@@ -72,27 +72,27 @@ def _shared_skip_gram(weights, stream, noise, settings, pos, alpha, draws, room)
         weight = np.float32(positives - repeats if settings.per_pair else repeats == 0)
         _set_target(room, targets, word_id, _ZERO, weight)
         targets += 1
-    centre_id = stream.token_ids[pos]
+    center_id = stream.token_ids[pos]
     loss = _train_targets(
-        weights.input_vectors[centre_id], weights.output_vectors, targets, alpha, room
+        weights.input_vectors[center_id], weights.output_vectors, targets, alpha, room
     )
-    add_to_row(weights.input_vectors, centre_id, _ONE, room.gradient)
+    add_to_row(weights.input_vectors, center_id, _ONE, room.gradient)
     return loss, positives
 
 
 @kernel()
 def _shared_cbow(weights, stream, noise, settings, pos, alpha, draws, room):
-    """CBOW: as classic, with all gradients of a centre at its first weights."""
+    """CBOW: as classic, with all gradients of a center at its first weights."""
     low, high = window(stream, pos)
     if high - low == 1:
         return 0.0, 0
-    centre_id = stream.token_ids[pos]
+    center_id = stream.token_ids[pos]
     average_contexts(weights.input_vectors, stream, pos, low, high, room.hidden)
-    _set_target(room, 0, centre_id, _ONE, _ONE)
+    _set_target(room, 0, center_id, _ONE, _ONE)
     targets = 1
     for k in range(settings.negatives):
         word_id = numbered_word(noise, draws, k)
-        if word_id != centre_id:
+        if word_id != center_id:
             _set_target(room, targets, word_id, _ZERO, _ONE)
             targets += 1
     loss = _train_targets(room.hidden, weights.output_vectors, targets, alpha, room)
@@ -103,7 +103,7 @@ def _shared_cbow(weights, stream, noise, settings, pos, alpha, draws, room):
 
 
 @kernel()
-def train_shared_centre(weights, stream, noise, settings, pos, alpha, draws, skip_gram, room):
+def train_shared_center(weights, stream, noise, settings, pos, alpha, draws, skip_gram, room):
     if skip_gram:
         return _shared_skip_gram(weights, stream, noise, settings, pos, alpha, draws, room)
     return _shared_cbow(weights, stream, noise, settings, pos, alpha, draws, room)

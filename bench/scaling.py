@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import command_line, common, peers
-from fastw2v import machine, storage
+from fastw2v.io import machine, storage
 
 PARTS = ("threads", "corpus")
 
@@ -133,7 +133,7 @@ def planned_runs(chosen: argparse.Namespace) -> list[PlannedRun]:
     return runs
 
 
-def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarize(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Medians over the repeats, by part, type, dim, threads and size of the corpus.
 
     speed_up: words/s as a multiple of one thread's (part threads). relative_cost: time a word as a
@@ -207,7 +207,7 @@ def draw(rows: list[dict[str, Any]], title: str, path: Path) -> None:
         if part == "threads":
             threads = [row["threads"] for row in curve]
             by_threads.plot(threads, [row["speed_up"] for row in curve], "o-", label=label)
-            by_threads.plot(threads, threads, ":", color="grey")
+            by_threads.plot(threads, threads, ":", color="gray")
             continue
         words = [row["words"] / 1e6 for row in curve]
         by_size.plot(words, [1e9 / row["words_per_second"] for row in curve], "o-", label=label)
@@ -254,7 +254,7 @@ def main(arguments: list[str] | None = None) -> None:
             record = {"part": run.part, "times": run.times, "repeat": repeat, "held_to_cores": held}
             settings = dataclasses.asdict(run.settings)
             result["runs"].append({**record, "settings": settings, **outcome})
-            result["rows"] = summarise(result["runs"])
+            result["rows"] = summarize(result["runs"])
             common.write_partial(chosen.output, result)
     common.write_result(chosen.output, result)
     print_rows(result["rows"])

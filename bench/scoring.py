@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from bench import packed, split
 from fastw2v.errors import UsageError
-from fastw2v.vectors.evaluate import (
+from fastw2v.vectors.evaluation import (
     AnalogyResult,
     PairsResult,
     evaluate_analogies,
@@ -165,7 +165,7 @@ def compare(
     return rows
 
 
-def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarize(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Each trainer's means over its seeds, and the median of its words/s, in order of group."""
     rows = []
     for group in sorted({group_of(run) for run in runs}):

@@ -34,8 +34,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench import ceilings, command_line, common, softmax_batches, softmax_fasttext
-from bench.softmax_summary import SHOWN, draw, flops_a_word, print_table, summarise
-from fastw2v import machine
+from bench.softmax_summary import SHOWN, draw, flops_per_word, print_table, summarize
+from fastw2v.io import machine
 
 TRAINERS = ("fastw2v", "torch", "numpy", "dense", "fasttext")
 ALPHAS = {"cbow": 0.005, "sgram": 0.03}
@@ -176,7 +176,7 @@ def prepare_case(vocabulary: int, folder: Path, chosen: argparse.Namespace) -> C
     """Store and text, batches and first weights, and how many words fastw2v shall train."""
     import numpy as np
 
-    from fastw2v.training import steps
+    from fastw2v.training import steppers as steps
     from fastw2v.training.config import TrainConfig
 
     shards = common.find_text(chosen.text)[: 1 if chosen.quick else None]
@@ -227,9 +227,9 @@ def perform(
         )  # fmt: skip
     rate = outcome.get("words_per_second") or outcome["words"] / outcome["seconds"]
     V = case.corpus.vocabulary
-    flops = flops_a_word(run.type, V, chosen.dim, stream)
+    flops = flops_per_word(run.type, V, chosen.dim, stream)
     return {"trainer": run.trainer, "type": run.type, "vocabulary": V, "threads": threads,
-            "flops_a_word": flops, **outcome, "words_per_second": rate}  # fmt: skip
+            "flops_per_word": flops, **outcome, "words_per_second": rate}  # fmt: skip
 
 
 def measure(
@@ -255,7 +255,7 @@ def measure(
                     f"{record['seconds']:.1f} s",
                     flush=True,
                 )
-                result["summary"] = summarise(result)
+                result["summary"] = summarize(result)
                 common.write_partial(chosen.output, result)
 
 

@@ -1,6 +1,6 @@
 """The batches that the full-softmax benchmark gives to everybody, with their ids ready made.
 
-They are fastw2v's own: the centres of its stream, `batch_size` after `batch_size`, and the contexts
+They are fastw2v's own: the centers of its stream, `batch_size` after `batch_size`, and the contexts
 of each. Nothing but NumPy is imported here, except to read a store, so that the interpreter of a
 peer can load what this one has saved.
 """
@@ -14,14 +14,14 @@ import numpy as np
 
 
 class Batch(NamedTuple):
-    """The centres of one batch that have a context: its B examples.
+    """The centers of one batch that have a context: its B examples.
 
-    centre_ids: int64 (B,). context_ids: int64 (m,), one example's after the other's.
+    center_ids: int64 (B,). context_ids: int64 (m,), one example's after the other's.
     starts: int64 (B,), where in `context_ids` each example's begin.
-    words: centres of the batch, those without a context too.
+    words: centers of the batch, those without a context too.
     """
 
-    centre_ids: np.ndarray
+    center_ids: np.ndarray
     context_ids: np.ndarray
     starts: np.ndarray
     words: int
@@ -60,8 +60,8 @@ def cut(stream: Any, batch_size: int, most: int) -> list[Batch]:
 
 def from_store(store: Path, config: Any, most: int) -> list[Batch]:
     """The first `most` batches of a run of fastw2v with `config`; fewer in a small row group."""
-    from fastw2v.corpus.token_store import TokenStore
-    from fastw2v.training.batches import BatchSource
+    from fastw2v.store.format import TokenStore
+    from fastw2v.training.data import BatchSource
     from fastw2v.training.sampling import keep_thresholds
 
     opened = TokenStore.open(store)
@@ -69,16 +69,16 @@ def from_store(store: Path, config: Any, most: int) -> list[Batch]:
     thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
     source = BatchSource(opened, config, thresholds)
     stream = source.batch(0, 0, source.row_group_order(0)).stream
-    return cut(stream, config.centres_a_batch, most)
+    return cut(stream, config.centers_per_batch, most)
 
 
 def statistics(batches: list[Batch]) -> dict[str, float]:
-    """trained: share of the words that have a context; distinct: examples with a centre word that
+    """trained: share of the words that have a context; distinct: examples with a center word that
     is new in the batch, as a share of the examples; mean_contexts: of an example."""
-    examples = sum(len(batch.centre_ids) for batch in batches)
+    examples = sum(len(batch.center_ids) for batch in batches)
     return {
         "trained": examples / sum(batch.words for batch in batches),
-        "distinct": sum(len(np.unique(batch.centre_ids)) for batch in batches) / examples,
+        "distinct": sum(len(np.unique(batch.center_ids)) for batch in batches) / examples,
         "mean_contexts": sum(len(batch.context_ids) for batch in batches) / examples,
     }
 
@@ -87,10 +87,10 @@ def save(path: Path, batches: list[Batch]) -> None:
     """Write the batches as one .npz."""
     np.savez(
         path,
-        examples=[len(batch.centre_ids) for batch in batches],
+        examples=[len(batch.center_ids) for batch in batches],
         contexts=[len(batch.context_ids) for batch in batches],
         words=[batch.words for batch in batches],
-        centre_ids=np.concatenate([batch.centre_ids for batch in batches]),
+        center_ids=np.concatenate([batch.center_ids for batch in batches]),
         context_ids=np.concatenate([batch.context_ids for batch in batches]),
         starts=np.concatenate([batch.starts for batch in batches]),
     )
@@ -101,7 +101,7 @@ def load(path: Path) -> list[Batch]:
     with np.load(path, allow_pickle=False) as file:
         examples, contexts = (np.cumsum(file[name])[:-1] for name in ("examples", "contexts"))
         parts = zip(
-            np.split(file["centre_ids"], examples),
+            np.split(file["center_ids"], examples),
             np.split(file["context_ids"], contexts),
             np.split(file["starts"], examples),
             file["words"].tolist(),

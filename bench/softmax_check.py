@@ -1,6 +1,6 @@
 """What every trainer of the full-softmax benchmark must do before it is timed.
 
-It trains a few small batches (words that repeat, as centres and as contexts, within an example too;
+It trains a few small batches (words that repeat, as centers and as contexts, within an example too;
 examples with a single context), and its weights must then be those of `twin`, example by example in
 float64: within rounding of what the batches changed. Nothing but NumPy is imported here.
 """
@@ -21,16 +21,16 @@ Matrices = tuple[np.ndarray, np.ndarray]
 def twin(weights: Matrices, batch: Batch, alpha: float, skip_gram: bool) -> tuple[float, Matrices]:
     """(loss in nats summed over the examples, float64 weights after the batch).
 
-    CBOW: softmax of O·h against the centre word, h the mean of the contexts' input rows. Skip-gram:
-    h is the centre word's input row, the target the mean of its contexts' one-hots. All gradients
+    CBOW: softmax of O·h against the center word, h the mean of the contexts' input rows. Skip-gram:
+    h is the center word's input row, the target the mean of its contexts' one-hots. All gradients
     are at the weights before the batch.
     """
     inputs, outputs = (matrix.astype(np.float64) for matrix in weights)
     after = inputs.copy(), outputs.copy()
     loss = 0.0
     contexts = np.split(batch.context_ids, batch.starts[1:])
-    for centre_id, context_ids in zip(batch.centre_ids, contexts, strict=True):
-        hidden_ids, target_ids = context_ids, np.array([centre_id])
+    for center_id, context_ids in zip(batch.center_ids, contexts, strict=True):
+        hidden_ids, target_ids = context_ids, np.array([center_id])
         if skip_gram:
             hidden_ids, target_ids = target_ids, hidden_ids
         hidden = inputs[hidden_ids].mean(axis=0)

@@ -39,7 +39,7 @@ def check(options: dict[str, Any], scratch: Path) -> None:
         AssertionError: fastw2v computes something else than it should.
     """
     import fastw2v
-    from fastw2v.training import steps
+    from fastw2v.training import steppers as steps
     from fastw2v.training.config import TrainConfig
 
     fastw2v.preprocess(toy_sentences(), scratch / "toy.store", min_count=1)
@@ -52,7 +52,7 @@ def check(options: dict[str, Any], scratch: Path) -> None:
     batches = softmax_batches.from_store(scratch / "toy.store", config, len(toy_sentences()))
     start = steps.initial_weights(len(found[0]), config)
     inputs, outputs = (matrix[:, : config.vector_dim] for matrix in start)
-    examples = sum(len(batch.centre_ids) for batch in batches)
+    examples = sum(len(batch.center_ids) for batch in batches)
     # The history has means over intervals of time: one, unless the machine is busy.
     loss = model.history[0]["loss"] * examples if len(model.history) == 1 else None
     softmax_check.check(
@@ -72,7 +72,7 @@ def begin_peak() -> int | None:
 
 def estimated_seconds(store: str, options: dict[str, Any], words: int) -> float | None:
     """What training would say about an epoch of the store, cut down to `words`."""
-    from fastw2v.corpus.token_store import TokenStore
+    from fastw2v.store.format import TokenStore
     from fastw2v.training.config import TrainConfig
     from fastw2v.training.sampling import keep_thresholds
     from fastw2v.training.time_estimate import softmax_word_seconds
@@ -95,7 +95,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     import numba
 
     import fastw2v
-    from fastw2v.training.steps import padded_dim
+    from fastw2v.training.steppers import padded_dim
 
     with tempfile.TemporaryDirectory(prefix="fastw2v-bench-") as folder:
         scratch = Path(folder)

@@ -1,9 +1,9 @@
 """CBOW with the full softmax in NumPy: with one-hots, and without.
 
 dense   The algorithm of the textbooks, in float64: one-hots of the contexts (averaged)
-        and of the centre words, V x B, and BLAS products of whole matrices, also where one side is
-        one-hots: 10·V·D flops a centre word in place of 6·V·D. It builds its one-hots from ids that
-        are ready; the loss takes the logarithms of the centre words' probabilities alone.
+        and of the center words, V x B, and BLAS products of whole matrices, also where one side is
+        one-hots: 10·V·D flops a center word in place of 6·V·D. It builds its one-hots from ids that
+        are ready; the loss takes the logarithms of the center words' probabilities alone.
 numpy   float32, rows picked by their ids, the logits' memory used again: 6·V·D flops.
 
 The gradients of a batch are summed, and the weights change after it. BLAS has all the threads.
@@ -44,18 +44,18 @@ class DenseRung:
 
     def train(self, batch: Batch) -> float:
         """See `softmax_rung.Rung`."""
-        examples = len(batch.centre_ids)
+        examples = len(batch.center_ids)
         columns, sizes = np.arange(examples), batch.sizes
         X = np.zeros((len(self.W2), examples))
         np.add.at(X, (batch.context_ids, np.repeat(columns, sizes)), np.repeat(1 / sizes, sizes))
         Y = np.zeros((len(self.W2), examples))
-        Y[batch.centre_ids, columns] = 1.0
+        Y[batch.center_ids, columns] = 1.0
 
         H = self.W1 @ X
         Z = self.W2 @ H
         P = np.exp(Z - Z.max(axis=0))
         P /= P.sum(axis=0)
-        loss = -np.log(P[batch.centre_ids, columns]).sum()
+        loss = -np.log(P[batch.center_ids, columns]).sum()
 
         E = P - Y
         dW2 = E @ H.T
@@ -91,7 +91,7 @@ class NumpyRung:
 
     def train(self, batch: Batch) -> float:
         """See `softmax_rung.Rung`."""
-        examples = len(batch.centre_ids)
+        examples = len(batch.center_ids)
         if examples > len(self.room):
             self.room = np.empty((examples, len(self.outputs)), np.float32)
         rows, sizes = np.arange(examples), batch.sizes
@@ -100,12 +100,12 @@ class NumpyRung:
 
         Z = np.matmul(H, self.outputs.T, out=self.room[:examples])
         Z -= Z.max(axis=1, keepdims=True)
-        targets = Z[rows, batch.centre_ids]
+        targets = Z[rows, batch.center_ids]
         np.exp(Z, out=Z)
         sums = Z.sum(axis=1)
         loss = (np.log(sums) - targets).sum()
         Z /= sums[:, None]
-        Z[rows, batch.centre_ids] -= 1
+        Z[rows, batch.center_ids] -= 1
 
         dH = Z @ self.outputs
         np.matmul(Z.T, H, out=self.step)

@@ -44,7 +44,7 @@ from bench import (
 )
 from bench import softmax_quality_summary as summary
 from bench.softmax_quality_summary import EQUAL_EPOCHS, EQUAL_TIME, ROLES, SOFTMAX
-from fastw2v.corpus.token_store import TokenStore
+from fastw2v.store.format import TokenStore
 from fastw2v.training.config import TYPES
 from fastw2v.vectors.keyed_vectors import KeyedVectors
 
@@ -262,7 +262,7 @@ def finish(
     """Compare and sum up the runs of the plan; write the file and its picture."""
     runs = identity.planned(result["runs"], plan)
     result["comparisons"] = summary.compare(runs, benchmarks)
-    result["summary"] = summary.summarise(runs)
+    result["summary"] = summary.summarize(runs)
     result["shown"] = identity.origins_of(runs)
     common.write_result(path, result)
     summary.draw(result, path.with_suffix(".png"))

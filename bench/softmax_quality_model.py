@@ -37,7 +37,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def perplexity_of(model: Path, text: Path, threads: int) -> dict[str, Any]:
-    """The exact losses of a text, nats a centre: `own` by the rule of the model's type, `raw` by
+    """The exact losses of a text, nats a center: `own` by the rule of the model's type, `raw` by
     the softmax of its scores, and all `readings` by name; with how much was scored."""
     from fastw2v.training.perplexity import SOFTMAX, perplexity
 
@@ -49,7 +49,7 @@ def perplexity_of(model: Path, text: Path, threads: int) -> dict[str, Any]:
         "readings": readings,
         "words": found.words,
         "known": found.known,
-        "centres": found.centres,
+        "centers": found.centers,
     }
 
 

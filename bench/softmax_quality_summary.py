@@ -9,14 +9,14 @@ from typing import Any
 
 from bench import scoring
 from bench.readme_speed import where
-from fastw2v import storage
-from fastw2v.vectors.evaluate import paired_difference
+from fastw2v.io import storage
+from fastw2v.vectors.evaluation import paired_difference
 
 SOFTMAX, EQUAL_EPOCHS, EQUAL_TIME = ROLES = ("softmax", "equal epochs", "equal time")
 TEXT = "thinned"  # whose perplexity is shown: see bench/softmax_quality.py
 
 
-def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarize(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for each family and role, in their order: means over the seeds.
 
     epochs: the fewest and the most of a seed. perplexity, raw_perplexity: exp of the mean loss on
@@ -102,7 +102,7 @@ def compare(runs: list[dict[str, Any]], benchmarks: dict[str, Any]) -> list[dict
 def difference_of(
     comparisons: list[dict[str, Any]], row: dict[str, Any], name: str = scoring.MEAN
 ) -> dict[str, Any] | None:
-    """What `compare` found for a row of `summarise`; None for the softmax itself."""
+    """What `compare` found for a row of `summarize`; None for the softmax itself."""
     wanted = (row["family"], row["role"], name)
     found = [c for c in comparisons if (c["family"], c["role"], c["comparison"]) == wanted]
     return found[0] if found else None
@@ -218,10 +218,10 @@ def _draw_family(axes: Any, rows: list[dict[str, Any]], heights: list[float]) ->
     sampled = [place for place, row in enumerate(rows) if row["role"] != SOFTMAX]
     axes.plot([seconds[p] for p in sampled], [heights[p] for p in sampled], color="C0", zorder=1)
     for row, x, height in zip(rows, seconds, heights, strict=True):
-        colour = "C1" if row["role"] == SOFTMAX else "C0"
+        color = "C1" if row["role"] == SOFTMAX else "C0"
         if row["role"] == SOFTMAX:
-            axes.axhline(height, color=colour, linestyle="--", linewidth=0.8)
-        axes.scatter([x], [height], marker=_MARKERS[row["role"]], color=colour, label=row["role"])
+            axes.axhline(height, color=color, linestyle="--", linewidth=0.8)
+        axes.scatter([x], [height], marker=_MARKERS[row["role"]], color=color, label=row["role"])
     axes.set_xscale("log")
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid(alpha=0.3)

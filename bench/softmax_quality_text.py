@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from bench import scoring, split
-from fastw2v.corpus.preprocess import preprocess
-from fastw2v.corpus.store_layout import is_store
-from fastw2v.corpus.token_store import TokenStore
 from fastw2v.errors import UsageError
+from fastw2v.io.store_directory import is_store
+from fastw2v.store.format import TokenStore
+from fastw2v.store.pipeline import preprocess
 from fastw2v.training.sampling import keep_thresholds
 
-LEAST_KNOWN = 3  # items, without which nothing can be compared
+MIN_KNOWN = 3  # items, without which nothing can be compared
 _THINNING_SEED = 1
 
 
@@ -57,7 +57,7 @@ def check_known(benchmarks: dict[str, Any], tokens: Sequence[str]) -> None:
     for name, benchmark in benchmarks.items():
         items = benchmark.pairs if name in scoring.PAIRS else benchmark.questions
         found = sum(all(word in known or word.lower() in known for word in item) for item in items)
-        if found < LEAST_KNOWN:
+        if found < MIN_KNOWN:
             raise UsageError(
                 f"{name}: all words of only {found} of {len(items)} items are among the "
                 f"{len(tokens):,} that training has; use a larger --max-vocab, or more text"

@@ -58,24 +58,24 @@ def check(name: str, make: Maker, request: dict[str, Any]) -> None:
     softmax_check.check(name, start, batches, alpha, False, loss, rung.weights())
 
 
-def clock(rung: Rung, batches: list[Batch], least_seconds: float) -> dict[str, Any]:
-    """Train batch after batch (and from the first again) for about `least_seconds`.
+def clock(rung: Rung, batches: list[Batch], min_seconds: float) -> dict[str, Any]:
+    """Train batch after batch (and from the first again) for about `min_seconds`.
 
     Returns:
-        `words`, `seconds`, `batches`, `loss` (nats a centre word, over what was timed).
+        `words`, `seconds`, `batches`, `loss` (nats a center word, over what was timed).
     """
     prepared = [rung.prepare(batch) for batch in batches]
     for number in range(_WARM_UP):
         rung.train(prepared[number % len(prepared)])
     done, words, examples, loss, seconds = 0, 0, 0, 0.0, 0.0
     began = time.perf_counter()
-    while done < _LEAST or seconds < least_seconds:
+    while done < _LEAST or seconds < min_seconds:
         number = (_WARM_UP + done) % len(prepared)
         loss += rung.train(prepared[number])
         seconds = time.perf_counter() - began
         done += 1
         words += batches[number].words
-        examples += len(batches[number].centre_ids)
+        examples += len(batches[number].center_ids)
     return {"words": words, "seconds": seconds, "batches": done, "loss": loss / examples}
 
 

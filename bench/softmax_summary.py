@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from fastw2v import storage
+from fastw2v.io import storage
 
 # Names in tables and pictures: (trainer, type).
 SHOWN = {
@@ -19,16 +19,16 @@ SHOWN = {
 }
 
 
-def flops_a_word(model_type: str, vocabulary: int, dim: int, stream: dict[str, float]) -> float:
+def flops_per_word(model_type: str, vocabulary: int, dim: int, stream: dict[str, float]) -> float:
     """Flops that a word read counts for: 6·V·D a softmax, none for a word without context.
 
-    CBOW has a softmax a centre word, skip-gram one a distinct centre word of the batch.
+    CBOW has a softmax a center word, skip-gram one a distinct center word of the batch.
     """
     softmaxes = stream["trained"] * (stream["distinct"] if model_type == "sgram" else 1.0)
     return 6.0 * vocabulary * dim * softmaxes
 
 
-def summarise(result: dict[str, Any]) -> list[dict[str, Any]]:
+def summarize(result: dict[str, Any]) -> list[dict[str, Any]]:
     """A row for each vocabulary, trainer and type, in that order: medians over the repeats.
 
     gflops: of the median; sgemm_share: of NumPy's sgemm as it comes, best_sgemm_share: with the
@@ -49,7 +49,7 @@ def summarise(result: dict[str, Any]) -> list[dict[str, Any]]:
         rates = [run["words_per_second"] for run in runs]
         median = medians[vocabulary, trainer, model_type]
         ours = medians.get((vocabulary, "fastw2v", "cbow"))
-        gflops = runs[0]["flops_a_word"] * median / 1e9
+        gflops = runs[0]["flops_per_word"] * median / 1e9
         rows.append(
             {
                 "vocabulary": vocabulary, "trainer": trainer, "type": model_type,

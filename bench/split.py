@@ -1,8 +1,8 @@
 """The corpus of the quality benchmarks: what trainers see, and what they are scored on.
 
-`prepare` takes the held-out sequences of `fastw2v.training.holdout` out of a corpus. All trainers
-train on the rest, as a token store and as text: the same sentences, words and counts. A model's
-loss is then measured on what was held out, in the ids of the whole corpus's vocabulary.
+`prepare` takes the held-out sequences of `fastw2v.training.validation` out of a corpus. All
+trainers train on the rest, as a token store and as text: the same sentences, words and counts. A
+model's loss is then measured on what was held out, in the ids of the whole corpus's vocabulary.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from bench import common, packed
-from fastw2v.corpus.preprocess import preprocess
-from fastw2v.corpus.store_layout import is_store
-from fastw2v.corpus.token_store import TokenStore
-from fastw2v.training.holdout import SHARE, Holdout, HoldoutLoss
-from fastw2v.vectors import bootstrap
+from fastw2v.io.store_directory import is_store
+from fastw2v.store.format import TokenStore
+from fastw2v.store.pipeline import preprocess
+from fastw2v.training.validation import SHARE, Holdout, HoldoutLoss
+from fastw2v.vectors import evaluation as bootstrap
 
 GROUPS = 512  # of sequences, at most, whose sums a result file keeps
 

@@ -103,7 +103,7 @@ def train_cell(
     return run
 
 
-def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarize(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row for each cell: means over the seeds that did not diverge, None where all did.
 
     Raises:
@@ -215,7 +215,7 @@ def finish(
 ) -> None:
     """Sum up the runs of the plan; write the file and its picture, print the table."""
     runs = identity.planned(result["runs"], map(dataclasses.asdict, plan))
-    result["summary"] = summarise(runs)
+    result["summary"] = summarize(runs)
     result["shown"] = identity.origins_of(runs)
     common.write_result(chosen.output, result)
     cpu = result["machine"]["cpu"]["model"]

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from bench import ceilings, command_line, common, external, peers
-from bench.throughput_summary import ONE_CORE, draw, print_tables, summarise, summarise_ours
-from fastw2v import machine
+from bench.throughput_summary import ONE_CORE, draw, print_tables, summarize, summarize_ours
+from fastw2v.io import machine
 
 SOFTMAX_VOCABULARY = 10_000
 SOFTMAX_WORDS = 300_000
@@ -186,8 +186,8 @@ def main(arguments: list[str] | None = None) -> None:
                 flush=True,
             )
             result["runs"].append(record)
-            result["summary"] = summarise(result["runs"])
-            result["ours"] = summarise_ours(result)
+            result["summary"] = summarize(result["runs"])
+            result["ours"] = summarize_ours(result)
             common.write_partial(chosen.output, result)
     common.write_result(chosen.output, result)
     print_tables(result)

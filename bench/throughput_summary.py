@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from bench import ceilings
-from fastw2v import storage
+from fastw2v.io import storage
 
 ONE_CORE = "fastw2v, 1 thread"
 # Names in tables, where they are not the trainer's own.
 SHOWN = {"fasttext": "fastText", "word2vec": "word2vec.c", "pword2vec": "pWord2Vec"}
-_MOST_BEYOND = 500e6  # bytes beyond matrices and vocabulary that training may take
+_MAX_BEYOND = 500e6  # bytes beyond matrices and vocabulary that training may take
 
 
 def trainer_of(run: dict[str, Any]) -> str:
@@ -25,7 +25,7 @@ def _key(run: dict[str, Any]) -> tuple[int, str]:
     return run["settings"]["dim"], run["settings"]["type"]
 
 
-def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def summarize(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Medians over the repeats, and fastw2v's as a multiple of each peer's."""
     rates: dict[tuple[int, str], dict[str, list[float]]] = {}
     for run in runs:
@@ -51,7 +51,7 @@ def summarise(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return summary
 
 
-def summarise_ours(result: dict[str, Any]) -> list[dict[str, Any]]:
+def summarize_ours(result: dict[str, Any]) -> list[dict[str, Any]]:
     """Of fastw2v, by dim and type: flops against sgemm, the second thread, memory, start-up.
 
     gflops: of a median run; sgemm_share: of NumPy's sgemm as it comes, best_sgemm_share: with the
@@ -71,10 +71,10 @@ def summarise_ours(result: dict[str, Any]) -> list[dict[str, Any]]:
             row["speed_up"] = _median_rate(all_cores) / _median_rate(one_core)
         stream = result["streams"].get(model_type)
         if stream and all_cores:
-            flops = stream["kept"] * ceilings.flops_a_token(
+            flops = stream["kept"] * ceilings.flops_per_token(
                 model_type, dim, all_cores[0]["pool_size"], stream["mean_contexts"]
             )
-            row |= {"flops_a_word": flops, **stream}
+            row |= {"flops_per_word": flops, **stream}
             row |= {name: all_cores[0][name] for name in ("block_size", "pool_size")}
             row["all_cores"] = _against_sgemm(all_cores, flops, result["ceilings"], "all_cores")
             row["one_core"] = _against_sgemm(one_core, flops, result["ceilings"], "one_core")
@@ -107,7 +107,7 @@ def _against_sgemm(
     }
 
 
-# Columns of the second table: title, and what of a row of `summarise_ours` stands there.
+# Columns of the second table: title, and what of a row of `summarize_ours` stands there.
 COLUMNS: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
     ("blocks", lambda row: f"{row['block_size']} x {row['pool_size']}"),
     ("GFLOP/s", lambda row: f"{row['all_cores']['gflops']:.0f}"),
@@ -145,7 +145,7 @@ def print_tables(result: dict[str, Any]) -> None:
     print(f"\n{'type':<10} {'dim':>4}" + "".join(f"  {title:>20}" for title, _ in COLUMNS))
     for row in result["ours"]:
         print(f"{row['type']:<10} {row['dim']:>4}" + "".join(f"  {c:>20}" for c in cells_of(row)))
-        if (row.get("beyond") or 0) > _MOST_BEYOND:
+        if (row.get("beyond") or 0) > _MAX_BEYOND:
             print(f"warning: {row['beyond'] / 1e6:.0f} MB beyond matrices and vocabulary")
 
 

@@ -25,7 +25,7 @@ _SGEMM_REPEATS = 5
 
 
 class TorchRung:
-    """The model and its optimisers; the layers take the arrays' memory over, nothing is copied."""
+    """The model and its optimizers; the layers take the arrays' memory over, nothing is copied."""
 
     def __init__(
         self, inputs: np.ndarray, outputs: np.ndarray, alpha: float, request: dict[str, Any]
@@ -37,8 +37,8 @@ class TorchRung:
         self.output = nn.Linear(outputs.shape[1], len(outputs), bias=False, device="meta")
         self.output.weight = nn.Parameter(torch.from_numpy(outputs))
         self.loss = nn.CrossEntropyLoss(reduction="sum")
-        # SGD's fused step is for dense gradients; the sparse ones have an optimiser of their own.
-        self.optimisers = [
+        # SGD's fused step is for dense gradients; the sparse ones have an optimizer of their own.
+        self.optimizers = [
             torch.optim.SGD(self.hidden.parameters(), lr=alpha),
             torch.optim.SGD(self.output.parameters(), lr=alpha, fused=True),
         ]
@@ -46,18 +46,18 @@ class TorchRung:
     def prepare(self, batch: Batch) -> tuple[torch.Tensor, ...]:
         """See `softmax_rung.Rung`."""
         return tuple(
-            torch.from_numpy(ids) for ids in (batch.context_ids, batch.starts, batch.centre_ids)
+            torch.from_numpy(ids) for ids in (batch.context_ids, batch.starts, batch.center_ids)
         )
 
     def train(self, prepared: tuple[torch.Tensor, ...]) -> float:
         """See `softmax_rung.Rung`."""
-        context_ids, starts, centre_ids = prepared
-        loss = self.loss(self.output(self.hidden(context_ids, starts)), centre_ids)
-        for optimiser in self.optimisers:
-            optimiser.zero_grad(set_to_none=True)
+        context_ids, starts, center_ids = prepared
+        loss = self.loss(self.output(self.hidden(context_ids, starts)), center_ids)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        for optimiser in self.optimisers:
-            optimiser.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         return loss.item()
 
     def weights(self) -> Matrices:

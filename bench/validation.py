@@ -20,7 +20,7 @@ from fastw2v.kernels.hogwild import BlockPlan, Schedule
 from fastw2v.kernels.negative_sampling import Settings, Weights
 from fastw2v.kernels.streams import Noise, Stream
 from fastw2v.training import sampling
-from fastw2v.training.steps import new_matrix
+from fastw2v.training.steppers import new_matrix
 
 _VOCABULARY, _DIM, _HALF_WINDOW, _NEGATIVES = 12, 16, 3, 5
 _SENTENCES = (9, 1, 14, 2, 7, 17)
@@ -84,17 +84,17 @@ def expected_update(problem: Problem, skip_gram: bool) -> tuple[list[Any], list[
         change[0][row] += gradient
         magnitude[0][row] += size
 
-    for pos, centre_id in enumerate(stream.token_ids):
+    for pos, center_id in enumerate(stream.token_ids):
         low = max(pos - stream.reaches[pos], stream.sentence_starts[pos])
         high = min(pos + stream.reaches[pos] + 1, stream.sentence_ends[pos])
         context_ids = np.delete(stream.token_ids[low:high], pos - low)
         if skip_gram:
             positives += len(context_ids)
             for context_id in context_ids:
-                add(centre_id, *against(inputs[centre_id], context_id))
+                add(center_id, *against(inputs[center_id], context_id))
         elif len(context_ids):
             positives += 1
-            gradient, size = against(inputs[context_ids].mean(axis=0), centre_id)
+            gradient, size = against(inputs[context_ids].mean(axis=0), center_id)
             share = 1.0 if settings.undivided else 1.0 / len(context_ids)
             for context_id in context_ids:
                 add(context_id, share * gradient, share * size)

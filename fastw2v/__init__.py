@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from fastw2v.corpus.preprocess import preprocess
-    from fastw2v.corpus.token_store import TokenStore
-    from fastw2v.training.model import Model
+    from fastw2v.store.format import TokenStore
+    from fastw2v.store.pipeline import preprocess
+    from fastw2v.training.api import train
     from fastw2v.training.perplexity import perplexity
-    from fastw2v.training.trainer import train
     from fastw2v.vectors.keyed_vectors import KeyedVectors
+    from fastw2v.vectors.model import Model
     from fastw2v.vectors.predict import predict
 
 _HOMES = {
-    "preprocess": "fastw2v.corpus.preprocess",
-    "TokenStore": "fastw2v.corpus.token_store",
-    "train": "fastw2v.training.trainer",
-    "Model": "fastw2v.training.model",
+    "preprocess": "fastw2v.store.pipeline",
+    "TokenStore": "fastw2v.store.format",
+    "train": "fastw2v.training.api",
+    "Model": "fastw2v.vectors.model",
     "KeyedVectors": "fastw2v.vectors.keyed_vectors",
     "perplexity": "fastw2v.training.perplexity",
     "predict": "fastw2v.vectors.predict",

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastw2v import storage
 from fastw2v.errors import DataError, UsageError
+from fastw2v.io import storage
 
 if TYPE_CHECKING:
-    from fastw2v.training.model import Model
     from fastw2v.training.monitor import Progress
+    from fastw2v.vectors.model import Model
 
 MARKER = "fastw2v-demo.json"
 _MARKER_CONTENT = {"format": "fastw2v demo", "version": 1}
@@ -41,7 +41,7 @@ SHARDS = 8
 
 # A small corpus wants fewer dimensions, more passes and only words that come often enough; the
 # defaults are for large ones. With --subsample 1e-4 frequent technical words ("float") would be
-# dropped so often that their neighbours become function words.
+# dropped so often that their neighbors become function words.
 TRAINING: dict[str, Any] = {
     "type": "sgram_neg",
     "vector_dim": 100,
@@ -252,9 +252,9 @@ def run_demo(
         UsageError: a wrong option, something else in `directory`, or a Python that carries no
             documentation.
     """
-    from fastw2v.corpus.preprocess import preprocess
+    from fastw2v.store.pipeline import preprocess
+    from fastw2v.training.api import train
     from fastw2v.training.config import TrainConfig
-    from fastw2v.training.trainer import train
 
     settings = TRAINING | {name: value for name, value in options.items() if value is not None}
     config = TrainConfig.create(**settings)  # a wrong option is told before any work

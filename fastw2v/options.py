@@ -2,6 +2,8 @@
 
 The command line makes its flags from these fields and the Python functions take them as keyword
 arguments, so names, defaults and checks cannot differ between the two.
+
+Checks of what Python callers give; the command line checks its own.
 """
 
 from __future__ import annotations
@@ -9,7 +11,10 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import operator
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastw2v.errors import UsageError
@@ -135,3 +140,30 @@ def make_config(config_class: type[Config], options: Mapping[str, Any]) -> Confi
     """
     reject_unknown_options(config_class, options)
     return config_class(**options)
+
+
+def check_path(name: str, value: Any, instead: str) -> None:
+    """Check that `value` is a path, which "" is not: as a `Path` it would be the working directory.
+
+    Raises:
+        UsageError: it is none; says what to give `instead`.
+    """
+    if not isinstance(value, str | Path) or not str(value):
+        raise UsageError(f"{name}: {shown(value)} is not a path; {instead}")
+
+
+def whole_number(name: str, value: Any) -> int:
+    """`value` as an int.
+
+    Raises:
+        UsageError: not a whole number.
+    """
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise UsageError(f"{name}: {shown(value)} is not a whole number") from None
+
+
+def shown(value: Any) -> str:
+    """`repr` on one line, shortened."""
+    return " ".join(reprlib.repr(value).split())

@@ -26,14 +26,14 @@ from typing import Any
 
 import fastw2v
 from fastw2v import demo
-from fastw2v import model_directory as layout
-from fastw2v.corpus.token_store import TokenStore
+from fastw2v.io import model_directory as layout
+from fastw2v.store.format import TokenStore
 
 WORDS = 1_000_000
 NEGATIVE = "--vector-dim 40 --epochs 4 --subsample 1e-3 --save-every 25"
 SOFTMAX = "--vector-dim 16 --max-words 500_000 --alpha 0.005 --save-every 25"
 COMMON = "--window 5 --save-interval 0 --holdout 0.002"
-KILLS_A_STORE, KILLS_A_MODEL = 4, 12  # then it may come to its end: all types are to be killed
+KILLS_PER_STORE, KILLS_PER_MODEL = 4, 12  # then it may come to its end: all types are to be killed
 
 
 _THERE = "a token store is there already"
@@ -151,7 +151,7 @@ class Soak:
 
     def make_store(self, store: Path) -> None:
         """Make a store, disturbed, and compare it."""
-        done, most = False, self.counts["kills"] + KILLS_A_STORE
+        done, most = False, self.counts["kills"] + KILLS_PER_STORE
         while not done and self.counts["kills"] < most and not self.is_over:
             workers = self.rng.choice([1, 2])
             arguments = self.preprocess(store, workers)
@@ -178,7 +178,7 @@ class Soak:
     def make_model(self, kind: Kind, store: Path, model: Path) -> None:
         """Train a model, disturbed, and compare it."""
         done, words, idle = False, -1, 0
-        most = self.counts["kills"] + KILLS_A_MODEL
+        most = self.counts["kills"] + KILLS_PER_MODEL
 
         def watch() -> None:
             nonlocal words

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [path for path in (str(ROOT), str(ROOT / "tests")) if path not in sys.path]
+sys.path[:0] = [
+    path for path in (str(ROOT), str(ROOT / "tests" / "helpers")) if path not in sys.path
+]
 
 import bench  # noqa: E402, F401 - its import names Numba's cache folder after the kernels
 
@@ -46,7 +48,7 @@ def quick_plots(monkeypatch: pytest.MonkeyPatch) -> None:
     """Loss curves drawn in no time, for tests that train models and look at no picture."""
     from quick_plot import write_picture
 
-    from fastw2v import loss_plot
+    from fastw2v.plots import loss as loss_plot
 
     monkeypatch.setattr(loss_plot, "plot_loss", write_picture)
 

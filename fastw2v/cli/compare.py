@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastw2v.cli.model_options import force_option, warn
-from fastw2v.cli.sparkline import can_show
+from fastw2v.cli.display import can_show
+from fastw2v.cli.options import force_option, warn
 from fastw2v.cli.tables import print_rows, shown
 from fastw2v.errors import UsageError
 
 if TYPE_CHECKING:
-    from fastw2v.comparison import Benchmark
-    from fastw2v.comparison_table import Row, Table
+    from fastw2v.vectors.comparison import Benchmark, Row, Table
 
 _BEST = " *"
 
@@ -82,10 +81,10 @@ def compare(
               fastw2v compare runs/*.model --against seconds --output runs.png --no-quality
               fastw2v compare a.model b.model --json > comparison.json
     """
-    from fastw2v import comparison
-    from fastw2v.comparison_plot import plot_runs
-    from fastw2v.comparison_table import compare_runs
-    from fastw2v.figures import check_suffix
+    from fastw2v.plots.comparison import plot_runs
+    from fastw2v.plots.style import check_suffix
+    from fastw2v.vectors import comparison
+    from fastw2v.vectors.comparison import compare_runs
     from fastw2v.vectors.formats import check_output
 
     if len(models) < 2:
@@ -116,8 +115,8 @@ def compare(
 
 def _benchmarks(pairs: tuple[Path, ...], analogies: tuple[Path, ...]) -> dict[str, Benchmark]:
     """The given ones by name, or those that are found."""
-    from fastw2v import comparison
-    from fastw2v.vectors.benchmarks import read_analogies, read_pairs
+    from fastw2v.vectors import comparison
+    from fastw2v.vectors.evaluation import read_analogies, read_pairs
 
     found: dict[str, Benchmark] = {}
     given: list[Benchmark] = [*map(read_pairs, pairs), *map(read_analogies, analogies)]

@@ -71,7 +71,7 @@ def _program() -> str:
 
 def _show(result: DemoResult) -> None:
     from fastw2v.demo import neighbors_shown
-    from fastw2v.model_directory import LOSS_PLOT
+    from fastw2v.io.model_directory import LOSS_PLOT
 
     model = result.model
     seconds = model.training_seconds
@@ -79,7 +79,7 @@ def _show(result: DemoResult) -> None:
         f"\nTrained on {model.words_done:,} words in {seconds:.1f} s: "
         f"{model.words_done / max(seconds, 1e-9):,.0f} words/s\n"
     )
-    click.echo("Nearest neighbours:")
+    click.echo("Nearest neighbors:")
     for word, neighbors in neighbors_shown(model):
         click.echo(f"  {word:<10} {', '.join(neighbors)}")
     name, program = shlex.quote(str(result.model_directory)), _program()

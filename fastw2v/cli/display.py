@@ -1,25 +1,155 @@
-"""What the user sees while text is preprocessed or scored, and a model trains."""
+"""The loss so far as one line of characters.
+
+How far work on bytes is: what the user sees of `preprocess`, `verify` and `info`.
+
+What the user sees while text is preprocessed or scored, and a model trains.
+"""
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastw2v.cli.sparkline import LossTrace, can_show
-
 if TYPE_CHECKING:
     from fastw2v.training.monitor import Progress
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_ASCII = "_.-~=*%#"
+_MAX_BUCKETS = 256
+
+
+class LossTrace:
+    """The losses of a run in at most 256 means of equally many, however long it becomes."""
+
+    def __init__(self) -> None:
+        self._means: list[float] = []
+        self._size = 1  # losses a mean
+        self._sum, self._count = 0.0, 0
+
+    def add(self, loss: float) -> None:
+        """Take the loss of the next interval; one that is not finite is left out."""
+        if not math.isfinite(loss):
+            return
+        self._sum, self._count = self._sum + loss, self._count + 1
+        if self._count < self._size:
+            return
+        self._means.append(self._sum / self._count)
+        self._sum, self._count = 0.0, 0
+        if len(self._means) == _MAX_BUCKETS:
+            pairs = zip(self._means[::2], self._means[1::2], strict=True)
+            self._means = [(first + second) / 2 for first, second in pairs]
+            self._size *= 2
+
+    def sparkline(self, width: int, encoding: str | None) -> str:
+        """The losses in at most `width` characters that `encoding` has; "" for fewer than two."""
+        means = list(self._means)
+        if self._count:
+            means.append(self._sum / self._count)
+        if width < 2 or len(means) < 2:
+            return ""
+        return _drawn(_at_most(means, width), _BLOCKS if can_show(_BLOCKS, encoding) else _ASCII)
+
+
+def can_show(text: str, encoding: str | None) -> bool:
+    """Whether `text` can be written in this encoding."""
+    try:
+        text.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _at_most(means: Sequence[float], width: int) -> list[float]:
+    """Means of neighbors, `width` of them or as many as there are."""
+    count = min(width, len(means))
+    bounds = [place * len(means) // count for place in range(count + 1)]
+    spans = itertools.pairwise(bounds)
+    return [sum(means[first:last]) / (last - first) for first, last in spans]
+
+
+def _drawn(values: Sequence[float], levels: str) -> str:
+    """A character a value, the lowest first; the steep start does not flatten what follows."""
+    low, high = min(values), sorted(values)[math.ceil(0.9 * (len(values) - 1))]
+    scale = (len(levels) - 1) / (high - low) if high > low else 0.0
+    return "".join(levels[round((min(value, high) - low) * scale)] for value in values)
+
+
+ByteProgress = Callable[[str, int, int], None]
+
+
+@contextmanager
+def byte_progress(quiet: bool) -> Iterator[ByteProgress | None]:
+    """What the user sees of work on bytes: nothing, a bar on a terminal, or a line now and then."""
+    if quiet:
+        yield None
+    elif sys.stderr is not None and sys.stderr.isatty():
+        with _bar() as progress:
+            yield progress
+    else:
+        yield _lines()
+
+
+@contextmanager
+def _bar() -> Iterator[ByteProgress]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    with Bar(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = bar.add_task(phase, total=total or None)
+            bar.update(tasks[phase], completed=done)
+
+        yield show
+
+
+def _lines() -> ByteProgress:
+    last = time.monotonic()
+    began: dict[str, tuple[float, int]] = {}  # of each phase: when, and what was done then
+
+    def show(phase: str, done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        start, done_before = began.setdefault(phase, (now, done))
+        if now - last >= _LINE_EVERY:
+            last = now
+            share = f" of {total / 1e6:,.1f} MB ({done / total:.0%})" if total else " MB"
+            speed = (done - done_before) / (now - start) if now > start else 0.0
+            rate = f", {speed / 1e6:,.1f} MB/s" if speed else ""
+            left = f", {(total - done) / speed:,.0f} s left" if speed and total > done else ""
+            click.echo(f"{phase}: {done / 1e6:,.1f}{share}{rate}{left}", err=True)
+
+    return show
+
 
 _WIDE, _NARROW = 90, 60  # columns from which the bar has all its figures, and below which one
 _LONGEST_SPARKLINE, _SHORTEST_SPARKLINE = 48, 8  # characters
 _LINE_EVERY = 5.0  # seconds between progress lines where there is no terminal
-_LEAST_SECONDS = 1.0  # of a phase, before the time left is told
+_MIN_SECONDS = 1.0  # of a phase, before the time left is told
 
 
 class Display:
@@ -53,7 +183,7 @@ class _PhaseClock:
         if (phase, total) != self._phase:
             self._phase, self._began, self._done_at_first = (phase, total), now, done
         gone, seconds = done - self._done_at_first, now - self._began
-        if gone <= 0 or seconds < _LEAST_SECONDS:
+        if gone <= 0 or seconds < _MIN_SECONDS:
             return ""
         return _clock(seconds * max(0, total - done) / gone)
 

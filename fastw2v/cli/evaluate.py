@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastw2v.cli.model_options import (
+from fastw2v.cli.options import (
     force_option,
     load,
     model_argument,
@@ -20,7 +20,7 @@ from fastw2v.cli.tables import print_rows
 from fastw2v.errors import UsageError
 
 if TYPE_CHECKING:
-    from fastw2v.vectors.evaluate import Score
+    from fastw2v.vectors.evaluation import Score
     from fastw2v.vectors.predict import Prediction
 
 
@@ -46,15 +46,15 @@ if TYPE_CHECKING:
     "texts",
     multiple=True,
     metavar="FILE|STORE",
-    help="The exact perplexity of a text: a file, directory or glob, tokenised as the model's own "
+    help="The exact perplexity of a text: a file, directory or glob, tokenized as the model's own "
     "corpus was, or a token store. May be repeated.",
 )
 @click.option(
     "--tokenizer",
     metavar="NAME",
     show_default="as the model's own text",
-    help="How to tokenise --text, as in fastw2v preprocess. To be given where the model's own text "
-    "was tokenised by a function of yours, module:function: no file can have it run.",
+    help="How to tokenize --text, as in fastw2v preprocess. To be given where the model's own text "
+    "was tokenized by a function of yours, module:function: no file can have it run.",
 )
 @vectors_option(default=None)
 @click.option(
@@ -78,8 +78,8 @@ def evaluate(
     are left out of the score; the last column counts them as similarity 0 or as wrong.
 
     The perplexity of a text is exact: each probability is over the whole vocabulary. Skip-gram: the
-    loss is the mean over the centre words of the mean over their contexts of -log p(context |
-    centre); CBOW: of -log p(centre | context); in nats, and perplexity = exp(loss). Windows are
+    loss is the mean over the center words of the mean over their contexts of -log p(context |
+    center); CBOW: of -log p(center | context); in nats, and perplexity = exp(loss). Windows are
     always whole (as --window-sampling fixed), whatever the model was trained with, and unknown
     words are dropped before them, so that models of one vocabulary compare. For the full-softmax
     types p is the softmax of the scores. Negative sampling learns scores of log(p / p_noise) plus
@@ -119,7 +119,7 @@ def evaluate(
 def _print_benchmarks(
     model: Path, pairs: tuple[Path, ...], analogies: tuple[Path, ...], vectors: str | None
 ) -> None:
-    from fastw2v.vectors import evaluate as evaluation
+    from fastw2v.vectors import evaluation
 
     pair_sets = [evaluation.read_pairs(path) for path in pairs]
     question_sets = [evaluation.read_analogies(path) for path in analogies]
@@ -149,7 +149,7 @@ def _score_row(test: str, part: str, score: Score) -> tuple[str, ...]:
 
 def _check_texts(texts: tuple[str, ...], tokenizer: str | None) -> None:
     """Tell a wrong name before hours of work on the others."""
-    from fastw2v.corpus.known_sequences import check_source, is_store
+    from fastw2v.store.known_sequences import check_source, is_store
 
     for text in texts:
         check_source(text)
@@ -162,10 +162,10 @@ def _print_perplexities(
 ) -> None:
     """Print what is known of a text at once, so that it is not lost when a later one fails."""
     from fastw2v.cli.display import training_display
-    from fastw2v.corpus.known_sequences import is_store
+    from fastw2v.store.known_sequences import is_store
     from fastw2v.training.perplexity import perplexity
 
-    columns = ("text", "words", "known", "centres", "p is", "loss", "perplexity")
+    columns = ("text", "words", "known", "centers", "p is", "loss", "perplexity")
     for number, text in enumerate(texts):
         with training_display(quiet=False) as display:
             result = perplexity(
@@ -176,7 +176,7 @@ def _print_perplexities(
                 notify=display.notify,
                 progress=display.preprocessing,
             )
-        counts = (str(n) for n in (result.words, result.known, result.centres))
+        counts = (str(n) for n in (result.words, result.known, result.centers))
         about = (click.format_filename(text), *counts)
         rows = [
             (*about, reading.probability, f"{reading.loss:.4f}", f"{reading.perplexity:.2f}")
@@ -184,7 +184,7 @@ def _print_perplexities(
         ]
         print_rows(columns, rows, header=number == 0)
     click.echo(
-        "Loss: nats a centre word, over whole windows; words that the model does not know are "
+        "Loss: nats a center word, over whole windows; words that the model does not know are "
         "dropped before.",
         err=True,
     )
@@ -207,9 +207,9 @@ def predict(
 ) -> None:
     """The most probable words beside the given WORDs, with their probabilities.
 
-    CBOW: the centre word of a context, exactly as the model has it. Skip-gram: the context words of
-    a centre, exactly for one WORD; for several, the softmax of their mean score, which is the
-    normalised geometric mean of their context distributions. An _ may mark the gap; where makes no
+    CBOW: the center word of a context, exactly as the model has it. Skip-gram: the context words of
+    a center, exactly for one WORD; for several, the softmax of their mean score, which is the
+    normalized geometric mean of their context distributions. An _ may mark the gap; where makes no
     difference, as these models do not see the order of words. The given words may be among the
     answers.
 
@@ -221,7 +221,8 @@ def predict(
     Examples: fastw2v predict my.model the cat _ on the mat
               fastw2v predict my.model coffee --topn 20 --plot coffee.png
     """
-    from fastw2v import figures, plots
+    from fastw2v.plots import style as figures
+    from fastw2v.plots import words as plots
     from fastw2v.vectors.formats import check_output
     from fastw2v.vectors.predict import predict as most_probable
 

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastw2v.cli.model_options import force_option, warn
-from fastw2v.cli.progress import byte_progress
+from fastw2v.cli.display import byte_progress
+from fastw2v.cli.options import force_option, warn
 from fastw2v.cli.store import damaged_files, verified_line
 from fastw2v.cli.tables import print_rows, shown
 from fastw2v.errors import DataError, UsageError
-from fastw2v.model_directory import LOSS_PLOT, is_model_directory, read_model
+from fastw2v.io.model_directory import LOSS_PLOT, is_model_directory, read_model
 
 if TYPE_CHECKING:
-    from fastw2v.corpus.statistics import SentenceLengths
-    from fastw2v.corpus.token_store import TokenStore
-    from fastw2v.corpus.vocabulary import Vocabulary
-    from fastw2v.model_directory import Generation
+    from fastw2v.io.model_directory import Generation
+    from fastw2v.store.format import TokenStore
+    from fastw2v.store.inspect import SentenceLengths
+    from fastw2v.store.vocabulary import Vocabulary
 
 _TOP_WORDS = 20
 
@@ -49,7 +49,7 @@ def info(path: str, verify: bool, plot: Path | None, force: bool) -> None:
     Of the vocabulary: the share of tokens that the most frequent words cover, and what a
     --min-count would keep. Of a store: how long its sequences are, for which its parts are read.
     """
-    from fastw2v.figures import check_suffix
+    from fastw2v.plots.style import check_suffix
     from fastw2v.vectors.formats import check_output
 
     if not path:  # as a Path it would be the working directory
@@ -66,7 +66,7 @@ def info(path: str, verify: bool, plot: Path | None, force: bool) -> None:
         rows, vocabulary = read_model(place, lambda g: _model_rows(place, g), on_damage=warn)
         lengths, size = None, "model"
     else:
-        from fastw2v.corpus.token_store import TokenStore
+        from fastw2v.store.format import TokenStore
 
         if not place.exists():
             raise UsageError(f"{path}: no such token store or model")
@@ -81,7 +81,7 @@ def info(path: str, verify: bool, plot: Path | None, force: bool) -> None:
     if verify:
         click.echo(verified_line(path))
     if plot is not None:
-        from fastw2v.store_plots import plot_corpus
+        from fastw2v.plots.corpus import plot_corpus
 
         title = f"{shown(place.resolve().name)}: {size}, {len(vocabulary):,} words"
         plot_corpus(vocabulary.counts, lengths, plot, title)
@@ -90,7 +90,7 @@ def info(path: str, verify: bool, plot: Path | None, force: bool) -> None:
 
 def _lengths_of(store: TokenStore) -> SentenceLengths | None:
     """The lengths of the sentences; None, with a warning, where a part is damaged."""
-    from fastw2v.corpus.statistics import sentence_lengths
+    from fastw2v.store.inspect import sentence_lengths
 
     try:
         with byte_progress(quiet=False) as progress:
@@ -101,7 +101,7 @@ def _lengths_of(store: TokenStore) -> SentenceLengths | None:
 
 
 def _store_rows(store: TokenStore, lengths: SentenceLengths | None) -> Rows:
-    from fastw2v.machine import readable_bytes
+    from fastw2v.io.machine import readable_bytes
 
     manifest, vocabulary = store.manifest, store.vocabulary
     groups = store.row_group_tokens
@@ -125,7 +125,7 @@ def _store_rows(store: TokenStore, lengths: SentenceLengths | None) -> Rows:
 
 def _vocabulary_rows(vocabulary: Vocabulary, note: dict[str, Any]) -> Rows:
     """Of a vocabulary; `note` is what is known of its making (see `least_known_min_count`)."""
-    from fastw2v.corpus import statistics
+    from fastw2v.store import inspect as statistics
 
     counts = vocabulary.counts
     ids = (-counts).argsort(kind="stable")[:_TOP_WORDS]
@@ -151,7 +151,7 @@ def _vocabulary_rows(vocabulary: Vocabulary, note: dict[str, Any]) -> Rows:
 
 def _length_rows(lengths: SentenceLengths) -> Rows:
     """Of the sentences, in tokens."""
-    from fastw2v.corpus.statistics import QUANTILES
+    from fastw2v.store.inspect import QUANTILES
 
     rows = [
         ("sentence tokens", "mean", f"{lengths.mean:,.1f}"),
@@ -170,10 +170,13 @@ def _length_rows(lengths: SentenceLengths) -> Rows:
 
 
 def _model_rows(model: Path, generation: Generation) -> tuple[Rows, Vocabulary]:
-    from fastw2v.training.corpus_note import NOTE_KEY
+    from fastw2v.training.corpus import NOTE_KEY
 
     config, state = generation.config, generation.state
-    history, vocabulary = generation.history(), generation.vocabulary()
+    from fastw2v.store.vocabulary import Vocabulary
+
+    history = generation.history()
+    vocabulary = Vocabulary.load(generation.vocabulary_path)
     last = history[-1] if history else {}
     losses = [row["loss"] for row in history if row.get("loss") is not None]
     rows = [

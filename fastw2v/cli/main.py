@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from fastw2v import __version__
-from fastw2v.cli import compare, corpus, demo, evaluate, info, store, train, vectors
+from fastw2v.cli import compare, demo, evaluate, info, store, train, vectors
+from fastw2v.cli import preprocess as corpus
 from fastw2v.errors import FastW2VError
 
 

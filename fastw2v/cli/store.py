@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastw2v.cli.model_options import force_option, warn
-from fastw2v.cli.progress import byte_progress
+from fastw2v.cli.display import byte_progress
+from fastw2v.cli.options import force_option, warn
 from fastw2v.cli.tables import printable, shown
 from fastw2v.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from fastw2v.corpus.token_store import TokenStore
-    from fastw2v.corpus.verify import Finding
+    from fastw2v.store.format import TokenStore
+    from fastw2v.store.verify import Finding
 
 _BLOCK_LINES = 100  # a write to standard output; few, so that a pipe gets lines as they are found
-_LEAST_WIDTH = 10
+_MIN_WIDTH = 10
 
 
 @click.command()
@@ -54,7 +54,7 @@ def verify(store: str, threads: int | None, quiet: bool) -> None:
 
 def damaged_files(store: str, *, threads: int | None = None, quiet: bool = False) -> list[Finding]:
     """The findings of damage of a verification, with a warning for each file too many."""
-    from fastw2v.corpus.verify import verify_store
+    from fastw2v.store.verify import verify_store
 
     if not store:  # as a Path it would be the working directory
         raise UsageError("empty path; name a token store")
@@ -68,8 +68,8 @@ def damaged_files(store: str, *, threads: int | None = None, quiet: bool = False
 
 def verified_line(store: str) -> str:
     """What is said of a store that is sound."""
-    from fastw2v.corpus.token_store import read_manifest
-    from fastw2v.corpus.verify import listed_files
+    from fastw2v.store.format import read_manifest
+    from fastw2v.store.verify import listed_files
 
     files = len(listed_files(read_manifest(Path(store))))
     return f"{shown(store)}: verified; all {files:,} files match their SHA-256"
@@ -110,7 +110,7 @@ def vocab(
               fastw2v vocab corpus.store --output vocabulary.tsv
               fastw2v vocab vocabulary.txt --output vocabulary.parquet
     """
-    from fastw2v.corpus import vocabulary_files as files
+    from fastw2v.store import vocabulary_files as files
     from fastw2v.vectors.formats import check_output
 
     if not source:
@@ -167,7 +167,7 @@ def _for_terminal(block: str) -> str:
 @click.option("--ids", is_flag=True, help="Print vocabulary ids, not words.")
 @click.option(
     "--width",
-    type=click.IntRange(min=_LEAST_WIDTH),
+    type=click.IntRange(min=_MIN_WIDTH),
     metavar="N",
     help="Shorten lines to so many characters (around the word, with --word).",
 )
@@ -183,7 +183,7 @@ def sample(
     Examples: fastw2v sample corpus.store
               fastw2v sample corpus.store -n 20 --word coffee --width 100
     """
-    from fastw2v.corpus.token_store import TokenStore
+    from fastw2v.store.format import TokenStore
 
     if not store:
         raise UsageError("empty path; name a token store")
@@ -218,7 +218,7 @@ def _id_of(word: str, store: TokenStore) -> int:
 def _chosen(
     store: TokenStore, number: int, seed: int | None, first: bool, word_id: int | None
 ) -> Iterator[np.ndarray]:
-    from fastw2v.corpus import store_sample
+    from fastw2v.store import inspect as store_sample
 
     if word_id is not None:
         return store_sample.sentences_with(store, word_id, number, seed, in_order=first)

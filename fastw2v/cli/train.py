@@ -9,9 +9,8 @@ import click
 
 from fastw2v.cli.display import training_display
 from fastw2v.cli.options import given_options, options_of
-from fastw2v.corpus.config import PreprocessConfig
-from fastw2v.training.config import TrainConfig
-from fastw2v.training.presets import PRESETS
+from fastw2v.store.config import PreprocessConfig
+from fastw2v.training.config import PRESETS, TrainConfig
 
 
 def preset_table() -> str:
@@ -77,7 +76,7 @@ def train(
     The model is a directory: saved as it trains, with its loss curve (loss.png), its history and a
     checkpoint an epoch.
     """
-    from fastw2v.training.trainer import train as run_training
+    from fastw2v.training.api import train as run_training
 
     with training_display(quiet) as display:
         model = run_training(

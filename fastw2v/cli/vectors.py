@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fastw2v.cli.model_options import (
+from fastw2v.cli.options import (
     force_option,
     known,
     load,
@@ -138,7 +138,8 @@ def _plot_map(
     vectors: str | None,
     force: bool,
 ) -> Path:
-    from fastw2v import figures, plots
+    from fastw2v.plots import style as figures
+    from fastw2v.plots import words as plots
     from fastw2v.vectors.formats import check_output
 
     output = output or Path(f"{model}-map.png")
@@ -157,9 +158,9 @@ def _plot_map(
 
 
 def _plot_loss(model: Path, output: Path | None, force: bool) -> Path:
-    from fastw2v.figures import check_suffix
-    from fastw2v.loss_plot import loss_title, plot_loss
-    from fastw2v.model_directory import CURRENT, LOSS_PLOT, open_model
+    from fastw2v.io.model_directory import CURRENT, LOSS_PLOT, open_model
+    from fastw2v.plots.loss import loss_title, plot_loss
+    from fastw2v.plots.style import check_suffix
     from fastw2v.vectors.formats import check_output
 
     if output is not None:
@@ -197,7 +198,7 @@ def export(model: Path, out: Path, vectors: str, force: bool) -> None:
 
     Example: fastw2v export my.model vectors.bin
     """
-    from fastw2v.machine import readable_bytes
+    from fastw2v.io.machine import readable_bytes
     from fastw2v.vectors.formats import check_writable
 
     check_writable(out, [], force)  # before a large model is read

@@ -1,8 +1,10 @@
-"""What a block of negative sampling is made of: its windows, pairs, weights, gradients and loss.
+"""Room for one block of one thread: what block kernels write besides the weights.
 
-A block is T consecutive centres of the stream, the halo of positions that any of them has in its
+What a block of negative sampling is made of: its windows, pairs, weights, gradients and loss.
+
+A block is T consecutive centers of the stream, the halo of positions that any of them has in its
 window, and one pool of N noise words that all of them share. See `negative_sampling.py`. A *place*
-is a position counted from the halo's first, a *row* a centre counted from the block's first.
+is a position counted from the halo's first, a *row* a center counted from the block's first.
 """
 
 from __future__ import annotations
@@ -11,11 +13,117 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastw2v.kernels.llvm.simd import ROW_FLOATS
+from fastw2v.kernels.llvm.terms import fill_terms, terms_to_gradients
+from fastw2v.kernels.llvm.tiles import TILE_ROWS, address_of, prefetch_row
 from fastw2v.kernels.primitives import kernel
-from fastw2v.kernels.scratch import FLAGS, padded
-from fastw2v.kernels.simd import ROW_FLOATS
-from fastw2v.kernels.terms import fill_terms, terms_to_gradients
-from fastw2v.kernels.tiles import address_of, prefetch_row
+
+FLAGS = 4096
+
+
+class Scratch(NamedTuple):
+    """Arrays for a block of T centers and a pool of N; P is N rounded up to whole tiles.
+
+    Tables hold addresses of rows (see tiles.py); those that tiles go through, centers and pool, are
+    padded with that of `spare`. A
+    *term* is one score with what belongs to it. Terms are flat: first the pool's, P for each
+    center, then the positives'.
+
+    pool_ids: int32 (N,), the draws of the block.
+    centers_at: int64 (T + 4,), the centers' rows; halo_at: int64 (halo,), those of all places
+        of the halo; pool_at: int64 (P,), the pool's.
+    hidden: float32 (T + 4, dim), h_i; gradients: float32 (T + 4, dim), α·∂/∂h_i (CBOW); hidden_at,
+        gradients_at: int64 (T + 4,), their rows.
+    scores: float32 (terms,), later gradients; weights: float32 (terms,), what a term counts for.
+    shares: float32 (T,), 1/m_i (CBOW).
+    windows: int64 (T, 2), first and last + 1 place in the halo of the window of a center.
+    pair_starts: int64 (T + 1,), where the contexts of a center begin in `pairs_at`.
+    pairs_at: int64 (pairs,), addresses of the context rows, center by center.
+    near_starts: int64 (halo + 1,), where the centers of a context begin in `near_at`.
+    near_at: int64 (pairs,), near_weights: float32 (pairs,): the same pairs, context by context:
+        the row that is added to the context's, and its weight.
+    spare: float32 (1, dim), the row that padding points to: zero, and written only zeros.
+    flags: uint8 (4096,), which remainders of ids are in the pool; all zero between blocks.
+    """
+
+    pool_ids: Any
+    centers_at: Any
+    halo_at: Any
+    pool_at: Any
+    hidden_at: Any
+    gradients_at: Any
+    hidden: Any
+    gradients: Any
+    scores: Any
+    weights: Any
+    shares: Any
+    windows: Any
+    pair_starts: Any
+    pairs_at: Any
+    near_starts: Any
+    near_at: Any
+    near_weights: Any
+    spare: Any
+    flags: Any
+
+
+@kernel()
+def padded(count):
+    """`count` rounded up to whole tiles."""
+    return (count + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
+
+
+@kernel()
+def new_rows(count, dim):
+    """Zeros, float32 (count, dim), rows aligned to cache lines."""
+    room = np.zeros(count * dim + ROW_FLOATS, np.float32)
+    start = (-np.int64(room.ctypes.data) % (4 * ROW_FLOATS)) // 4
+    return room[start : start + count * dim].reshape(count, dim)
+
+
+def scratch_bytes(block_size: int, pool_size: int, half_window: int, dim: int) -> int:
+    """What `new_scratch` takes, within a few cache lines; dim is that of padded rows."""
+    rows, columns = block_size + TILE_ROWS, -(-pool_size // TILE_ROWS) * TILE_ROWS
+    pairs = 2 * half_window * block_size
+    flat = 4 * pool_size + 8 * (3 * rows + columns) + 28 * block_size
+    halo = 16 * (block_size + 2 * half_window)
+    terms = 8 * (rows * columns + max(pairs, block_size) + 2 * ROW_FLOATS)
+    return flat + halo + terms + 20 * pairs + 4 * dim * (2 * rows + 1) + FLAGS
+
+
+@kernel()
+def new_scratch(block_size, pool_size, half_window, dim):
+    """`Scratch` for blocks up to `block_size` centers and pools of `pool_size`."""
+    rows, columns = block_size + TILE_ROWS, padded(pool_size)
+    halo = block_size + 2 * half_window
+    pairs = 2 * half_window * block_size + 1  # one more: a center itself is written, not counted
+    terms = rows * columns + max(pairs, block_size) + 2 * ROW_FLOATS  # whole vectors, and one
+    scratch = Scratch(
+        np.zeros(pool_size, np.int32),
+        np.zeros(rows, np.int64),
+        np.zeros(halo, np.int64),
+        np.zeros(columns, np.int64),
+        np.zeros(rows, np.int64),
+        np.zeros(rows, np.int64),
+        new_rows(rows, dim),
+        new_rows(rows, dim),
+        np.zeros(terms, np.float32),
+        np.zeros(terms, np.float32),
+        np.zeros(block_size, np.float32),
+        np.zeros((block_size, 2), np.int64),
+        np.zeros(block_size + 1, np.int64),
+        np.zeros(pairs, np.int64),
+        np.zeros(halo + 1, np.int64),
+        np.zeros(pairs, np.int64),
+        np.zeros(pairs, np.float32),
+        new_rows(1, dim),
+        np.zeros(FLAGS, np.uint8),
+    )
+    for row in range(rows):
+        scratch.hidden_at[row] = address_of(scratch.hidden, row)
+        scratch.gradients_at[row] = address_of(scratch.gradients, row)
+    return scratch
+
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
@@ -45,7 +153,7 @@ class Settings(NamedTuple):
 
 @kernel()
 def window(stream, pos):
-    """First and last + 1 stream position of the window of the centre at `pos`."""
+    """First and last + 1 stream position of the window of the center at `pos`."""
     low = max(pos - stream.reaches[pos], stream.sentence_starts[pos])
     high = min(pos + stream.reaches[pos] + 1, stream.sentence_ends[pos])
     return low, high
@@ -53,7 +161,7 @@ def window(stream, pos):
 
 @kernel()
 def halo_of(stream, first, count):
-    """First and last + 1 stream position that any centre of the block has in its window."""
+    """First and last + 1 stream position that any center of the block has in its window."""
     low, high = first, first + count
     for pos in range(first, first + count):
         window_low, window_high = window(stream, pos)
@@ -63,13 +171,13 @@ def halo_of(stream, first, count):
 
 
 @kernel()
-def address_rows(scratch, stream, first, count, halo_low, halo_high, centres, halo, pool):
-    """Fill the address tables: the matrices in which centres, halo and pool have their rows."""
+def address_rows(scratch, stream, first, count, halo_low, halo_high, centers, halo, pool):
+    """Fill the address tables: the matrices in which centers, halo and pool have their rows."""
     spare = address_of(scratch.spare, 0)
     for row in range(count):
-        scratch.centres_at[row] = address_of(centres, stream.token_ids[first + row])
+        scratch.centers_at[row] = address_of(centers, stream.token_ids[first + row])
     for row in range(count, padded(count)):
-        scratch.centres_at[row] = spare
+        scratch.centers_at[row] = spare
     for pos in range(halo_low, halo_high):
         scratch.halo_at[pos - halo_low] = address_of(halo, stream.token_ids[pos])
     pool_size = scratch.pool_ids.shape[0]
@@ -103,13 +211,13 @@ def list_pairs(scratch, stream, first, count, halo_low, halo_high):
 
 @kernel()
 def list_near(scratch, count, own, sources_at, weights, first_weight, by_row):
-    """Fill `near_at` and `near_weights`: `sources_at[row]` for each context of the centre `row`.
+    """Fill `near_at` and `near_weights`: `sources_at[row]` for each context of the center `row`.
 
     The weight is weights[first_weight + pair], or (`by_row`) weights[first_weight + row]. Leaves
     `near_starts[k]` where the list of context k ends.
 
     Args:
-        own: place of the first centre in the halo.
+        own: place of the first center in the halo.
     """
     for row in range(count):
         pair = scratch.pair_starts[row]
@@ -124,12 +232,12 @@ def list_near(scratch, count, own, sources_at, weights, first_weight, by_row):
 
 
 @kernel()
-def prefetch_block(stream, first, count, half_window, centres, halo, pool, pool_ids):
+def prefetch_block(stream, first, count, half_window, centers, halo, pool, pool_ids):
     """Ask for the rows of a block that comes next; of its halo, the left was the last block's."""
-    row_bytes = 4 * centres.shape[1]
+    row_bytes = 4 * centers.shape[1]
     stop = min(stream.token_ids.shape[0], first + count + half_window)
     for pos in range(first, first + count):
-        prefetch_row(address_of(centres, stream.token_ids[pos]), row_bytes)
+        prefetch_row(address_of(centers, stream.token_ids[pos]), row_bytes)
     for pos in range(first, stop):
         prefetch_row(address_of(halo, stream.token_ids[pos]), row_bytes)
     for n in range(pool_ids.shape[0]):
@@ -140,7 +248,7 @@ def prefetch_block(stream, first, count, half_window, centres, halo, pool, pool_
 def weigh_terms(scratch, first_positive, count, positives, negatives, per_pair):
     """Weights of all terms before draws are dropped.
 
-    A draw: K/N times its centre's contexts, or (not `per_pair`) K/N where there are any. A
+    A draw: K/N times its center's contexts, or (not `per_pair`) K/N where there are any. A
     positive: 1. What fills the last vector: 0, so that it adds nothing.
     """
     weights, starts = scratch.weights, scratch.pair_starts
@@ -160,7 +268,7 @@ def weigh_terms(scratch, first_positive, count, positives, negatives, per_pair):
 
 @kernel()
 def first_positive_term(scratch, count):
-    """Where the positives' terms begin for a block of `count` centres."""
+    """Where the positives' terms begin for a block of `count` centers."""
     return padded(count) * padded(scratch.pool_ids.shape[0])
 
 
@@ -172,10 +280,10 @@ def _flag_pool(scratch, flag):
 
 @kernel()
 def drop_draws_of_contexts(scratch, stream, count, own, halo_low, halo_high, settings):
-    """Take the weight of draws that equal a positive of their centre back (skip-gram).
+    """Take the weight of draws that equal a positive of their center back (skip-gram).
 
     Args:
-        own: place of the first centre in the halo.
+        own: place of the first center in the halo.
     """
     pool_size = scratch.pool_ids.shape[0]
     columns = padded(pool_size)
@@ -204,16 +312,16 @@ def _drop(weights, term, unit, per_pair):
 
 
 @kernel()
-def drop_draws_of_centres(scratch, stream, first, count):
-    """Take the weight of draws that equal their centre back (CBOW)."""
+def drop_draws_of_centers(scratch, stream, first, count):
+    """Take the weight of draws that equal their center back (CBOW)."""
     columns = padded(scratch.pool_ids.shape[0])
     _flag_pool(scratch, 1)
     for row in range(count):
-        centre_id = stream.token_ids[first + row]
-        if scratch.flags[centre_id & (FLAGS - 1)] == 0:
+        center_id = stream.token_ids[first + row]
+        if scratch.flags[center_id & (FLAGS - 1)] == 0:
             continue
         for n in range(scratch.pool_ids.shape[0]):
-            if scratch.pool_ids[n] == centre_id:
+            if scratch.pool_ids[n] == center_id:
                 scratch.weights[row * columns + n] = _ZERO
     _flag_pool(scratch, 0)
 

@@ -21,8 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fastw2v import __version__, storage
+from fastw2v import __version__
 from fastw2v.errors import FastW2VError
+from fastw2v.io import storage
 
 _KERNELS = Path(__file__).resolve().parent
 _NAME = "fastw2v"

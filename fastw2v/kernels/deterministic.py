@@ -1,4 +1,6 @@
-"""Negative sampling on many threads with the same bytes every time: rounds of blocks in two phases.
+"""The memory of `deterministic.py`: what the blocks of a round leave, what threads work with.
+
+Negative sampling on many threads with the same bytes every time: rounds of blocks in two phases.
 
 A round is R consecutive blocks. First, threads take blocks as they get ready and find the gradients
 of their terms, at the weights as they were when the round began. Then each thread has columns of
@@ -16,18 +18,31 @@ finds its work done by the others.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 from numba import prange
 
-from fastw2v.kernels.blocks import address_rows, halo_of, list_pairs, prefetch_block
-from fastw2v.kernels.deterministic_room import LINE, scratch_to_add, scratch_to_find
+from fastw2v.kernels.blocks import (
+    Scratch,
+    address_rows,
+    halo_of,
+    list_pairs,
+    new_scratch,
+    padded,
+    prefetch_block,
+    scratch_bytes,
+)
 from fastw2v.kernels.hogwild import learning_rate
+from fastw2v.kernels.llvm.atomics import COUNTERS, add_one, wait_until
+from fastw2v.kernels.llvm.simd import ROW_FLOATS
+from fastw2v.kernels.llvm.tiles import prefetch_row
 from fastw2v.kernels.negative_sampling import (
     add_cbow_gradients,
     add_sgram_gradients,
     add_to_contexts,
     average_contexts,
-    copy_centres,
+    copy_centers,
     fill_tile,
     find_cbow_gradients,
     find_sgram_gradients,
@@ -35,11 +50,138 @@ from fastw2v.kernels.negative_sampling import (
     list_sgram_contexts,
 )
 from fastw2v.kernels.primitives import kernel
-from fastw2v.kernels.scratch import padded
-from fastw2v.kernels.simd import ROW_FLOATS
 from fastw2v.kernels.streams import draw_noise
-from fastw2v.kernels.tasks import COUNTERS, add_one, wait_until
-from fastw2v.kernels.tiles import prefetch_row
+
+LINE = 4 * ROW_FLOATS  # bytes of a cache line
+_GAP = 16  # unused entries behind each part of an array, so that threads share no line
+
+
+class Found(NamedTuple):
+    """What the first phase leaves for the second: the arrays of `Scratch` of that name.
+
+    Each with an axis for the R blocks of a round before its own. Addresses are those of whole rows,
+    but in `near_at`, where they are offsets from the first hidden row (CBOW: first gradient).
+
+    contexts: int64 (R, 1), positions of the halo.
+    offsets: int64 (T + 4,), where a hidden row lies, from the first: no block's own.
+    """
+
+    pool_ids: Any
+    centers_at: Any
+    halo_at: Any
+    pool_at: Any
+    scores: Any
+    pair_starts: Any
+    pairs_at: Any
+    near_starts: Any
+    near_at: Any
+    near_weights: Any
+    contexts: Any
+    offsets: Any
+
+
+class Room(NamedTuple):
+    """found: `Found`; own: `Scratch`, each array with an axis for the threads before its own."""
+
+    found: Found
+    own: Scratch
+
+
+def _zeros(shape: tuple[int, ...], kind: Any) -> np.ndarray:
+    """Zeros that begin with a cache line."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    room = np.zeros(size + LINE, np.uint8)
+    start = -room.ctypes.data % LINE
+    return room[start : start + size].view(kind).reshape(shape)
+
+
+def new_room(
+    threads: int, round_blocks: int, block_size: int, pool_size: int, half_window: int, dim: int
+) -> Room:
+    """`Room` for rounds of up to `round_blocks` blocks; dim is that of padded rows."""
+    one = new_scratch(block_size, pool_size, half_window, ROW_FLOATS)
+    rows = {name: len(getattr(one, name)) for name in ("hidden", "gradients", "spare")}
+
+    def copies(count: int, name: str) -> np.ndarray:
+        array = getattr(one, name)
+        if name in rows:  # whole lines anyway
+            return _zeros((count, rows[name], dim), array.dtype)
+        return _zeros((count, len(array) + _GAP, *array.shape[1:]), array.dtype)
+
+    own = Scratch(*[copies(threads, name) for name in Scratch._fields])
+    offsets = np.arange(rows["hidden"]) * (4 * dim)
+    for thread in range(threads):
+        own.hidden_at[thread, : len(offsets)] = own.hidden[thread].ctypes.data + offsets
+        own.gradients_at[thread, : len(offsets)] = own.gradients[thread].ctypes.data + offsets
+    left = [
+        _zeros((round_blocks, pool_size), np.int32),  # the length says how many draws there are
+        *[copies(round_blocks, name) for name in Found._fields[1:-2]],
+        _zeros((round_blocks, _GAP), np.int64),
+        offsets,
+    ]
+    return Room(Found(*left), own)
+
+
+def room_bytes(
+    threads: int, round_blocks: int, block_size: int, pool_size: int, half_window: int, dim: int
+) -> int:
+    """What `new_room` takes, within a few cache lines an array."""
+    whole = scratch_bytes(block_size, pool_size, half_window, dim)
+    kept = scratch_bytes(block_size, pool_size, half_window, 0)  # but for rows; some is not kept
+    return threads * whole + round_blocks * kept
+
+
+@kernel(inlined=True)
+def scratch_to_find(found, own, thread, slot):
+    """What the block `slot` of the round leaves, and what the thread needs besides to find it."""
+    return Scratch(
+        found.pool_ids[slot],
+        found.centers_at[slot],
+        found.halo_at[slot],
+        found.pool_at[slot],
+        own.hidden_at[thread],
+        own.gradients_at[thread],
+        own.hidden[thread],
+        own.gradients[thread],
+        found.scores[slot],
+        own.weights[thread],
+        own.shares[thread],
+        own.windows[thread],
+        found.pair_starts[slot],
+        found.pairs_at[slot],
+        found.near_starts[slot],
+        found.near_at[slot],
+        found.near_weights[slot],
+        own.spare[thread],
+        own.flags[thread],
+    )
+
+
+@kernel(inlined=True)
+def scratch_to_add(found, own, thread, slot):
+    """What the block `slot` of the round left, with the thread's tables of its parts of rows."""
+    return Scratch(
+        found.pool_ids[slot],
+        own.centers_at[thread],
+        own.halo_at[thread],
+        own.pool_at[thread],
+        own.hidden_at[thread],
+        own.gradients_at[thread],
+        own.hidden[thread],
+        own.gradients[thread],
+        found.scores[slot],
+        own.weights[thread],
+        own.shares[thread],
+        own.windows[thread],
+        found.pair_starts[slot],
+        own.pairs_at[thread],
+        found.near_starts[slot],
+        own.near_at[thread],
+        found.near_weights[slot],
+        own.spare[thread],
+        own.flags[thread],
+    )
+
 
 # Of a round: blocks taken and blocks found in the first phase, parts of the columns added in the
 # second, and from `_PARTS` on, for each part, whether it is taken; each where threads meet apart.
@@ -54,8 +196,8 @@ def _draw(weights, stream, noise, settings, plan, skip_gram, block, prefetch, po
         first = block * plan.block_size
         count = min(plan.block_size, plan.last - first)
         inputs, outputs = weights.input_vectors, weights.output_vectors
-        centres, halo = (inputs, outputs) if skip_gram else (outputs, inputs)
-        prefetch_block(stream, first, count, settings.half_window, centres, halo, outputs, pool_ids)
+        centers, halo = (inputs, outputs) if skip_gram else (outputs, inputs)
+        prefetch_block(stream, first, count, settings.half_window, centers, halo, outputs, pool_ids)
 
 
 @kernel(inlined=True)
@@ -68,9 +210,9 @@ def _find_block(
     alpha = learning_rate(schedule, stream.word_positions[first])
     inputs, outputs = weights.input_vectors, weights.output_vectors
     row_bytes = 4 * inputs.shape[1]
-    centres, halo = (inputs, outputs) if skip_gram else (outputs, inputs)
+    centers, halo = (inputs, outputs) if skip_gram else (outputs, inputs)
     low, high = halo_of(stream, first, count)
-    address_rows(scratch, stream, first, count, low, high, centres, halo, outputs)
+    address_rows(scratch, stream, first, count, low, high, centers, halo, outputs)
     list_pairs(scratch, stream, first, count, low, high)
     found.contexts[slot, 0] = high - low
     if skip_gram:
@@ -121,7 +263,7 @@ def _shift(addresses, count, offset, shifted):
 def _prefetch_parts(found, slot, count, low, part_bytes):
     """Have the parts of a block's rows fetched that begin `low` bytes from theirs."""
     for row in range(count):
-        prefetch_row(found.centres_at[slot, row] + low, part_bytes)
+        prefetch_row(found.centers_at[slot, row] + low, part_bytes)
     for place in range(found.contexts[slot, 0]):
         prefetch_row(found.halo_at[slot, place] + low, part_bytes)
     for n in range(found.pool_ids.shape[1]):
@@ -132,13 +274,13 @@ def _prefetch_parts(found, slot, count, low, part_bytes):
 def _add_block(found, slot, count, skip_gram, low, part_bytes, scratch):
     """Second phase of one block, for the parts of rows that begin `low` bytes from theirs."""
     contexts, pairs = found.contexts[slot, 0], found.pair_starts[slot, count]
-    _shift(found.centres_at[slot], padded(count), low, scratch.centres_at)
+    _shift(found.centers_at[slot], padded(count), low, scratch.centers_at)
     _shift(found.halo_at[slot], contexts, low, scratch.halo_at)
     _shift(found.pool_at[slot], padded(found.pool_ids.shape[1]), low, scratch.pool_at)
     _shift(found.pairs_at[slot], pairs, low, scratch.pairs_at)
     if skip_gram:
         _shift(found.near_at[slot], pairs, scratch.hidden_at[0], scratch.near_at)
-        copy_centres(scratch, count, part_bytes)
+        copy_centers(scratch, count, part_bytes)
         add_sgram_gradients(scratch, count, part_bytes)
     else:
         _shift(found.near_at[slot], pairs, scratch.gradients_at[0], scratch.near_at)

@@ -2,7 +2,7 @@
 
 The race contract: threads add to the rows of the two weight matrices without locks, so an addition
 can be lost when two threads meet on a row, and a read can see a row between two additions. That is
-the only race, it is meant, and it is harmless to what is learnt. Everything else (scratch, draws,
+the only race, it is meant, and it is harmless to what is learned. Everything else (scratch, draws,
 sums of the loss) belongs to one thread. With one thread there is no race, and the same seed gives
 the same bytes.
 """
@@ -15,15 +15,15 @@ import numpy as np
 from numba import prange
 
 from fastw2v.kernels.blocks import prefetch_block
+from fastw2v.kernels.llvm.simd import fetch_and_add
 from fastw2v.kernels.negative_sampling import cbow_neg_update, new_scratch, sgram_neg_update
 from fastw2v.kernels.primitives import kernel
-from fastw2v.kernels.simd import fetch_and_add
 from fastw2v.kernels.streams import draw_noise
 
 # Blocks that a thread takes at a time (half a millisecond of work), and how many times each thread
 # should have something to take, which makes it fewer where there is little work.
 _RUN_BLOCKS = 32
-_RUNS_A_THREAD = 8
+_RUNS_PER_THREAD = 8
 _SUMS_STRIDE = 16  # float64s: two cache lines, so that threads do not share one
 
 
@@ -40,7 +40,7 @@ class Schedule(NamedTuple):
 
 
 class BlockPlan(NamedTuple):
-    """Which blocks to train, and how large: centres first … last − 1 of the stream.
+    """Which blocks to train, and how large: centers first … last − 1 of the stream.
 
     Blocks begin at multiples of `block_size` of the stream, whatever range is asked for; `first`
     must be such a multiple. key: uint64, the row group's.
@@ -67,8 +67,8 @@ def _draw_and_prefetch(weights, stream, noise, settings, plan, block, skip_gram,
     first = block * plan.block_size
     count = min(plan.block_size, plan.last - first)
     inputs, outputs = weights.input_vectors, weights.output_vectors
-    centres, halo = (inputs, outputs) if skip_gram else (outputs, inputs)
-    prefetch_block(stream, first, count, settings.half_window, centres, halo, outputs, pool_ids)
+    centers, halo = (inputs, outputs) if skip_gram else (outputs, inputs)
+    prefetch_block(stream, first, count, settings.half_window, centers, halo, outputs, pool_ids)
 
 
 @kernel()
@@ -108,7 +108,7 @@ def _train_runs(
     first_block = plan.first // plan.block_size
     last_block = (plan.last + plan.block_size - 1) // plan.block_size
     blocks = last_block - first_block
-    run_blocks = max(1, min(_RUN_BLOCKS, blocks // (_RUNS_A_THREAD * num_threads)))
+    run_blocks = max(1, min(_RUN_BLOCKS, blocks // (_RUNS_PER_THREAD * num_threads)))
     while True:
         start = first_block + run_blocks * fetch_and_add(next_run, 0, 1)
         if start >= last_block:

@@ -1,13 +1,13 @@
 """Block updates of skip-gram and CBOW with negative sampling (Mikolov et al. 2013).
 
-A block is T consecutive centres of the stream and one pool of N noise words that all of them
+A block is T consecutive centers of the stream and one pool of N noise words that all of them
 share. With that, the work per block is a few dense products instead of 2·K·T vector pairs:
 
     S = H · [P; C]ᵀ     scores of the hidden rows against pool and contexts (contexts: the band)
     G = α · (target − σ(S)) · weight
     input  += G · [P; C]          output += Gᵀ · H
 
-Pool word n stands against centre i with weight K·(m_i − r_in)/N, m_i the number of its positives
+Pool word n stands against center i with weight K·(m_i − r_in)/N, m_i the number of its positives
 and r_in how often n is one of them: a draw that equals the positive it stands against is dropped,
 never redrawn, as in word2vec.c. With `per_window`, K/N, or 0 if r_in > 0. At frozen weights the
 expected update equals the classic one's for every T and N.
@@ -24,21 +24,22 @@ from __future__ import annotations
 import numpy as np
 
 from fastw2v.kernels.blocks import (
+    Scratch,
     Settings,
     Weights,
     address_rows,
-    drop_draws_of_centres,
+    drop_draws_of_centers,
     drop_draws_of_contexts,
     first_positive_term,
     halo_of,
     list_near,
     list_pairs,
+    new_scratch,
+    padded,
     scores_to_gradients,
     weigh_terms,
 )
-from fastw2v.kernels.primitives import kernel
-from fastw2v.kernels.scratch import Scratch, new_scratch, padded
-from fastw2v.kernels.tiles import (
+from fastw2v.kernels.llvm.tiles import (
     DOT_COLUMNS,
     DOT_ROWS,
     add_sums,
@@ -49,6 +50,7 @@ from fastw2v.kernels.tiles import (
     set_row,
     set_sums,
 )
+from fastw2v.kernels.primitives import kernel
 
 __all__ = [
     "Scratch",
@@ -101,10 +103,10 @@ def add_to_contexts(scratch, contexts, row_bytes):
 
 
 @kernel(inlined=True)
-def copy_centres(scratch, count, row_bytes):
-    """hidden rows = the centres' rows."""
+def copy_centers(scratch, count, row_bytes):
+    """hidden rows = the centers' rows."""
     for row in range(padded(count)):
-        copy_row_at(scratch.hidden_at[row], scratch.centres_at[row], row_bytes)
+        copy_row_at(scratch.hidden_at[row], scratch.centers_at[row], row_bytes)
 
 
 @kernel(inlined=True)
@@ -119,7 +121,7 @@ def find_sgram_gradients(
     positive, pairs = first_positive_term(scratch, count), scratch.pair_starts[count]
     weigh_terms(scratch, positive, count, pairs, settings.negatives, settings.per_pair)
     drop_draws_of_contexts(scratch, stream, count, own, halo_low, halo_high, settings)
-    copy_centres(scratch, count, row_bytes)
+    copy_centers(scratch, count, row_bytes)
     _score_pool(scratch, count, row_bytes)
     for row in range(count):
         start = scratch.pair_starts[row]
@@ -136,13 +138,13 @@ def add_sgram_gradients(scratch, count, row_bytes):
     pool_size = scratch.pool_ids.shape[0]
     positive = first_positive_term(scratch, count)
     add_sums(
-        scratch.centres_at, 0, count, scratch.pool_at, pool_size,
+        scratch.centers_at, 0, count, scratch.pool_at, pool_size,
         scratch.scores, 0, 1, padded(pool_size), row_bytes,
     )  # fmt: skip
     for row in range(count):
         start = scratch.pair_starts[row]
         add_to_row(
-            scratch.centres_at[row], scratch.pairs_at, start, scratch.pair_starts[row + 1] - start,
+            scratch.centers_at[row], scratch.pairs_at, start, scratch.pair_starts[row + 1] - start,
             scratch.scores, positive + start, 1, row_bytes,
         )  # fmt: skip
     _add_to_pool(scratch, count, row_bytes)
@@ -157,12 +159,12 @@ def list_sgram_contexts(scratch, count, own, hidden_at):
 
 @kernel()
 def sgram_neg_update(weights, stream, first, count, settings, alpha, scratch):
-    """Train one skip-gram block: centres first … first + count − 1 against `scratch.pool_ids`.
+    """Train one skip-gram block: centers first … first + count − 1 against `scratch.pool_ids`.
 
     Args:
         weights: `Weights`, changed in place.
         stream: `streams.Stream`.
-        first, count: the block's centres, as stream positions.
+        first, count: the block's centers, as stream positions.
         settings: `Settings`.
         alpha: float32 learning rate.
         scratch: `Scratch`, its pool_ids drawn.
@@ -202,7 +204,7 @@ def average_contexts(scratch, count, row_bytes):
 def fill_tile(scratch, count, row_bytes):
     """The spare row for the hidden rows that are missing of a whole tile."""
     for row in range(count, padded(count)):
-        copy_row_at(scratch.hidden_at[row], scratch.centres_at[row], row_bytes)
+        copy_row_at(scratch.hidden_at[row], scratch.centers_at[row], row_bytes)
 
 
 @kernel(inlined=True)
@@ -210,14 +212,14 @@ def find_cbow_gradients(stream, first, count, settings, alpha, row_bytes, scratc
     """First half of `cbow_neg_update`; see `find_sgram_gradients`."""
     positive = first_positive_term(scratch, count)
     weigh_terms(scratch, positive, count, count, settings.negatives, False)
-    drop_draws_of_centres(scratch, stream, first, count)
+    drop_draws_of_centers(scratch, stream, first, count)
     average_contexts(scratch, count, row_bytes)
     fill_tile(scratch, count, row_bytes)
     _score_pool(scratch, count, row_bytes)
     positives = 0
     for row in range(count):
         dots_of_row(
-            scratch.hidden_at[row], scratch.centres_at, row, 1, row_bytes,
+            scratch.hidden_at[row], scratch.centers_at, row, 1, row_bytes,
             scratch.scores, positive + row,
         )  # fmt: skip
         has_context = scratch.pair_starts[row] < scratch.pair_starts[row + 1]
@@ -237,12 +239,12 @@ def add_cbow_gradients(scratch, count, row_bytes):
     )  # fmt: skip
     for row in range(count):
         add_to_row(
-            scratch.gradients_at[row], scratch.centres_at, row, 1,
+            scratch.gradients_at[row], scratch.centers_at, row, 1,
             scratch.scores, positive + row, 1, row_bytes,
         )  # fmt: skip
     for row in range(count):
         add_to_row(
-            scratch.centres_at[row], scratch.hidden_at, row, 1,
+            scratch.centers_at[row], scratch.hidden_at, row, 1,
             scratch.scores, positive + row, 1, row_bytes,
         )  # fmt: skip
     _add_to_pool(scratch, count, row_bytes)
@@ -259,10 +261,10 @@ def list_cbow_contexts(scratch, count, own, undivided, gradients_at):
 
 @kernel()
 def cbow_neg_update(weights, stream, first, count, settings, alpha, scratch):
-    """Train one CBOW block; arguments and result as `sgram_neg_update`, one positive a centre.
+    """Train one CBOW block; arguments and result as `sgram_neg_update`, one positive a center.
 
     h_i = mean of the context words' input vectors. Each context row receives dh_i/m_i, the exact
-    gradient, or dh_i with `settings.undivided` (word2vec.c's). Centres without context are skipped.
+    gradient, or dh_i with `settings.undivided` (word2vec.c's). Centers without context are skipped.
     """
     inputs, outputs = weights.input_vectors, weights.output_vectors
     row_bytes = 4 * inputs.shape[1]

@@ -13,7 +13,7 @@ import numpy as np
 from fastw2v.kernels.phrases import PAIR_BITS
 from fastw2v.kernels.primitives import kernel
 
-MOST_BYTES = 27  # of a packed entry: three numbers below 2**63
+MAX_BYTES = 27  # of a packed entry: three numbers below 2**63
 
 _LOW_7, _MORE = np.int64(0x7F), np.uint8(0x80)
 
@@ -122,7 +122,7 @@ def _append(run, entry, merged, size):
 
 @kernel()
 def pack_entries(run, start, end, packed):
-    """Pack entries into `packed` (uint8, MOST_BYTES an entry); returns the bytes used."""
+    """Pack entries into `packed` (uint8, MAX_BYTES an entry); returns the bytes used."""
     used, pair = 0, run.pairs[start]
     for entry in range(start, end):
         used = _pack_number(run.pairs[entry] - pair, packed, used)

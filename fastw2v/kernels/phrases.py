@@ -1,8 +1,8 @@
-"""Pairs of neighbouring words as keys to count, and sequences with their phrases joined.
+"""Pairs of neighboring words as keys to count, and sequences with their phrases joined.
 
 A *chain* is the connector words between the two words of a pair, as one number: connector k is
 k + 1 in `bits` bits, the first one highest; 0 is no connector. An id of -1 is a word that no pair
-may hold: it stands between its neighbours.
+may hold: it stands between its neighbors.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def slot_of(pair, chain, slots):
 
 @kernel()
 def fill_pair_keys(ids, offsets, keys, filled):
-    """Append the pairs of neighbours to `keys` (int64) from `filled` on; returns the new `filled`.
+    """Append the pairs of neighbors to `keys` (int64) from `filled` on; returns the new `filled`.
 
     Args:
         ids: int32 (n,); offsets: int64 (m + 1,), the sequences. keys: room for n more.

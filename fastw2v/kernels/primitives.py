@@ -1,5 +1,5 @@
 """What every kernel is made of: the compiler flags, counter-based random numbers, and exp in a form
-that vectorises.
+that vectorizes.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def exp_negative(x):
     """exp(x) for float32 x ≤ 0: relative error below 1e-6 for x ≥ -11, below 4e-6 for x ≥ -87.3.
 
     It is the rounding of x·log2(e) that grows. Below that, exp stays at 2**-126 ≈ 1e-38. A scalar
-    form without branches or calls, so that loops over it vectorise (Numba's math.exp does not
+    form without branches or calls, so that loops over it vectorize (Numba's math.exp does not
     since SVML left it). NaN stays NaN.
     """
     scaled = x * LOG2_E

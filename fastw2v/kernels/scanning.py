@@ -196,7 +196,7 @@ def scan_block(text, start, size, entries, found):
     # Taken out of the tuple once: each access counts a reference, which costs more than a word.
     slots, starts, lengths, arena = entries.slots, entries.starts, entries.lengths, entries.arena
     num_entries, used = entries.filled[0], entries.filled[1]
-    most_entries = min(starts.shape[0], slots.shape[0] // 2)
+    max_entries = min(starts.shape[0], slots.shape[0] // 2)
     room = arena.shape[0] - 8
     mask = np.uint64(slots.shape[0] - 1)
     first_bytes = np.empty(_AT_ONCE, np.int64)
@@ -243,7 +243,7 @@ def scan_block(text, start, size, entries, found):
             place = find_slot(slots, starts, lengths, arena, text, first, end, head, state, long)
             about = slots[place, 1]
             if about == 0:
-                if num_entries == most_entries or used + end - first > room:
+                if num_entries == max_entries or used + end - first > room:
                     entries.filled[0], entries.filled[1] = num_entries, used
                     return places[k], first
                 for offset in range(end - first):
@@ -274,7 +274,7 @@ def look_up(bounds, text, position, entries, add, found):
     """
     slots, starts, lengths, arena = entries.slots, entries.starts, entries.lengths, entries.arena
     num_entries, used = entries.filled[0], entries.filled[1]
-    most_entries = min(starts.shape[0], slots.shape[0] // 2)
+    max_entries = min(starts.shape[0], slots.shape[0] // 2)
     room = arena.shape[0] - 8
     mask = np.uint64(slots.shape[0] - 1)
     heads = np.empty(_AT_ONCE, np.uint64)
@@ -300,7 +300,7 @@ def look_up(bounds, text, position, entries, add, found):
         elif not add:
             found[position] = -1
         else:
-            if num_entries == most_entries or used + end - start > room:
+            if num_entries == max_entries or used + end - start > room:
                 break
             for offset in range(end - start):
                 arena[used + offset] = text[start + offset]

@@ -25,21 +25,10 @@ import math
 import numpy as np
 from numba import prange
 
-from fastw2v.kernels.primitives import exp_negative, kernel
-from fastw2v.kernels.scratch import padded
-from fastw2v.kernels.simd import fetch_and_add
-from fastw2v.kernels.softmax_examples import (
-    TILE,
-    add_cbow_gradients,
-    add_sgram_gradients,
-    gather_cbow_examples,
-    gather_sgram_examples,
-    list_windows,
-    sort_targets,
-)
-from fastw2v.kernels.softmax_terms import exp_columns, scale_columns
-from fastw2v.kernels.terms import fill_terms
-from fastw2v.kernels.tiles import (
+from fastw2v.kernels.blocks import padded
+from fastw2v.kernels.llvm.simd import fetch_and_add
+from fastw2v.kernels.llvm.terms import exp_columns, fill_terms, scale_columns
+from fastw2v.kernels.llvm.tiles import (
     DOT_COLUMNS,
     DOT_ROWS,
     TILE_ROWS,
@@ -47,6 +36,16 @@ from fastw2v.kernels.tiles import (
     address_of,
     dot_tile,
     set_sums,
+)
+from fastw2v.kernels.primitives import exp_negative, kernel
+from fastw2v.kernels.softmax_batch import (
+    TILE,
+    add_cbow_gradients,
+    add_sgram_gradients,
+    gather_cbow_examples,
+    gather_sgram_examples,
+    list_windows,
+    sort_targets,
 )
 
 _ZERO = np.float32(0.0)
@@ -246,7 +245,7 @@ def softmax_update(outputs, U, num_targets, alpha, room):
         room: `softmax_room.Room`, its examples and targets gathered.
 
     Returns:
-        The loss in nats, summed over the centres: −Σ weight · log softmax(Z)[target].
+        The loss in nats, summed over the centers: −Σ weight · log softmax(Z)[target].
     """
     examples, targets, slabs = room.examples, room.targets, room.slabs
     totals, work, threads = room.totals, room.work, room.work.tile.shape[0]
@@ -266,33 +265,33 @@ def softmax_update(outputs, U, num_targets, alpha, room):
 
 @kernel()
 def softmax_batch_update(weights, stream, first, count, settings, skip_gram, alpha, room):
-    """Train one batch: centres first … first + count − 1, gradients summed over them.
+    """Train one batch: centers first … first + count − 1, gradients summed over them.
 
     Args:
         weights: `blocks.Weights`, changed in place; rows of whole `simd.ROW_FLOATS`.
         stream: `streams.Stream`.
-        first, count: the batch's centres, as stream positions.
+        first, count: the batch's centers, as stream positions.
         settings: `blocks.Settings` (only `undivided` matters).
         skip_gram: True for sgram, False for cbow.
         alpha: float32 learning rate; with 0, only the loss is computed.
         room: `softmax_room.Room`.
 
     Returns:
-        (loss in nats summed over the centres, number of centres that have a context).
+        (loss in nats summed over the centers, number of centers that have a context).
     """
     inputs, threads = weights.input_vectors, room.work.tile.shape[0]
     windows, examples, targets = room.windows, room.examples, room.targets
-    centres = list_windows(stream, first, count, windows)
-    if centres == 0:
+    centers = list_windows(stream, first, count, windows)
+    if centers == 0:
         return 0.0, 0
     if skip_gram:
-        U, num_targets = gather_sgram_examples(inputs, windows, centres, examples, targets)
+        U, num_targets = gather_sgram_examples(inputs, windows, centers, examples, targets)
     else:
-        U, num_targets = gather_cbow_examples(inputs, windows, centres, examples, targets, threads)
+        U, num_targets = gather_cbow_examples(inputs, windows, centers, examples, targets, threads)
     loss = softmax_update(weights.output_vectors, U, num_targets, alpha, room)
     if alpha != _ZERO:
         if skip_gram:
             add_sgram_gradients(inputs, examples, U)
         else:
-            add_cbow_gradients(inputs, windows, centres, examples, settings.undivided, threads)
-    return loss, centres
+            add_cbow_gradients(inputs, windows, centers, examples, settings.undivided, threads)
+    return loss, centers

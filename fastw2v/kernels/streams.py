@@ -88,7 +88,7 @@ def fill_stream(token_ids, offsets, order, keep_thresholds, key, stream):
 
 @kernel()
 def _draw_keep(token_ids, keep_thresholds, stream_key, keep):
-    """Fill `keep` (uint8) with 1 for the tokens that stay; a loop of its own, so it vectorises."""
+    """Fill `keep` (uint8) with 1 for the tokens that stay; a loop of its own, so it vectorizes."""
     for pos in range(token_ids.shape[0]):
         bits = high_half(random_bits(stream_key, np.uint64(pos)))
         keep[pos] = bits < keep_thresholds[token_ids[pos]]
@@ -98,9 +98,9 @@ def _draw_keep(token_ids, keep_thresholds, stream_key, keep):
 def draw_reaches(reaches, sentence_starts, half_window, key):
     """Fill `reaches` (int32) with 1 … half_window in a mixed order, round and round.
 
-    Where in the round a sentence begins is drawn, so that each centre's reach is uniform, as
-    word2vec.c's is. But any `half_window` centres of a sentence in a row have each reach once, and
-    the processor learns the order: reaches drawn one by one cost it a mispredicted branch a centre
+    Where in the round a sentence begins is drawn, so that each center's reach is uniform, as
+    word2vec.c's is. But any `half_window` centers of a sentence in a row have each reach once, and
+    the processor learns the order: reaches drawn one by one cost it a mispredicted branch a center
     in every product over windows (bench/LOG.md).
     """
     stream_key = derive_key(key, WINDOW_STREAM)

@@ -1,4 +1,7 @@
-"""The training options: one frozen dataclass, checked once, and the presets of other systems."""
+"""The presets: other systems' defaults in this program's terms.
+
+The training options: one frozen dataclass, checked once, and the presets of other systems.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,60 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastw2v.errors import UsageError
-from fastw2v.options import (
-    check_options,
-    flag_of,
-    option,
-    option_fields,
-    reject_unknown_options,
-)
-from fastw2v.training.presets import PRESETS
+from fastw2v.options import check_options, flag_of, option, option_fields, reject_unknown_options
+
+# What each system does when its user says nothing, in this program's terms. `alpha` may differ
+# between skip-gram and CBOW there; options that a system does not have are left out.
+PRESETS: dict[str, dict[str, Any]] = {
+    "seed": {
+        "window_sampling": "fixed",
+        "negatives_per": "window",
+        "subsample": 0.0,
+        "min_alpha": "alpha",
+        "cbow_gradient": "mean",
+    },
+    "word2vec.c": {
+        "vector_dim": 100,
+        "window": 11,
+        "neg_samples": 5,
+        "subsample": 1e-3,
+        "epochs": 5,
+        "alpha": {"sgram_neg": 0.025, "cbow_neg": 0.05},
+        "cbow_gradient": "word2vec",
+    },
+    "gensim": {
+        "vector_dim": 100,
+        "window": 11,
+        "neg_samples": 5,
+        "subsample": 1e-3,
+        "epochs": 5,
+        "alpha": {"sgram_neg": 0.025, "cbow_neg": 0.025},
+        "min_alpha": 1e-4,
+        "cbow_gradient": "word2vec",
+    },
+    "fasttext": {
+        "vector_dim": 100,
+        "window": 11,
+        "neg_samples": 5,
+        "subsample": 1e-4,
+        "epochs": 5,
+        "alpha": {"sgram_neg": 0.05, "cbow_neg": 0.05},
+        "min_alpha": 0.0,
+        "ns_exponent": 0.5,
+        "cbow_gradient": "word2vec",
+    },
+    "koan": {
+        "vector_dim": 200,
+        "window": 11,
+        "neg_samples": 5,
+        "subsample": 1e-3,
+        "epochs": 1,
+        "alpha": {"sgram_neg": 0.025, "cbow_neg": 0.075},
+        "min_alpha": 1e-4,
+        "cbow_gradient": "mean",
+    },
+}
+
 
 TYPES = ("cbow", "cbow_neg", "sgram", "sgram_neg")
 SGRAM_TYPES = ("sgram", "sgram_neg")
@@ -23,12 +72,12 @@ NEGATIVE_TYPES = ("cbow_neg", "sgram_neg")
 # Measured on the reviews corpus: see bench/LOG.md, "Learning rates".
 DEFAULT_ALPHAS = {"cbow": 0.2, "cbow_neg": 0.15, "sgram": 0.1, "sgram_neg": 0.025}
 DEFAULT_BATCH = 512
-# Centres and draws of a block, by type: see bench/LOG.md, "Block and pool sizes".
+# Centers and draws of a block, by type: see bench/LOG.md, "Block and pool sizes".
 DEFAULT_BLOCKS = {"sgram_neg": (48, 24), "cbow_neg": (64, 16)}
 # What keeps the summed gradients of a block from overshooting: see `TrainConfig.with_blocks`.
-MOST_REPEATS = 0.3
-MOST_PULL = 1.5
-MOST_PUSH = 0.8
+MAX_REPEATS = 0.3
+MAX_PULL = 1.5
+MAX_PUSH = 0.8
 MIN_ALPHA_RATIO = 1e-4
 
 
@@ -47,7 +96,7 @@ class TrainConfig:
     )
     window: int = option(
         11,
-        "Full length of the context window, the centre word included: odd. "
+        "Full length of the context window, the center word included: odd. "
         "(gensim's window=5 is 11.)",
         kind=int,
         minimum=3,
@@ -79,7 +128,7 @@ class TrainConfig:
     )
     batch_size: int | None = option(
         None,
-        "Softmax types: centre words whose gradients are summed before the weights change. "
+        "Softmax types: center words whose gradients are summed before the weights change. "
         "_neg types: upper bound of --block-size, and the unit of --save-every.",
         kind=int,
         minimum=1,
@@ -97,8 +146,8 @@ class TrainConfig:
     )
     negatives_per: str = option(
         "pair",
-        "What --neg-samples counts for skip-gram: pair: each pair of centre and context, as "
-        "word2vec.c; window: each centre, shared by its contexts.",
+        "What --neg-samples counts for skip-gram: pair: each pair of center and context, as "
+        "word2vec.c; window: each center, shared by its contexts.",
         choices=("pair", "window"),
     )
     ns_exponent: float = option(
@@ -123,7 +172,7 @@ class TrainConfig:
     )
     block_size: int | None = option(
         None,
-        "Centres that share one pool of noise words (_neg types).",
+        "Centers that share one pool of noise words (_neg types).",
         kind=int,
         minimum=1,
         maximum=4096,
@@ -246,7 +295,7 @@ class TrainConfig:
         check_options(self)
         if self.window % 2 == 0:
             raise UsageError(
-                f"--window: {self.window} is even; it is the full length with the centre word in "
+                f"--window: {self.window} is even; it is the full length with the center word in "
                 f"the middle, so odd and at least 3 (gensim's window=5 is 11)"
             )
         if self.alpha is not None and self.min_alpha is not None and self.min_alpha > self.alpha:
@@ -268,10 +317,10 @@ class TrainConfig:
         """The same config with `batch_size`, `block_size` and `pool_size` chosen where not given.
 
         Gradients of a batch or a block are summed at its first weights, so a large one can push one
-        row too far. A block shrinks until, on average, a centre's word comes again `MOST_REPEATS`
+        row too far. A block shrinks until, on average, a center's word comes again `MAX_REPEATS`
         times, and until the weights with which it pushes one pool row (learning rate x negatives
-        that the draw stands for) sum to `MOST_PULL`. A batch of the full softmax shrinks until the
-        pushes of its most frequent word (learning rate x how often it comes) sum to `MOST_PUSH`.
+        that the draw stands for) sum to `MAX_PULL`. A batch of the full softmax shrinks until the
+        pushes of its most frequent word (learning rate x how often it comes) sum to `MAX_PUSH`.
         The limits are measured: bench/LOG.md.
 
         Args:
@@ -281,13 +330,13 @@ class TrainConfig:
         assert self.alpha is not None
         batch_size = DEFAULT_BATCH
         if not self.negative_sampling:
-            batch_size = int(max(1, min(batch_size, MOST_PUSH / (self.alpha * top_share))))
+            batch_size = int(max(1, min(batch_size, MAX_PUSH / (self.alpha * top_share))))
         batch_size = self.batch_size or batch_size
         block_size, pool_size = DEFAULT_BLOCKS.get(self.type, (batch_size, 1))
         pool_size = self.pool_size or pool_size
         if self.negative_sampling:
-            pull = self.alpha * self._negatives_a_centre / pool_size
-            block_size = int(max(1, min(block_size, MOST_REPEATS / repeat_rate, MOST_PULL / pull)))
+            pull = self.alpha * self._negatives_per_center / pool_size
+            block_size = int(max(1, min(block_size, MAX_REPEATS / repeat_rate, MAX_PULL / pull)))
         return dataclasses.replace(
             self,
             batch_size=batch_size,
@@ -296,14 +345,14 @@ class TrainConfig:
         )
 
     @property
-    def centres_a_batch(self) -> int:
+    def centers_per_batch(self) -> int:
         """`batch_size`, once it is chosen."""
         assert self.batch_size is not None
         return self.batch_size
 
     @property
-    def _negatives_a_centre(self) -> float:
-        """Mean number of noise words that a centre stands against."""
+    def _negatives_per_center(self) -> float:
+        """Mean number of noise words that a center stands against."""
         if not self.skip_gram or self.negatives_per == "window":
             return float(self.neg_samples)
         dynamic = self.window_sampling == "dynamic"
@@ -312,7 +361,7 @@ class TrainConfig:
 
     @property
     def skip_gram(self) -> bool:
-        """Whether the model predicts contexts from the centre word."""
+        """Whether the model predicts contexts from the center word."""
         return self.type in SGRAM_TYPES
 
     @property
@@ -379,7 +428,7 @@ def without_effect(config: TrainConfig, given: Mapping[str, Any]) -> list[str]:
 def _idle_options(config: TrainConfig) -> list[str]:
     """The options that mean nothing for the config's type."""
     idle = list(_NEGATIVE_SAMPLING_ONLY) if not config.negative_sampling else []
-    # CBOW has one positive a centre, so that a pair and a window are the same.
+    # CBOW has one positive a center, so that a pair and a window are the same.
     idle.append("cbow_gradient" if config.skip_gram else "negatives_per")
     return list(dict.fromkeys(idle))
 

@@ -1,8 +1,12 @@
-"""Watches a run: sums of the loss, the history, progress events, divergence."""
+"""Where lines meant for the user go when a Python caller does not take them.
+
+Watches a run: sums of the loss, the history, progress events, divergence.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import time
 from typing import Any
@@ -12,8 +16,16 @@ import numpy as np
 from fastw2v.errors import DivergenceError
 from fastw2v.kernels.negative_sampling import Weights
 
+_logger = logging.getLogger("fastw2v")
+
+
+def log_notice(line: str) -> None:
+    """To the logger "fastw2v"; lines that begin with "warning:" as warnings."""
+    _logger.log(logging.WARNING if line.startswith("warning:") else logging.INFO, line)
+
+
 HISTORY_INTERVAL = 0.5  # seconds between two rows of the history, at least;
-MOST_INTERVAL = 10.0  # at most, which long runs come to:
+MAX_INTERVAL = 10.0  # at most, which long runs come to:
 _ROWS = 5000  # as many rows come before they are further apart
 NORM_LIMIT = 1e4  # no useful word vector comes near this length
 _SAMPLED_ROWS = 1024
@@ -28,7 +40,7 @@ class Progress:
     epoch: the running epoch from 1, of `epochs`.
     words, total_words: words trained, and to train, counted before subsampling; of this corpus.
     words_per_second: over the last interval; nan before the first.
-    loss: nats per positive pair (negative sampling) or per centre (softmax) over the last interval.
+    loss: nats per positive pair (negative sampling) or per center (softmax) over the last interval.
     alpha: learning rate now.
     seconds, seconds_left: training time so far, and about still to come (nan before the first
         interval).
@@ -79,7 +91,7 @@ class Monitor:
     @property
     def due(self) -> bool:
         """Whether the next row of the history is due."""
-        wanted = min(max(HISTORY_INTERVAL, self.seconds / _ROWS), MOST_INTERVAL)
+        wanted = min(max(HISTORY_INTERVAL, self.seconds / _ROWS), MAX_INTERVAL)
         return time.monotonic() - self._row_time >= wanted
 
     def close_interval(self, epoch: int, words: int, alpha: float) -> bool:

@@ -1,11 +1,11 @@
 """The exact perplexity of a text under a model, by the kernels of the full softmax.
 
-Skip-gram: the mean over the centres of the mean over their contexts of −log p(context | centre).
-CBOW: the mean over the centres of −log p(centre | context). Nats a centre; the perplexity is exp of
-it. A centre is a known word with another in its window. Windows are whole, half a window of the
+Skip-gram: the mean over the centers of the mean over their contexts of −log p(context | center).
+CBOW: the mean over the centers of −log p(center | context). Nats a center; the perplexity is exp of
+it. A center is a known word with another in its window. Windows are whole, half a window of the
 model to each side, also for models that were trained with dynamic ones: so figures compare.
 
-What p is, `fastw2v.vectors.full_model` tells. Negative sampling is usually trained on text that
+What p is, `fastw2v.vectors.model` tells. Negative sampling is usually trained on text that
 subsampling has thinned, and its p is that of the thinned text, where frequent words are rarer. With
 kept(c) the share of the occurrences of c that training saw, p ∝ p_noise(c) · exp(score) / kept(c)
 gives the predicted words the frequencies of the text as it stands; the windows they were met in
@@ -25,26 +25,26 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from fastw2v.arguments import check_path, whole_number
-from fastw2v.corpus.config import PreprocessConfig
-from fastw2v.corpus.known_sequences import KnownSequences, Piece, is_store, open_sequences
 from fastw2v.errors import DataError, UsageError
+from fastw2v.io.machine import available_memory, readable_bytes, usable_cores
 from fastw2v.kernels.negative_sampling import Settings, Weights
 from fastw2v.kernels.softmax import softmax_batch_update
-from fastw2v.kernels.softmax_room import buffer_bytes, new_room
+from fastw2v.kernels.softmax_batch import buffer_bytes, new_room
 from fastw2v.kernels.streams import Stream
-from fastw2v.machine import available_memory, readable_bytes, usable_cores
-from fastw2v.training.corpus_note import noted_config
-from fastw2v.training.notices import log_notice
+from fastw2v.options import check_path, whole_number
+from fastw2v.store.config import PreprocessConfig
+from fastw2v.store.known_sequences import KnownSequences, Piece, is_store, open_sequences
+from fastw2v.training.corpus import noted_config
+from fastw2v.training.monitor import log_notice
 from fastw2v.training.sampling import keep_thresholds
-from fastw2v.training.steps import new_matrix, padded_dim
-from fastw2v.vectors.full_model import FullModel
+from fastw2v.training.steppers import new_matrix, padded_dim
+from fastw2v.vectors.model import FullModel
 
 SOFTMAX, WITH_NOISE = "softmax", "noise x exp(score)"
 UNTHINNED = "noise x exp(score) / kept"
-BATCH_CENTRES = 512
+BATCH_CENTERS = 512
 STREAM_TOKENS = 1_000_000
-_BYTES_A_STREAM_TOKEN = 40  # ids, their stream, and the pieces it is joined from
+_BYTES_PER_STREAM_TOKEN = 40  # ids, their stream, and the pieces it is joined from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Reading:
     """What a model makes of a text when its scores are read as probabilities in one way.
 
     probability: `SOFTMAX` of the scores, or ∝ `WITH_NOISE`, or ∝ `UNTHINNED`.
-    loss: nats a centre.
+    loss: nats a center.
     """
 
     probability: str
@@ -71,19 +71,19 @@ class PerplexityResult:
 
     words: tokens of the text, stop words and short lines of the corpus's options left out.
     known: those of them that the model knows; the others are dropped before windows are cut.
-    centres: known words that have another in their window, over which losses are means.
+    centers: known words that have another in their window, over which losses are means.
     readings: the model's own first. For a negative-sampling model that is `WITH_NOISE`; then come
         `UNTHINNED`, if it was trained with subsampling, and the raw `SOFTMAX`.
     """
 
     words: int
     known: int
-    centres: int
+    centers: int
     readings: tuple[Reading, ...]
 
     @property
     def loss(self) -> float:
-        """Nats a centre, as the model's type has it."""
+        """Nats a center, as the model's type has it."""
         return self.readings[0].loss
 
     @property
@@ -111,10 +111,10 @@ def perplexity(
     Args:
         model: a model directory or one of its checkpoints.
         text: a token store, or text as `preprocess` takes it (a file, directory or glob pattern),
-            which is tokenised as the model's own corpus was. Nothing is written. A store has the
+            which is tokenized as the model's own corpus was. Nothing is written. A store has the
             words of its own vocabulary only: `preprocess(..., vocabulary=model)` keeps the model's.
         threads: default: the usable cores.
-        tokenizer: how to tokenise text, as in `preprocess`, instead of how the model's own was. To
+        tokenizer: how to tokenize text, as in `preprocess`, instead of how the model's own was. To
             be given where that was a function of yours (module:function): a model cannot name code
             to run.
         notify: called with each line meant for the user, as in `train`.
@@ -149,14 +149,14 @@ def perplexity(
     with _numba_threads(threads):
         scorer = _Scorer(loaded)
         known = scorer.score(sequences, progress or (lambda phase, done, total: None))
-    if not known or not scorer.centres:
+    if not known or not scorer.centers:
         raise UsageError(_nothing_to_score(text, sequences.words, known))
     readings = tuple(
-        Reading(name, loss / scorer.centres) for name, loss in scorer.loss_sums.items()
+        Reading(name, loss / scorer.centers) for name, loss in scorer.loss_sums.items()
     )
     if not all(np.isfinite(reading.loss) for reading in readings):
         raise DataError(f"{model}: its vectors are not finite; train it anew")
-    return PerplexityResult(sequences.words, known, scorer.centres, readings)
+    return PerplexityResult(sequences.words, known, scorer.centers, readings)
 
 
 class _Need(NamedTuple):
@@ -170,8 +170,8 @@ def _memory_need(model: FullModel, threads: int) -> _Need:
     words = len(model.vocabulary)
     dim = padded_dim(int(model.config["vector_dim"]) + model.negative_sampling)
     half_window = _half_window(model)
-    buffers = buffer_bytes(words, dim, BATCH_CENTRES, half_window, threads, most=0)
-    return _Need(2 * words * 4 * dim, buffers + STREAM_TOKENS * _BYTES_A_STREAM_TOKEN)
+    buffers = buffer_bytes(words, dim, BATCH_CENTERS, half_window, threads, most=0)
+    return _Need(2 * words * 4 * dim, buffers + STREAM_TOKENS * _BYTES_PER_STREAM_TOKEN)
 
 
 def _check_memory(need: _Need) -> None:
@@ -192,13 +192,13 @@ def _half_window(model: FullModel) -> int:
 class _Scorer:
     """Adds up the losses of a text.
 
-    loss_sums: nats over all centres by reading, the model's own first. centres: how many.
+    loss_sums: nats over all centers by reading, the model's own first. centers: how many.
     """
 
     def __init__(self, model: FullModel) -> None:
         self._log_factors = _log_factors(model)
         self.loss_sums = dict.fromkeys(self._log_factors, 0.0)
-        self.centres = 0
+        self.centers = 0
         self._model = model
         self._dim = int(model.config["vector_dim"])
         self._half_window = _half_window(model)
@@ -206,9 +206,9 @@ class _Scorer:
         self._room: Any = new_room(
             len(model.vocabulary),
             self._weights.output_vectors.shape[1],
-            BATCH_CENTRES,
+            BATCH_CENTERS,
             self._half_window,
-            most_logit_bytes=0,  # which are needed once only
+            max_logit_bytes=0,  # which are needed once only
         )
 
     def score(self, sequences: KnownSequences, progress: Callable[[str, int, int], None]) -> int:
@@ -216,7 +216,7 @@ class _Scorer:
         known, before = 0, 0
         for piece in _gathered(sequences.pieces()):
             stream = _stream_of(piece, self._half_window)
-            batches = range(0, len(piece.ids), BATCH_CENTRES)
+            batches = range(0, len(piece.ids), BATCH_CENTERS)
             steps_done, steps = 0, len(self.loss_sums) * len(batches)
             for name in self.loss_sums:
                 if self._model.negative_sampling:
@@ -227,13 +227,13 @@ class _Scorer:
                     steps_done += 1
                     done = before + (piece.done - before) * steps_done // steps
                     progress("scoring", done, sequences.total)
-            self.centres += found  # the same for every reading
+            self.centers += found  # the same for every reading
             known, before = known + len(piece.ids), piece.done
         return known
 
     def _score_batch(self, name: str, stream: Stream, first: int) -> int:
-        count = min(BATCH_CENTRES, len(stream.token_ids) - first)
-        loss, centres = softmax_batch_update(
+        count = min(BATCH_CENTERS, len(stream.token_ids) - first)
+        loss, centers = softmax_batch_update(
             self._weights,
             stream,
             first,
@@ -244,7 +244,7 @@ class _Scorer:
             self._room,
         )
         self.loss_sums[name] += loss
-        return int(centres)
+        return int(centers)
 
     def _padded_weights(self) -> Weights:
         """The matrices as the kernels want them, with room for the dimension of the factors."""

@@ -7,23 +7,22 @@ import math
 from pathlib import Path
 
 from fastw2v.errors import UsageError
-from fastw2v.kernels.deterministic_room import room_bytes
-from fastw2v.kernels.scratch import scratch_bytes
-from fastw2v.kernels.softmax_room import buffer_bytes
-from fastw2v.machine import available_memory, free_disk, readable_bytes, resident_memory
-from fastw2v.training.batches import BATCHES_AT_ONCE
+from fastw2v.io.machine import available_memory, free_disk, readable_bytes, resident_memory
+from fastw2v.kernels.blocks import scratch_bytes
+from fastw2v.kernels.deterministic import room_bytes
+from fastw2v.kernels.softmax_batch import buffer_bytes
+from fastw2v.training.checkpoint import SHARE_OF_MEMORY
 from fastw2v.training.config import TrainConfig
+from fastw2v.training.data import BATCHES_AT_ONCE
 from fastw2v.training.evaluation import evaluation_bytes
-from fastw2v.training.rounds import most_round_blocks
-from fastw2v.training.saver import SHARE_OF_MEMORY
-from fastw2v.training.steps import LOGIT_BYTES, padded_dim
+from fastw2v.training.steppers import LOGIT_BYTES, max_round_blocks, padded_dim
 
 # Measured: bench/estimates.py.
 _BASE = 285_000_000  # Python and the libraries, that of the loss curve too, kernels compiled
-_BYTES_A_TOKEN = 200  # a vocabulary entry: string, dict entry, count, tables
-_BYTES_A_STREAM_TOKEN = 24  # of a row group: what is kept of it lies in memory as a stream,
+_BYTES_PER_TOKEN = 200  # a vocabulary entry: string, dict entry, count, tables
+_BYTES_PER_STREAM_TOKEN = 24  # of a row group: what is kept of it lies in memory as a stream,
 _KEPT = 0.6  # as much of it where words are subsampled, usually;
-_BYTES_A_READ_TOKEN = 16  # and a row group that is being read
+_BYTES_PER_READ_TOKEN = 16  # and a row group that is being read
 _GENERATIONS = 3  # the last two saves, and the one that is being written
 _CORE_FLOPS = 6e10  # what a core does in a second, roughly
 
@@ -57,18 +56,18 @@ def estimate(
 ) -> Estimate:
     """Estimate a run over `epoch_words` words in row groups of at most `row_group_tokens`."""
     row = 4 * padded_dim(config.vector_dim)
-    buffers = vocabulary_size * _BYTES_A_TOKEN
+    buffers = vocabulary_size * _BYTES_PER_TOKEN
     streams = BATCHES_AT_ONCE if config.negative_sampling else 2
     # One stream more: that of the batch that the time is estimated from.
     stream_bytes = (
-        round((streams + 1) * _kept(config) * _BYTES_A_STREAM_TOKEN) + _BYTES_A_READ_TOKEN
+        round((streams + 1) * _kept(config) * _BYTES_PER_STREAM_TOKEN) + _BYTES_PER_READ_TOKEN
     )
     buffers += row_group_tokens * stream_bytes
     buffers += _kernel_bytes(config, vocabulary_size, threads)
     if config.holdout:
         buffers += evaluation_bytes(config, vocabulary_size, threads)
     saved = 2 * vocabulary_size * config.vector_dim * 4 + vocabulary_size * 16
-    disk = saved * _most_saves(config, vocabulary_size, threads, epoch_words)
+    disk = saved * _max_saves(config, vocabulary_size, threads, epoch_words)
     return Estimate(2 * vocabulary_size * row, buffers, disk, _BASE)
 
 
@@ -84,13 +83,13 @@ def _kernel_bytes(config: TrainConfig, vocabulary_size: int, threads: int) -> in
         assert config.pool_size is not None
         block = (config.block_size, config.pool_size, half_window, columns)
         if config.deterministic:
-            return room_bytes(threads, most_round_blocks(config), *block)
+            return room_bytes(threads, max_round_blocks(config), *block)
         return threads * scratch_bytes(*block)
-    batch_size = config.centres_a_batch
+    batch_size = config.centers_per_batch
     return buffer_bytes(vocabulary_size, columns, batch_size, half_window, threads, LOGIT_BYTES)
 
 
-def _most_saves(config: TrainConfig, vocabulary_size: int, threads: int, epoch_words: int) -> int:
+def _max_saves(config: TrainConfig, vocabulary_size: int, threads: int, epoch_words: int) -> int:
     """The most saves that are on the disk at once, checkpoints included.
 
     The last two generations stay beside the one that is being written. A checkpoint shares its

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastw2v.corpus.vocabulary import noise_distribution
 from fastw2v.kernels.streams import Noise, fill_alias_table
+from fastw2v.store.vocabulary import noise_distribution
 
 
 def keep_thresholds(counts: np.ndarray, total: int, subsample: float) -> np.ndarray:

@@ -14,37 +14,37 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastw2v.io.machine import usable_cores
 from fastw2v.kernels.hogwild import Schedule
 from fastw2v.kernels.negative_sampling import Weights
-from fastw2v.machine import usable_cores
-from fastw2v.training.batches import Batch, BatchSource, Position, make_stream, new_room
+from fastw2v.training.checkpoint import SHARE_OF_TIME as SAVES_SHARE
 from fastw2v.training.config import TrainConfig
+from fastw2v.training.data import Batch, BatchSource, Position, make_stream, new_room
 from fastw2v.training.evaluation import COSTS
-from fastw2v.training.saver import SHARE_OF_TIME as SAVES_SHARE
-from fastw2v.training.steps import LOGIT_BYTES, SoftmaxStepper, Stepper, new_matrix, padded_dim
+from fastw2v.training.steppers import LOGIT_BYTES, SoftmaxStepper, Stepper, new_matrix, padded_dim
 
 if TYPE_CHECKING:
-    from fastw2v.corpus.token_store import TokenStore
+    from fastw2v.store.format import TokenStore
 
-_LEAST_SECONDS = 10.0  # shorter runs are not estimated
+_MIN_SECONDS = 10.0  # shorter runs are not estimated
 _LONG = 3600.0  # seconds from which on softmax runs are told of other settings
 # Full softmax:
 _ROWS = 1 << 14  # of the vocabulary, that are timed in place of all,
 _WEIGHT_BYTES = 64 << 20  # or as many as this holds
-_TIMED_CENTRES = 64  # at least; whole batches
+_TIMED_CENTERS = 64  # at least; whole batches
 _REPEATS = 3
-_LEAST_WORK = 2e12  # floating-point operations: a few seconds, not worth an estimate
+_MIN_WORK = 2e12  # floating-point operations: a few seconds, not worth an estimate
 # Negative sampling:
-_MOST_TIMED = 0.4  # seconds that timing takes, reading the batch included,
+_MAX_TIMED = 0.4  # seconds that timing takes, reading the batch included,
 _SHARE_TIMED = 0.01  # or this share of the run
 _CORE_FLOPS = 6e10  # more than the kernels reach: runs that are short even so are not timed
-_CALL, _LEAST_CALLS = 0.01, 3  # seconds at that rate, really some hundredths
+_CALL, _MIN_CALLS = 0.01, 3  # seconds at that rate, really some hundredths
 _NO_LEARNING = Schedule(0.0, 0.0, 1.0, 0.0)
 # What saves and drawing the loss take; measured by bench/costs.py.
 # Seconds per byte of the matrices: training stands still; what a save in the background takes from
 # threads that use all cores, which are not always busy; a save that is waited for.
-_STALLED_A_BYTE, _TAKEN_A_BYTE, _WRITTEN_A_BYTE = 0.4e-9, 1e-9, 2.5e-9
-_HELPER_A_BYTE = 2.5e-9  # CPU of the thread that saves
+_STALLED_PER_BYTE, _TAKEN_PER_BYTE, _WRITTEN_PER_BYTE = 0.4e-9, 1e-9, 2.5e-9
+_HELPER_PER_BYTE = 2.5e-9  # CPU of the thread that saves
 _PLOT_SECONDS = 1.0  # taken likewise: the first drawing loads the library
 
 
@@ -80,13 +80,13 @@ def whole_run(word_seconds: float, work: Work, config: TrainConfig, threads: int
     # Saves are written by a thread of its own: it takes a share of the cores if training has all.
     cores = usable_cores()
     share = 1.0 / cores if threads >= cores else 0.0
-    pause = work.matrix_bytes * (_STALLED_A_BYTE + _HELPER_A_BYTE) / SAVES_SHARE
+    pause = work.matrix_bytes * (_STALLED_PER_BYTE + _HELPER_PER_BYTE) / SAVES_SHARE
     saves = training / max(config.save_interval, pause if config.save_interval else 0.0, 1.0)
     if config.checkpoint_epochs:
         saves += work.words / work.epoch_words / config.checkpoint_epochs
     seconds = training + share * _PLOT_SECONDS
-    seconds += saves * work.matrix_bytes * (_STALLED_A_BYTE + share * _TAKEN_A_BYTE)
-    seconds += work.matrix_bytes * _WRITTEN_A_BYTE
+    seconds += saves * work.matrix_bytes * (_STALLED_PER_BYTE + share * _TAKEN_PER_BYTE)
+    seconds += work.matrix_bytes * _WRITTEN_PER_BYTE
     return TimeEstimate(seconds, word_seconds * work.epoch_words, 1.0 / word_seconds)
 
 
@@ -115,8 +115,8 @@ def block_word_seconds(
     cores = usable_cores()
     at_work = min(threads, cores)
     assert config.pool_size is not None
-    most_centres = at_work * _CORE_FLOPS / (6.0 * config.vector_dim * config.pool_size)  # a second
-    if kept_words / most_centres < _LEAST_SECONDS / 4:
+    max_centers = at_work * _CORE_FLOPS / (6.0 * config.vector_dim * config.pool_size)  # a second
+    if kept_words / max_centers < _MIN_SECONDS / 4:
         return None
     began, order = time.perf_counter(), source.row_group_order(position.epoch)
     # Twice, as the first one is made in new memory, which costs as much again.
@@ -125,40 +125,40 @@ def block_word_seconds(
     batch = source.batch(position.epoch, position.row_group, order)
     reading = (time.thread_time() - cpu_began) / max(1, batch.words)
     try:
-        if not batch.centres:
+        if not batch.centers:
             return None
-        kept = batch.centres / batch.words
-        units = int(min(_CALL * most_centres, stepper.step_centres)) // stepper.unit
-        call_centres = max(1, units) * stepper.unit
-        training = kept * _centre_seconds(batch, stepper, call_centres, kept_words, began)
+        kept = batch.centers / batch.words
+        units = int(min(_CALL * max_centers, stepper.step_centers)) // stepper.unit
+        call_centers = max(1, units) * stepper.unit
+        training = kept * _center_seconds(batch, stepper, call_centers, kept_words, began)
         # A thread of its own reads: it takes a share of the cores if training has all of them.
         seconds = max(training, reading, (at_work * training + reading) / cores)
-        return seconds if seconds * kept_words / kept >= _LEAST_SECONDS else None
+        return seconds if seconds * kept_words / kept >= _MIN_SECONDS else None
     finally:
         source.reuse(batch)
 
 
-def _centre_seconds(
-    batch: Batch, stepper: Stepper, call_centres: int, kept_words: float, began: float
+def _center_seconds(
+    batch: Batch, stepper: Stepper, call_centers: int, kept_words: float, began: float
 ) -> float:
     """The median over some calls of the kernels, as many as fit what is left since `began`."""
     first, found = 0, []
-    _seconds_of(stepper, batch, 0, call_centres)  # the threads wake up
+    _seconds_of(stepper, batch, 0, call_centers)  # the threads wake up
     while True:
-        found.append(_seconds_of(stepper, batch, first, call_centres))
+        found.append(_seconds_of(stepper, batch, first, call_centers))
         typical = statistics.median(found)
-        limit = min(_MOST_TIMED, _SHARE_TIMED * typical * kept_words)
-        spent = time.perf_counter() - began + typical * call_centres
-        if len(found) >= _LEAST_CALLS and spent > limit:
+        limit = min(_MAX_TIMED, _SHARE_TIMED * typical * kept_words)
+        spent = time.perf_counter() - began + typical * call_centers
+        if len(found) >= _MIN_CALLS and spent > limit:
             return typical
-        first += call_centres
-        if first + call_centres > batch.centres:
+        first += call_centers
+        if first + call_centers > batch.centers:
             first = 0
 
 
 def _seconds_of(stepper: Stepper, batch: Batch, first: int, count: int) -> float:
-    """Seconds a centre of one call."""
-    last = min(first + count, batch.centres)
+    """Seconds a center of one call."""
+    last = min(first + count, batch.centers)
     began = time.perf_counter()
     stepper.train(batch, first, last, _NO_LEARNING)
     return (time.perf_counter() - began) / (last - first)
@@ -189,7 +189,7 @@ def softmax_word_seconds(
     counts = store.vocabulary.counts
     kept = counts * (keep_thresholds / 2.0**32)
     share = kept_share(counts, keep_thresholds)
-    if 6.0 * len(counts) * config.vector_dim * words * share < _LEAST_WORK:
+    if 6.0 * len(counts) * config.vector_dim * words * share < _MIN_WORK:
         return None
     rows = min(len(counts), _ROWS, max(64, _WEIGHT_BYTES // (8 * padded_dim(config.vector_dim))))
     batch = _typical_batches(kept, rows, store.num_tokens / store.num_sentences, config)
@@ -200,10 +200,10 @@ def softmax_word_seconds(
     found = []
     for _ in range(1 + _REPEATS):
         began = time.perf_counter()
-        stepper.train(batch, 0, batch.centres, schedule)
+        stepper.train(batch, 0, batch.centers, schedule)
         found.append(time.perf_counter() - began)
     # The quickest: what else the machine does only ever adds.
-    return min(found[1:]) * len(counts) / rows / batch.centres * share
+    return min(found[1:]) * len(counts) / rows / batch.centers * share
 
 
 def _logit_bytes(vocabulary_size: int, rows: int) -> int:
@@ -214,7 +214,7 @@ def _logit_bytes(vocabulary_size: int, rows: int) -> int:
 def _typical_batches(kept: np.ndarray, rows: int, sentence: float, config: TrainConfig) -> Batch:
     """Some whole batches of words drawn one by one, in sentences of one length, 2 at least."""
     generator = np.random.Generator(np.random.Philox(1))
-    count = config.centres_a_batch * -(-_TIMED_CENTRES // config.centres_a_batch)
+    count = config.centers_per_batch * -(-_TIMED_CENTERS // config.centers_per_batch)
     ids = generator.choice(len(kept), count, p=kept / kept.sum()) % rows
     length = max(2, round(sentence))
     offsets = np.append(np.arange(0, len(ids) - 1, length), len(ids))  # no last one of one word

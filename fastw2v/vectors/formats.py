@@ -19,11 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastw2v import storage
 from fastw2v.errors import DataError, UsageError
-from fastw2v.npy_files import read_matrix
-from fastw2v.parquet_pages import check_pages, most_unpacked, read_footer, with_dictionaries
-from fastw2v.strangers import open_regular
+from fastw2v.io import storage
+from fastw2v.io.parquet_check import check_pages, max_unpacked, read_footer, with_dictionaries
+from fastw2v.io.untrusted import open_regular, read_matrix
 from fastw2v.vectors import word2vec_format
 
 SUFFIXES = (".bin", ".txt", ".vec", ".parquet", ".npy")
@@ -208,7 +207,7 @@ def _write_parquet(temporary: Path, table: VectorTable) -> None:
 def _read_parquet(path: Path) -> VectorTable:
     import pyarrow.parquet as pq
 
-    from fastw2v.corpus.vocabulary import PARQUET_ERRORS
+    from fastw2v.store.vocabulary import PARQUET_ERRORS
 
     try:
         with open_regular(path) as raw:
@@ -222,7 +221,7 @@ def _read_parquet(path: Path) -> VectorTable:
                 read_dictionary=[name for name in with_dictionaries(groups) if name == "token"],
             ) as file:
                 dim = _dim_of_schema(path, file.schema_arrow)
-                return _read_parquet_rows(path, file, dim, most_unpacked(raw))
+                return _read_parquet_rows(path, file, dim, max_unpacked(raw))
     except PARQUET_ERRORS as error:
         reason = str(error).split("\n")[0][:160]
         raise DataError(f"{path}: not a readable Parquet file ({reason})") from error
@@ -232,7 +231,7 @@ def _parquet_shape(path: Path) -> tuple[int, int]:
     """(words, dimensions); all is read where the columns do not tell."""
     import pyarrow.parquet as pq
 
-    from fastw2v.corpus.vocabulary import PARQUET_ERRORS
+    from fastw2v.store.vocabulary import PARQUET_ERRORS
 
     try:
         with open_regular(path) as raw:
@@ -278,7 +277,7 @@ def _read_parquet_rows(path: Path, file, dim: int | None, most: int) -> VectorTa
             raise DataError(f"{path}: a missing word or vector after row {filled}")
         if vectors is None:
             dim = len(values) // batch.num_rows if dim is None else dim
-            if not 0 < dim <= word2vec_format.MOST_DIMENSIONS or 4 * dim * words > most:
+            if not 0 < dim <= word2vec_format.MAX_DIMENSIONS or 4 * dim * words > most:
                 raise DataError(f"{path}: {words} vectors of {dim} dimensions cannot be in it")
             counts = np.zeros(words, dtype=np.int64)
             vectors = np.empty((words, dim), dtype=np.float32)

@@ -10,20 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastw2v.arguments import whole_number
 from fastw2v.errors import DataError, UsageError
-from fastw2v.model_directory import Generation, read_model
+from fastw2v.io.model_directory import Generation, read_model
+from fastw2v.options import whole_number
+from fastw2v.store.phrases.joined import saved_phrases
+from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.vectors import formats
 from fastw2v.vectors.geometry import best_rows, mean_of, most_frequent, row_norms, unit
-from fastw2v.vectors.unknown_word import (
-    UnknownWordError,
-    joined_words,
-    match_case,
-    matched_phrase,
-)
+from fastw2v.vectors.unknown_word import UnknownWordError, joined_words, match_case, matched_phrase
 
 if TYPE_CHECKING:
-    from fastw2v.corpus.phrases import Phrases
+    from fastw2v.store.phrases.joined import Phrases
 
 _LOG = logging.getLogger(__name__)
 __all__ = ["KeyedVectors", "UnknownWordError"]
@@ -105,7 +102,7 @@ class KeyedVectors:
 
     @classmethod
     def _of_model(cls, generation: Generation, vectors: str) -> KeyedVectors:
-        vocabulary = generation.vocabulary()
+        vocabulary = Vocabulary.load(generation.vocabulary_path)
         names = ("input", "output") if vectors == "mean" else (vectors,)
         matrices = [generation.matrix(f"{name}_vectors", memory_map=True) for name in names]
         if len(matrices[0]) != len(vocabulary.tokens):
@@ -114,7 +111,7 @@ class KeyedVectors:
                 f"{len(matrices[0])} rows in the matrix; they do not belong together"
             )
         matrix = matrices[0] if len(matrices) == 1 else mean_of(*matrices)
-        return cls(vocabulary.tokens, matrix, vocabulary.counts, generation.phrases())
+        return cls(vocabulary.tokens, matrix, vocabulary.counts, saved_phrases(generation))
 
     def save(self, path: str | Path, force: bool = False) -> None:
         """Write the vectors; the suffix chooses the format (see `fastw2v.vectors.formats`).

@@ -1,8 +1,8 @@
 """Which words a model expects beside the given ones, with probabilities.
 
-CBOW: the centre word, given its context; exactly the model's p(centre | context), whose hidden
-vector is the mean of the context's input vectors. Skip-gram: a context word, given the centre word;
-exactly the model's p(context | centre) for one given word. For several, skip-gram defines nothing:
+CBOW: the center word, given its context; exactly the model's p(center | context), whose hidden
+vector is the mean of the context's input vectors. Skip-gram: a context word, given the center word;
+exactly the model's p(context | center) for one given word. For several, skip-gram defines nothing:
 here it is the softmax of their mean score, which is the geometric mean of their distributions,
 scaled to sum to 1.
 """
@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastw2v.arguments import shown, whole_number
 from fastw2v.errors import DataError, UsageError
-from fastw2v.vectors.full_model import FullModel
+from fastw2v.options import shown, whole_number
 from fastw2v.vectors.geometry import CHUNK_ROWS, best_rows
+from fastw2v.vectors.model import FullModel
 from fastw2v.vectors.unknown_word import UnknownWordError, joined_words, match_case
 
 GAP = "_"
@@ -72,9 +72,9 @@ def predict(
     scores = _scores(loaded, rows)
     if not np.isfinite(scores).all():
         raise DataError(f"{model}: its vectors are not finite; train it anew")
-    softmax = _normalised(scores)
+    softmax = _normalized(scores)
     negative = loaded.negative_sampling
-    own = _normalised(scores + loaded.log_noise()) if negative else softmax
+    own = _normalized(scores + loaded.log_noise()) if negative else softmax
     return [
         Prediction(
             loaded.vocabulary.tokens[row],
@@ -120,7 +120,7 @@ def _scores(model: FullModel, rows: list[int]) -> np.ndarray:
     return scores
 
 
-def _normalised(log_weights: np.ndarray) -> np.ndarray:
+def _normalized(log_weights: np.ndarray) -> np.ndarray:
     """exp(log_weights) scaled to sum to 1."""
     weights = np.exp(log_weights - log_weights.max())
     return np.asarray(weights / weights.sum())

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from fastw2v.errors import UsageError, one_line
 
 if TYPE_CHECKING:
-    from fastw2v.corpus.phrases import Phrases
+    from fastw2v.store.phrases.joined import Phrases
 
 _SPELLINGS_AMONG = 30_000  # the most frequent words: keeps the search under about 0.3 s
-_LEAST_RATIO = 0.65
+_MIN_RATIO = 0.65
 
 
 def match_case(word: str, key_to_index: dict[str, int]) -> str | None:
@@ -66,7 +66,7 @@ class UnknownWordError(UsageError, KeyError):
 
 
 def nearest_spellings(word: object, key_to_index: dict[str, int], count: int = 3) -> list[str]:
-    """Up to `count` keys spelt like `word`: its case variants, then the closest frequent words."""
+    """Up to `count` keys spelled like `word`: case variants, then the closest frequent words."""
     if not isinstance(word, str) or not word:
         return []
     variants = (word.lower(), word.capitalize(), word.upper())
@@ -85,8 +85,8 @@ def _close_keys(word: str, key_to_index: dict[str, int]) -> list[tuple[float, bo
         if abs(len(key) - len(word)) > 2:
             continue
         matcher.set_seq1(key)
-        if min(matcher.real_quick_ratio(), matcher.quick_ratio()) < _LEAST_RATIO:
+        if min(matcher.real_quick_ratio(), matcher.quick_ratio()) < _MIN_RATIO:
             continue
-        if (ratio := matcher.ratio()) >= _LEAST_RATIO:
+        if (ratio := matcher.ratio()) >= _MIN_RATIO:
             close.append((-ratio, key[:1] != word[:1], row, key))
     return close

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 
 from fastw2v.errors import DataError, UsageError
-from fastw2v.strangers import open_regular
+from fastw2v.io.untrusted import open_regular
 
 _CHUNK_VALUES = 1 << 20  # values converted at a time, bounds the memory of a write
 _TEXT_BLOCK = 8 << 20
 _UNHOLDABLE = re.compile(r"[ \t\n\v\f\r]|^$")
 LONGEST_HEADER = 64  # bytes
 _HEADER = re.compile(rb"([1-9]\d{0,11}) ([1-9]\d{0,8}) ?\r?\n")
-MOST_DIMENSIONS = 1 << 16  # as in training; no file of anyone's has more
-_MOST_WORD_BYTES = 1 << 16
+MAX_DIMENSIONS = 1 << 16  # as in training; no file of anyone's has more
+_MAX_WORD_BYTES = 1 << 16
 _FASTTEXT_BINARY = (793712314).to_bytes(4, "little")
 
 
@@ -79,9 +79,9 @@ def _read_header(path: Path, head: bytes) -> tuple[int, int, int]:
     match = _HEADER.match(head)
     if match:
         words, dim = int(match[1]), int(match[2])
-        if dim > MOST_DIMENSIONS:
+        if dim > MAX_DIMENSIONS:
             raise DataError(
-                f"{path}: {dim} dimensions in its first line, {MOST_DIMENSIONS} at most are read"
+                f"{path}: {dim} dimensions in its first line, {MAX_DIMENSIONS} at most are read"
             )
         return words, dim, match.end()
     if head.startswith(_FASTTEXT_BINARY):
@@ -139,7 +139,7 @@ def _read_binary_rows(
     tokens, row_bytes = [], 4 * vectors.shape[1]
     newline = -1
     for row in range(len(vectors)):
-        space = content.find(b" ", start, start + _MOST_WORD_BYTES)
+        space = content.find(b" ", start, start + _MAX_WORD_BYTES)
         if space < 0 or space + 1 + row_bytes > len(content):
             raise DataError(
                 f"{path}: truncated: expected {len(vectors)} words, the file ends in word {row + 1}"

@@ -1,1 +1,0 @@
-"""Text to token ids: shards, tokenizer, vocabulary, token store, preprocessor."""

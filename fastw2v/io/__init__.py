@@ -1,0 +1,1 @@
+"""Files and the machine: the one writer, our directories, files from strangers."""

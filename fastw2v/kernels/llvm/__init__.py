@@ -1,0 +1,1 @@
+"""Code generated with llvmlite, the only place of it: vectors, tiles, loss terms, atomics."""

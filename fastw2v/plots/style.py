@@ -1,0 +1,78 @@
+"""What every picture has in common: colors, formats, numbers on axes, and saving.
+
+Figures are made with matplotlib's objects, without pyplot: no window, no global state, so that a
+training thread may draw.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastw2v.errors import UsageError
+from fastw2v.io import storage
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".pdf", ".svg")
+BLUE, ORANGE, GRAY, INK = "#1f5fa8", "#c8501e", "#8a8a8a", "#333333"
+GREEN, RED, GRID = "#2f7d4f", "#b3262e", "#e6e6e6"
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a picture format that we do not write.
+
+    Raises:
+        UsageError: `path` does not end in .png, .pdf or .svg.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path}: {path.suffix!r} names no picture format; use .png, .pdf or .svg")
+
+
+def new_figure(path: Path, width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty figure (inches) for `path`, with one pair of axes.
+
+    Raises:
+        UsageError: the suffix names no picture format.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    check_suffix(path)
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)  # keeps its renderer, so that measuring labels is cheap
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+@contextlib.contextmanager
+def any_script() -> Iterator[None]:
+    """Words may be in any script; one that the font lacks is drawn as a box, not warned about."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        yield
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure to `path` in the format of its suffix, atomically.
+
+    Raises:
+        ResourceError: the disk is full or not writable.
+    """
+    with storage.atomic_file(path) as temporary, any_script():
+        figure.savefig(temporary, format=path.suffix[1:].lower())
+
+
+def readable_count(count: float, _position: object = None) -> str:
+    """1500000 -> "1.5M"; also a tick formatter."""
+    for scale, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(count) >= scale:
+            return f"{count / scale:.4g}{unit}"
+    return f"{count:.4g}"

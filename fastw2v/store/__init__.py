@@ -1,0 +1,1 @@
+"""Tokens to ids on disk: preprocessing, the vocabulary, the token store."""

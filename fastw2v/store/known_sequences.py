@@ -1,0 +1,184 @@
+"""The sequences of any text or token store, as ids of a vocabulary that is given.
+
+Nothing is written. Tokens outside the vocabulary are dropped before anyone looks at windows, as
+`preprocess` does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from fastw2v.io.storage import reporting_unreadable
+from fastw2v.io.store_directory import opens_as_store
+from fastw2v.store.config import PreprocessConfig
+from fastw2v.store.encoder import Sequencer, TextCodes, WordCodes, drop_unknown
+from fastw2v.store.format import TokenStore
+from fastw2v.store.phrases.joined import Phrases
+from fastw2v.store.phrases.new_text import PhraseText
+from fastw2v.store.settings import Settings
+from fastw2v.store.vocabulary import Vocabulary
+from fastw2v.store.workers import Place
+from fastw2v.text.find import find_files
+from fastw2v.text.inputs import Layout, ReadOptions
+from fastw2v.text.shards import plan_units
+from fastw2v.text.tokenizer import Tokenizer
+
+
+class Piece(NamedTuple):
+    """Some sequences, one after another.
+
+    ids: int32 (n,), rows of the vocabulary. lengths: int64 (m,) > 0, sum n.
+    done: how much of the source's `total` is read when they are.
+    """
+
+    ids: np.ndarray
+    lengths: np.ndarray
+    done: int
+
+
+class KnownSequences(Protocol):
+    """Where sequences come from; `pieces` may be gone through once.
+
+    total: bytes on disk or tokens, whatever `Piece.done` counts.
+    left_out: tokens of its text that a store's own vocabulary has left out, though the given one
+        may have them.
+    """
+
+    total: int
+    left_out: int
+
+    def pieces(self) -> Iterator[Piece]:
+        """The sequences in the source's order."""
+        ...
+
+    @property
+    def words(self) -> int:
+        """The tokens read so far but for stop words and short lines: what could have been known."""
+        ...
+
+
+def open_sequences(
+    source: str | Path,
+    vocabulary: Vocabulary,
+    text_config: Callable[[], PreprocessConfig],
+    phrases: Phrases | None = None,
+) -> KnownSequences:
+    """The sequences of `source`: a token store, or a text file, directory or glob pattern.
+
+    Args:
+        text_config: asked for the options of text, where `source` is text.
+        phrases: those of the vocabulary, to be joined in text.
+
+    Raises:
+        UsageError: nothing there, empty, or no text. DataError: not text, or a damaged store.
+    """
+    if is_store(source):
+        return _KnownStore(TokenStore.open(source), vocabulary)
+    return _KnownText(source, vocabulary, text_config(), phrases)
+
+
+def check_source(source: str | Path) -> None:
+    """Find and open what `open_sequences` would, and raise what that would; no text is read."""
+    if is_store(source):
+        TokenStore.open(source)
+    else:
+        find_files([source])
+
+
+def is_store(source: str | Path) -> bool:
+    """Whether `open_sequences` would open it as a token store.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    with reporting_unreadable(source):
+        return opens_as_store(Path(source))
+
+
+class _KnownStore:
+    """A token store; its ids become those of the tokens in another vocabulary."""
+
+    def __init__(self, store: TokenStore, vocabulary: Vocabulary) -> None:
+        self._store = store
+        self._id_of = np.array(
+            [vocabulary.index.get(token, -1) for token in store.vocabulary.tokens], np.int32
+        )
+        self.total = store.num_tokens
+        has_all = np.count_nonzero(self._id_of >= 0) == len(vocabulary)
+        self.left_out = 0 if has_all else self.words - store.num_tokens
+
+    def pieces(self) -> Iterator[Piece]:
+        """Row group by row group, in the order of the parts."""
+        done = 0
+        for row_group in range(self._store.num_row_groups):
+            ids, offsets = self._store.read_row_group(row_group)
+            done += len(ids)
+            yield Piece(*drop_unknown(self._id_of[ids], offsets), done)
+
+    @property
+    def words(self) -> int:
+        """With the tokens of the text that are not in the store's own vocabulary."""
+        return _candidates(self._store.manifest["report"]) or self._store.num_tokens
+
+
+class _KnownText:
+    """Text, tokenized as `preprocess` would with these options."""
+
+    def __init__(
+        self,
+        source: str | Path,
+        vocabulary: Vocabulary,
+        config: PreprocessConfig,
+        phrases: Phrases | None,
+    ) -> None:
+        options = ReadOptions.of(config)
+        files, _ = find_files([source], options)
+        units = plan_units(files, Layout(), options)
+        self._segments = [segment for unit in units for segment in unit]
+        self.total = sum(file.size for file in files)
+        self.left_out = 0
+        stopwords = Settings.of(config).stopwords
+        tokenizer = Tokenizer.of(config, stopwords)
+        self._phrases = PhraseText(vocabulary.tokens, phrases) if phrases is not None else None
+        if self._phrases is not None:  # with the words that are only in phrases
+            tokens = self._phrases.tokens
+            vocabulary = Vocabulary(tokens, np.ones(len(tokens), np.int64))
+        self._num_known = len(vocabulary)
+        words = WordCodes(tokenizer, tokenizer.stop_tokens, vocabulary)
+        self._sequencer = Sequencer(
+            words.first_word, config.min_sequence_length, config.max_sequence_length
+        )
+        self._done = 0
+        self._text = TextCodes(words, options, self._sequencer.stats, self._add_done)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Block by block."""
+        for codes in self._text.batches(self._segments):
+            local_ids, lengths = self._sequencer.feed(codes)
+            ids = np.where(local_ids < self._num_known, local_ids, np.int32(-1))
+            if self._phrases is not None:
+                ids, lengths = self._phrases.join(ids, lengths)
+            offsets = np.concatenate([[0], np.cumsum(lengths)])
+            yield Piece(*drop_unknown(ids, offsets), self._done)
+
+    @property
+    def words(self) -> int:
+        """See `KnownSequences`."""
+        joined = self._phrases.tokens_joined if self._phrases is not None else 0
+        return _candidates(self._sequencer.stats) - joined
+
+    def _add_done(self, count: int, place: Place | None = None) -> None:
+        self._done += count
+
+
+def _candidates(stats: Counter[str] | Mapping[str, Any]) -> int:
+    """Tokens of sequences, before the vocabulary is asked; from the counts of a report."""
+    reasons = (
+        "tokens_joined", "tokens_too_short_or_long", "tokens_stopwords", "tokens_in_short_lines"
+    )  # fmt: skip
+    return int(stats.get("tokens_read", 0) - sum(stats.get(reason, 0) for reason in reasons))

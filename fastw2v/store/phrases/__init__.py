@@ -1,0 +1,1 @@
+"""Words that belong together, found in a corpus and joined in text."""

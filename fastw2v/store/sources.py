@@ -1,0 +1,211 @@
+"""The text of `preprocess`: its files, cut into units, and whether a store was made of it.
+
+Tokens that someone already has: an iterable of token lists, or (ids, offsets) arrays.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastw2v.errors import UsageError
+from fastw2v.store.config import PreprocessConfig
+from fastw2v.store.encoder import TokenCodes
+from fastw2v.store.format import TokenStore, read_manifest
+from fastw2v.store.jobs import UnitSettings, spill_codes, spill_result_path, write_result
+from fastw2v.text.find import BadFiles, find_files
+from fastw2v.text.inputs import InputFile, Layout, ReadOptions, Segment
+from fastw2v.text.shards import plan_units
+from fastw2v.text.streams import is_unchanged
+
+
+@dataclasses.dataclass(frozen=True)
+class TextSource:
+    """Text files, cut into units."""
+
+    files: int
+    skipped_files: int
+    units: list[list[Segment]]
+    bad_files: BadFiles = dataclasses.field(default_factory=list)  # left out before they are read
+
+    @classmethod
+    def find(
+        cls,
+        inputs: Iterable[str | Path],
+        layout: Layout,
+        config: PreprocessConfig,
+        choose: Callable[[list[InputFile]], list[InputFile]] = lambda files: files,
+    ) -> TextSource:
+        """The text of `inputs`, of the files that `choose` leaves."""
+        options, bad = ReadOptions.of(config), BadFiles()
+        files, skipped = find_files(inputs, options, bad if config.skip_bad_files else None)
+        files = choose(files)
+        return cls(len(files), skipped, plan_units(files, layout, options), bad)
+
+
+def inputs_unchanged(store: TokenStore, inputs: str | Path | Iterable[str | Path]) -> bool:
+    """Whether `store` was made from these text files as they are now (their bytes are read).
+
+    Raises:
+        UsageError, DataError: the inputs are missing or not text.
+    """
+    manifest = store.manifest
+    if manifest["source"] != "text":
+        return False
+    paths = [inputs] if isinstance(inputs, str | Path) else inputs
+    options = ReadOptions.from_settings(manifest["settings"])
+    skips = manifest["settings"].get("skip_bad_files", False)
+    left_out = {file["name"] for file in manifest.get("bad_files", [])}
+    files, _ = find_files(paths, options, BadFiles() if skips else None)
+    files = [file for file in files if file.name not in left_out]
+    units = plan_units(files, Layout(**manifest["layout"]), options)
+    segments = [segment for unit in units for segment in unit]
+    recorded = manifest["inputs"]
+    if [(s.name, s.start, s.end) for s in segments] != [
+        (entry["name"], entry["start"], entry["end"]) for entry in recorded
+    ]:
+        return False
+    return all(map(is_unchanged, segments, recorded))
+
+
+def refuse_changed(output: Path, text: TextSource) -> None:
+    """Say of a finished store at `output` what of its text has changed, or is new.
+
+    Raises:
+        UsageError: something is.
+    """
+    manifest = read_manifest(output)
+    recorded = manifest["inputs"]
+    entries = {(entry["name"], entry["start"], entry["end"]): entry for entry in recorded}
+    names = {entry["name"] for entry in recorded}
+    left_out = {file["name"] for file in manifest.get("bad_files", [])}
+    for segment in (segment for unit in text.units for segment in unit):
+        if segment.name in left_out:
+            continue
+        if segment.name not in names:
+            raise UsageError(
+                f"{output}: a token store is there already, without {segment.name}; add it with "
+                "--append, or make the store anew with --force"
+            )
+        entry = entries.get((segment.name, segment.start, segment.end))
+        if entry is None or not is_unchanged(segment, entry):
+            raise UsageError(
+                f"{segment.shown}: has changed since the token store {output} was made of it; make "
+                "the store anew with --force"
+            )
+
+
+BATCH_TOKENS = 1_000_000
+
+Progress = Callable[[int], None]
+
+
+class TokenLists:
+    """Sentences as lists of strings; the iterable is consumed once."""
+
+    total_bytes = 0  # not known before the end
+
+    def __init__(self, sentences: Iterable[Any]) -> None:
+        self._sentences = sentences
+
+    def batches(self, tokens: TokenCodes, progress: Progress) -> Iterator[np.ndarray]:
+        """Codes (`fastw2v.store.encoder`), every sentence a line.
+
+        Raises:
+            UsageError: a sentence that is not a sequence of strings that are not empty.
+        """
+        batch: list[int] = []
+        for number, sentence in enumerate(self._sentences):
+            if isinstance(sentence, (str, bytes)) or not isinstance(sentence, Iterable):
+                raise UsageError(
+                    f"sentence {number}: expected a list of tokens, found {sentence!r:.60}"
+                )
+            batch.extend(map(tokens.__getitem__, sentence))
+            batch.append(0)
+            if len(batch) >= BATCH_TOKENS:
+                yield np.array(batch, dtype=np.int64)
+                progress(4 * len(batch))
+                batch.clear()
+        yield np.array(batch, dtype=np.int64)
+
+    @staticmethod
+    def forgets() -> bool:
+        """Whether local ids may be forgotten and a new table begun."""
+        return True
+
+
+class TokenArrays:
+    """`ids` int (n,), rows of the list `tokens`; sentence k is ids[offsets[k]:offsets[k + 1]]."""
+
+    def __init__(self, ids: Any, offsets: Any, tokens: Sequence[str]) -> None:
+        self._ids = _integers("ids", ids)
+        # int64 whatever came: differences of small or unsigned types would wrap around.
+        self._offsets = _integers("offsets", offsets).astype(np.int64, copy=False)
+        self._tokens = list(tokens)
+        self._check()
+        self.total_bytes = 4 * len(self._ids)
+
+    def _check(self) -> None:
+        offsets = self._offsets
+        if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(self._ids):
+            raise UsageError(f"offsets must begin with 0 and end with len(ids) = {len(self._ids)}")
+        if (np.diff(offsets) < 0).any():
+            raise UsageError("offsets must not decrease")
+        if len(self._ids) and not 0 <= int(self._ids.min()) <= int(self._ids.max()) < len(
+            self._tokens
+        ):
+            raise UsageError(f"ids must be rows of tokens, 0..{len(self._tokens) - 1}")
+
+    def batches(self, tokens: TokenCodes, progress: Progress) -> Iterator[np.ndarray]:
+        """Codes (`fastw2v.store.encoder`), every sentence a line."""
+        code_of = np.array([tokens[token] for token in self._tokens], dtype=np.int64)
+        offsets, first = self._offsets, 0
+        while first < len(offsets) - 1:
+            limit = int(offsets[first]) + BATCH_TOKENS
+            last = max(first + 1, int(np.searchsorted(offsets, limit, side="right")) - 1)
+            start, end = int(offsets[first]), int(offsets[last])
+            lengths = np.diff(offsets[first : last + 1])
+            codes = np.zeros(end - start + len(lengths), dtype=np.int64)
+            sentence = np.repeat(np.arange(len(lengths)), lengths)
+            codes[np.arange(end - start) + sentence] = code_of[self._ids[start:end]]
+            yield codes
+            progress(4 * (end - start))
+            first = last
+
+    @staticmethod
+    def forgets() -> bool:
+        """The table of local ids is the list of tokens and stays."""
+        return False
+
+
+def _integers(name: str, values: Any) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:  # lists of different lengths
+        raise UsageError(f"{name} must be a one-dimensional array of integers ({error})") from None
+    if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
+        raise UsageError(
+            f"{name} must be a one-dimensional array of integers, found {array.dtype} of shape "
+            f"{array.shape}"
+        )
+    if array.dtype == np.uint64 and len(array) and int(array.max()) > np.iinfo(np.int64).max:
+        raise UsageError(f"{name}: {array.max()} is too large")
+    # NumPy takes no uint64 together with int64, and an empty list is float64.
+    return array.astype(np.int64) if array.dtype == np.uint64 or not len(array) else array
+
+
+def spill_tokens(
+    settings: UnitSettings, source: TokenLists | TokenArrays, progress: Progress
+) -> dict[str, Any]:
+    """Spill a token source as unit 0; the result is that of a text unit, without inputs."""
+    tokens = TokenCodes(settings.stopwords)
+    sequencer = settings.sequencer(tokens.first_word)
+    batches = source.batches(tokens, progress)
+    tables = spill_codes(settings, 0, batches, tokens, sequencer, source.forgets())
+    result = {"inputs": [], "stats": dict(sequencer.stats), "tables": tables}
+    write_result(spill_result_path(settings.work, 0), result)
+    return result

@@ -1,0 +1,1 @@
+"""Bytes to tokens: inputs of every kind, text shards, tokenizers."""

@@ -1,0 +1,290 @@
+"""The options that say how inputs are read, small enough to travel to workers as JSON.
+
+What is to be read: files of any place and kind, and segments of them.
+
+What a file is, by its first bytes and its name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fastw2v.errors import DataError, UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class ReadOptions:
+    """Those options of `PreprocessConfig` that readers need; `dataclasses.asdict` is JSON-able.
+
+    Attributes:
+        text_column: the field of JSON Lines, or column of a table, that holds the text.
+        ids_column: the column of a table that holds lists of tokens or of token ids.
+        document_separator: the line that ends a document; None: every line is one.
+        sentences: whether lines and documents are cut at sentence ends.
+        max_unpacked: how many times its size a compressed file may unpack to; 0 = no limit.
+        errors: what to do with bad lines of JSON ("strict" refuses them).
+        vocabulary: where the tokens of integer ids are, as a path; None: a token is its number.
+    """
+
+    text_column: str | None = None
+    ids_column: str | None = None
+    document_separator: str | None = None
+    sentences: bool = False
+    max_unpacked: int = 500
+    errors: str = "replace"
+    vocabulary: str | None = None
+
+    @classmethod
+    def of(cls, config: Any) -> ReadOptions:
+        """Those of a `PreprocessConfig`."""
+        return cls.from_settings(
+            {field.name: getattr(config, field.name) for field in dataclasses.fields(cls)}
+        )
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> ReadOptions:
+        """Those of a manifest's settings (an older one lacks some), or of `dataclasses.asdict`."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        given = {name: settings[name] for name in names if name in settings}
+        if given.get("ids_column") is None:
+            given["vocabulary"] = None
+        return cls(**given)
+
+    @property
+    def column(self) -> str | None:
+        """The column to read, of whatever kind."""
+        return self.text_column if self.ids_column is None else self.ids_column
+
+    @property
+    def column_flag(self) -> str:
+        """The flag that names it."""
+        return "--text-column" if self.ids_column is None else "--ids-column"
+
+
+LOCAL, REMOTE, STDIN = "local", "remote", "stdin"
+TEXT, JSONL, PARQUET, ARROW = "text", "jsonl", "parquet", "arrow"
+
+
+@dataclasses.dataclass(frozen=True)
+class InputFile:
+    """A file to read.
+
+    Attributes:
+        path: of a local file; the URL of a remote one; "-" for standard input.
+        name: what the manifest calls it (no directories of the machine).
+        size: bytes; 0 for standard input.
+        compression: "", "gzip", "bzip2", "xz" or "zstd".
+        kind: TEXT, JSONL, PARQUET or ARROW.
+        place: LOCAL, REMOTE or STDIN.
+        version: what a store of remote files calls its content now (an ETag, say); "" if nothing.
+        ranges: whether parts of it can be read.
+    """
+
+    path: Path | str
+    name: str
+    size: int
+    compression: str = ""
+    kind: str = TEXT
+    place: str = LOCAL
+    version: str = ""
+    ranges: bool = True
+
+    @property
+    def compressed(self) -> bool:
+        """Whether it has to be unpacked."""
+        return bool(self.compression)
+
+    def segment(self, start: int = 0, end: int | None = None) -> Segment:
+        """Its bytes `start` to `end`; all without these."""
+        return Segment(
+            self.path, self.name, start, self.size if end is None else end,
+            self.compression, self.kind, self.place, self.version,
+        )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """Bytes `start` to `end` of a file (of the compressed file, where it is one).
+
+    The other attributes are those of `InputFile`. The end of standard input is not known: 0.
+    """
+
+    path: Path | str
+    name: str
+    start: int
+    end: int
+    compression: str = ""
+    kind: str = TEXT
+    place: str = LOCAL
+    version: str = ""
+
+    @property
+    def compressed(self) -> bool:
+        """Whether it has to be unpacked."""
+        return bool(self.compression)
+
+    @property
+    def only_here(self) -> bool:
+        """Whether only the process that was started can read it, once: standard input."""
+        return self.place == STDIN
+
+    @property
+    def shown(self) -> str:
+        """What messages call it; no password or signature of a URL."""
+        return shown_path(self.path, self.place)
+
+    def as_json(self) -> dict[str, Any]:
+        """For a worker; `from_json` reads it."""
+        return {**dataclasses.asdict(self), "path": str(self.path)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Segment:
+        """What `as_json` made."""
+        local = values.get("place", LOCAL) == LOCAL
+        return cls(**{**values, "path": Path(values["path"]) if local else values["path"]})
+
+
+def shown_path(path: Path | str, place: str) -> str:
+    """What messages call a file; no password or signature of a URL."""
+    if place == STDIN:
+        return "standard input"
+    if place == LOCAL:
+        return str(path)
+    scheme, _, rest = str(path).partition("://")
+    rest = rest.partition("?")[0] if scheme in ("http", "https") else rest
+    host, slash, tail = rest.partition("/")
+    if scheme == "hf":  # where @ names a revision
+        return f"{scheme}://{rest}"
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{tail}"
+
+
+HEAD_BYTES = 8192
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+COMPRESSIONS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
+_SUFFIXES = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "zstd", ".zstd": "zstd"}
+_PARQUET_MAGIC = b"PAR1"
+_ARROW_STREAM = b"\xff\xff\xff\xff"  # the mark of every message of a stream
+_FOREIGN = {
+    b"PK\x03\x04": "a zip file; unpack it with unzip",
+    b"\x93NUMPY": "a NumPy file",
+    b"%PDF-": "a PDF file; extract its text",
+    b"ARROW1\0\0": "an Arrow file (Feather); write it as Parquet",
+    b"7z\xbc\xaf\x27\x1c": "a 7z file; unpack it",
+}
+_TAR_MAGIC, _TAR_OFFSET = b"ustar", 257
+
+
+def compression_of(head: bytes) -> str:
+    """By the first bytes: "" or one of the values of `COMPRESSIONS`."""
+    skippable = head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F  # as pzstd begins
+    if skippable:
+        return "zstd"
+    return next((name for magic, name in COMPRESSIONS.items() if head.startswith(magic)), "")
+
+
+def kind_of(head: bytes, name: str, shown: str, options: ReadOptions) -> tuple[str, str]:
+    """(kind, compression) of a file that begins with `head`.
+
+    Raises:
+        DataError: of a format that is not read, or not what its name says.
+        UsageError: a column is named and there can be none, or none is named.
+    """
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
+    compression = compression_of(head)
+    promised = _SUFFIXES.get(suffixes[-1]) if suffixes else None
+    if promised and promised != compression:
+        raise DataError(f"{shown}: named {suffixes[-1]}, but not a {promised} file")
+    for magic, what in _FOREIGN.items():
+        if head.startswith(magic):
+            raise DataError(f"{shown}: {what}; {_READ}")
+    kind = _kind(head, suffixes[:-1] if promised else suffixes, options)
+    if kind == PARQUET and len(head) < 12:
+        raise DataError(f"{shown}: truncated or damaged (too short for a Parquet file)")
+    _check_column(kind, shown, options)
+    return kind, compression
+
+
+_READ = "plain, gz, bz2, xz and zst text, JSON Lines, Parquet and saved datasets are read"
+
+
+def _kind(head: bytes, suffixes: list[str], options: ReadOptions) -> str:
+    if head.startswith(_PARQUET_MAGIC):
+        return PARQUET
+    if head.startswith(_ARROW_STREAM):
+        return ARROW
+    suffix = suffixes[-1] if suffixes else ""
+    json = suffix in (".jsonl", ".ndjson") or (suffix == ".json" and options.text_column)
+    return JSONL if json else TEXT
+
+
+def _check_column(kind: str, shown: str, options: ReadOptions) -> None:
+    if kind == TEXT and options.column is not None:
+        raise UsageError(
+            f"{shown}: plain text has no columns; leave out {options.column_flag}, or name only "
+            "JSON Lines (.jsonl, .ndjson), Parquet or saved datasets"
+        )
+    if kind == JSONL and options.ids_column is not None:
+        raise UsageError(f"{shown}: --ids-column is for Parquet and saved datasets")
+
+
+def looks_binary(head: bytes) -> bool:
+    """Whether a file is surely nothing to read: a known format, or NULs among much not UTF-8.
+
+    A stray NUL or a wrong byte here and there is text all the same.
+    """
+    if head.startswith((*UTF_16_MARKS, _PARQUET_MAGIC, _ARROW_STREAM)) or compression_of(head):
+        return False  # to be read, or refused by name later
+    nuls = head.count(b"\0")
+    wrong = len(head) - len(head.decode("utf-8", "ignore").encode())
+    return head.startswith(tuple(_FOREIGN)) or (nuls > 0 and nuls + wrong > len(head) // 10)
+
+
+def check_text(block: bytes, shown: str) -> None:
+    """Refuse, by the first block of unpacked text, what is none after all.
+
+    Raises:
+        DataError: UTF-16, a tar archive, a packed Parquet file.
+    """
+    if block.startswith(UTF_16_MARKS):
+        raise DataError(
+            f"{shown}: UTF-16 text; convert it to UTF-8, for example with: iconv -f UTF-16 -t UTF-8"
+        )
+    if block[_TAR_OFFSET : _TAR_OFFSET + len(_TAR_MAGIC)] == _TAR_MAGIC:
+        raise DataError(f"{shown}: a tar archive; unpack it with tar -x")
+    if block.startswith((_PARQUET_MAGIC, _ARROW_STREAM)):
+        raise DataError(
+            f"{shown}: Parquet and Arrow are read from plain files only; write it to one (unpacked)"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How work and files are cut: by the input alone, so the store's bytes depend on nothing else.
+
+    Attributes:
+        unit_bytes: a larger plain file is split into units of this size, at line ends.
+        small_unit_bytes: smaller files that follow one another share a unit up to this size.
+        block_bytes: text is read in blocks of about this size.
+        row_group_tokens: tokens of a row group, the unit of reading in training.
+        local_tokens: different words that a unit holds in memory before it starts a new table.
+    """
+
+    unit_bytes: int = 64_000_000
+    small_unit_bytes: int = 4_000_000
+    block_bytes: int = 1 << 19
+    row_group_tokens: int = 1_000_000
+    local_tokens: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            if getattr(self, field.name) < 1:
+                raise UsageError(f"layout: {field.name} must be at least 1")

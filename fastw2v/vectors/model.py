@@ -1,0 +1,150 @@
+"""A trained model in memory: what `train` returns and `Model.load` reads.
+
+A saved model with both of its matrices, and what its scores are as probabilities.
+
+The score of word c with a hidden vector h is c · h. For a model of the full softmax, p(c | h) is
+the softmax of the scores. The loss of negative sampling is least where the score of c is
+log(p(c | h) / p_noise(c)) + a constant (Mikolov et al. 2013; Levy and Goldberg 2014), so that there
+p(c | h) ∝ p_noise(c) · exp(score). That is exact for small p only: training drops draws that equal
+the positive, so that its optimum is exp(score) = p / ((1 − p) · K · p_noise) with K draws a
+positive, and words of large p get more than their share.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastw2v.io.model_directory import Generation, read_model
+from fastw2v.store.phrases.joined import saved_phrases
+from fastw2v.store.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from fastw2v.vectors.keyed_vectors import KeyedVectors
+from fastw2v.errors import DataError, UsageError
+from fastw2v.options import check_path
+from fastw2v.store.phrases.joined import Phrases
+from fastw2v.store.vocabulary import noise_distribution
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A model: its two matrices, vocabulary, options and history.
+
+    path: the model directory.
+    config: the training options, complete.
+    vocabulary: V tokens and counts; the row is the id.
+    input_vectors, output_vectors: float32 (V, dim).
+    history: the rows of history.jsonl (see `monitor.Monitor`), oldest first.
+    words_done: words trained, counted before subsampling.
+    training_seconds: wall-clock of the training loop over all sittings, reading included, saves and
+        compilation not.
+    compile_seconds: time that this call took to load or compile the kernels; 0 when loaded.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    vocabulary: Vocabulary
+    input_vectors: np.ndarray
+    output_vectors: np.ndarray
+    history: list[dict[str, Any]]
+    words_done: int
+    training_seconds: float
+    compile_seconds: float = 0.0
+
+    @classmethod
+    def load(cls, path: str | Path, *, on_damage: Callable[[str], None] | None = None) -> Model:
+        """Read the newest good save of the model directory `path`.
+
+        Raises:
+            UsageError: no model there. DataError: damaged, and no good checkpoint is left.
+        """
+
+        def read(generation: Generation) -> Model:
+            return cls(
+                path=Path(path),
+                config=generation.config,
+                vocabulary=Vocabulary.load(generation.vocabulary_path),
+                input_vectors=generation.matrix("input_vectors"),
+                output_vectors=generation.matrix("output_vectors"),
+                history=generation.history(),
+                words_done=int(generation.state["words_done"]),
+                training_seconds=float(generation.state["training_seconds"]),
+            )
+
+        return read_model(path, read, on_damage=on_damage)
+
+    @cached_property
+    def wv(self) -> KeyedVectors:
+        """The input vectors, to ask questions of (gensim's name)."""
+        from fastw2v.vectors.keyed_vectors import KeyedVectors
+
+        return KeyedVectors(self.vocabulary.tokens, self.input_vectors, self.vocabulary.counts)
+
+
+@dataclasses.dataclass(frozen=True)
+class FullModel:
+    """What a save holds.
+
+    config, state: the training options, and how the save was made (see `model_directory`).
+    vocabulary: V tokens and counts; the row is the id.
+    input_vectors, output_vectors: float32 (V, dim), memory-mapped.
+    phrases: those of its text, if any were looked for.
+    """
+
+    config: dict[str, Any]
+    state: dict[str, Any]
+    vocabulary: Vocabulary
+    input_vectors: np.ndarray
+    output_vectors: np.ndarray
+    phrases: Phrases | None = None
+
+    @classmethod
+    def load(cls, path: str | Path, *, on_damage: Callable[[str], None] | None = None) -> FullModel:
+        """Read the newest good save of the model directory `path`, or one of its checkpoints.
+
+        Args:
+            on_damage: gets a line when the newest save is damaged and an older one is read.
+
+        Raises:
+            UsageError: no path, or no model directory there. DataError: it is damaged.
+        """
+        check_path("model", path, "give a model directory")
+        if Path(path).is_file():
+            raise UsageError(
+                f"{path}: a file of vectors has one matrix and no training options; give the model "
+                "directory that it was exported from"
+            )
+        return read_model(path, cls._of, on_damage=on_damage)
+
+    @classmethod
+    def _of(cls, generation: Generation) -> FullModel:
+        vocabulary = Vocabulary.load(generation.vocabulary_path)
+        matrices = [generation.matrix(f"{n}_vectors", memory_map=True) for n in ("input", "output")]
+        if len(matrices[0]) != len(vocabulary):
+            raise DataError(
+                f"{generation.path}: {len(vocabulary)} words in the vocabulary, "
+                f"{len(matrices[0])} rows in the matrix; they do not belong together"
+            )
+        phrases, (inputs, outputs) = saved_phrases(generation), matrices
+        return cls(generation.config, generation.state, vocabulary, inputs, outputs, phrases)
+
+    @property
+    def skip_gram(self) -> bool:
+        """Whether the model predicts contexts from the center word."""
+        return bool(self.config["type"].startswith("sgram"))
+
+    @property
+    def negative_sampling(self) -> bool:
+        """Whether it was trained with negative sampling (else with the full softmax)."""
+        return bool(self.config["type"].endswith("_neg"))
+
+    def log_noise(self) -> np.ndarray:
+        """Log of the noise distribution of negative sampling, float64 (V,)."""
+        noise = noise_distribution(self.vocabulary.counts, self.config["ns_exponent"])
+        return np.asarray(np.log(noise))

@@ -1,0 +1,137 @@
+"""The parts of the benchmarks that can be wrong without anybody noticing."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from bench import common, peers, readme, throughput
+
+
+def test_fasttext_seconds_count_the_line_ends_that_it_reads(tmp_path):
+    corpus = common.Corpus(tmp_path, tmp_path, 900, 100, 10, [], {})
+    settings = peers.settings_for("fasttext", "cbow_neg", epochs=2, threads=4)
+    printed = (
+        "\rProgress: 100.0% words/sec/thread:   77 lr:  0.02 avg.loss:  2.1 ETA:   0h 0m 9s"
+        "\rProgress: 100.0% words/sec/thread:   50 lr:  0.00 avg.loss:  2.0 ETA:   0h 0m 0s\n"
+    )
+    assert peers._fasttext_seconds(printed, settings, corpus) == 2 * 1000 / (50 * 4)
+    with pytest.raises(RuntimeError, match="no final"):
+        peers._fasttext_seconds("Read 1M words", settings, corpus)
+
+
+def test_a_failed_trainer_is_reported_with_what_it_printed(tmp_path):
+    corpus = common.Corpus(tmp_path / "none.store", tmp_path / "none.txt", 1, 1, 1, [], {})
+    with pytest.raises(RuntimeError, match=r"(?s)fastw2v sgram_neg failed.*none\.store"):
+        peers.run(peers.settings_for("fastw2v", "sgram_neg"), corpus)
+
+
+def test_the_medians_and_ratios_of_interleaved_repeats():
+    runs = [
+        {"settings": {"dim": 9, "type": "sgram_neg", "trainer": name}, "words_per_second": rate}
+        for name, rate in [("fastw2v", 6.0), ("gensim", 2.0), ("fastw2v", 8.0), ("gensim", 1.0),
+                           ("fastw2v", 60.0), ("gensim", 4.0)]
+    ]  # fmt: skip
+    ours, theirs = throughput.summarize(runs)
+    assert (ours["median"], ours["slowest"], ours["fastest"], ours["repeats"]) == (8, 6, 60, 3)
+    assert (theirs["median"], theirs["fastw2v_is_times"]) == (2, 4)
+
+
+def test_every_trainer_gets_the_types_that_it_has():
+    chosen = throughput.parse_arguments(
+        ["--types", "sgram", "cbow_neg", "--ours", "block_size=8", "cbow-gradient=mean",
+         "--dims", "9", "--threads", "3", "--pword2vec", sys.executable, "--koan", sys.executable]
+    )  # fmt: skip
+    plan = throughput.planned_runs(chosen)
+    runs = [(run.trainer, run.settings.type, run.settings.ours) for run in plan]
+    ours = {"block_size": 8, "cbow_gradient": "mean"}
+    assert runs == [
+        ("fastw2v", "sgram", {"max_words": throughput.SOFTMAX_WORDS, **ours}),
+        ("fastw2v", "cbow_neg", ours),
+        ("fastw2v, 1 thread", "cbow_neg", ours),
+        ("gensim", "cbow_neg", {}),
+        ("fasttext", "cbow_neg", {}),
+        ("koan", "cbow_neg", {}),
+    ]
+    assert [run.settings.threads for run in plan] == [3, 3, 1, 3, 3, 3]
+    assert [run.cores for run in plan] == [None, None, 1, None, None, None]
+
+
+def test_trainers_take_turns_and_streams_are_those_of_fastw2v(monkeypatch):
+    chosen = throughput.parse_arguments(
+        ["--trainers", "gensim", "fastw2v", "--ours", "subsample=0.01", "--threads", "1"]
+    )
+    plan = throughput.planned_runs(chosen)
+    turns = [[run.trainer for run in throughput.in_order_of(plan, n)] for n in (1, 2, 3)]
+    assert turns == [["gensim", "fastw2v"] * 4, ["fastw2v", "gensim"] * 4, turns[0]]
+    assert sorted(map(repr, throughput.in_order_of(plan, 2))) == sorted(map(repr, plan))
+    seen = []
+    monkeypatch.setattr(
+        throughput.ceilings, "stream_statistics", lambda store, **options: seen.append(options)
+    )
+    corpus = common.Corpus(common.ROOT, common.ROOT, 1, 1, 1, [], {})
+    throughput.stream_statistics(plan, dict.fromkeys(("sgram_neg", "cbow_neg"), corpus))
+    assert [options["subsample"] for options in seen] == [0.01, 0.01]
+    others = [run for run in plan if run.trainer == "gensim"]
+    assert throughput.stream_statistics(others, {}) == {}
+
+
+def test_gensims_alpha_falls_by_a_workers_share(tmp_path, monkeypatch):
+    word2vec = pytest.importorskip("gensim.models.word2vec")
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"a b c d{number % 7} e\n" for number in range(60_001)))
+    given, train = [], word2vec.Word2Vec.train
+
+    def note(model, **options):
+        given.append(options["total_examples"])
+        result = train(model, **options)
+        given.append(result)
+        return result
+
+    monkeypatch.setattr(word2vec.Word2Vec, "train", note)
+    job = {"text": str(text), "vectors": None}
+    settings = peers.settings_for("gensim", "sgram_neg", dim=8, threads=2, epochs=2, subsample=0.0)
+    found = peers._train_gensim(settings, job)
+    assert found["words"] == 2 * 5 * 60_001
+    examples, (trained, read) = given
+    assert examples == 30_001
+    assert read == pytest.approx(found["words"], rel=0.05)
+    assert trained == pytest.approx(found["words"], rel=0.05)
+
+
+def test_a_damaged_or_foreign_result_file_is_left_out_of_the_readme(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    whole = {"machine": {"date": "d", "cpu": {"model": "m"}, "cores": 2}, "cells": []}
+    cell = {"verdict": "both train", "alpha_times": 2.0}
+    cell |= {name: {"diverged": None} for name in ("blocks", "classic")}
+    (tmp_path / "robustness.json").write_text(json.dumps({**whole, "cells": [cell]}))
+    (tmp_path / "throughput.json").write_text("{")
+    (tmp_path / "kernels.json").write_text("{}")
+    (tmp_path / "scaling.json").write_text('{"rows": 3}')
+    (tmp_path / "sweep.json").write_text(json.dumps({"version": readme.identity.VERSION}))
+    (tmp_path / "quality.json").write_text(json.dumps({"version": 2, "runs": []}))
+    readme_file = tmp_path / "README.md"
+    readme_file.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n")
+    monkeypatch.setattr(readme, "README", readme_file)
+    readme.rewrite()
+    text = readme_file.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    assert "python -m bench.robustness" in text
+    told = capsys.readouterr().err
+    for name in ("throughput", "kernels", "scaling", "sweep", "quality"):
+        assert f"bench.{name}" not in text
+        assert f"{name}.json is left out" in told
+
+
+def test_the_machine_is_described_without_names_and_paths():
+    text = json.dumps(common.describe_machine())
+    assert str(common.ROOT) not in text
+    assert "numba" in text
+
+
+def test_the_readmes_figures_are_those_of_the_result_files():
+    assert readme.results_section() in readme.README.read_text(encoding="utf-8")
