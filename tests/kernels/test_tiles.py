@@ -438,7 +438,7 @@ def test_narrow_shape_gives_the_same(tmp_path):
         "PYTHONPATH": str(ROOT),
     }
     blocks = "tests/test_negative_sampling.py::test_grid_of_edges_matches_twin"
-    tests = ["tests/kernels/test_tiles.py", "tests/test_terms.py"]
+    tests = ["tests/kernels/test_tiles.py", "tests/kernels/test_terms.py"]
     names = ("sgram_neg_update", "cbow_neg_update")
     tests += [f"{blocks}[{name}-{T}]" for name in names for T in (1, 7, 9, 33)]
     tests.append("tests/test_negative_sampling.py::test_what_is_left_in_scratch_does_not_matter")
