@@ -71,7 +71,7 @@ def _fastw2v(request: dict[str, Any]) -> dict[str, Any]:
     report = preprocess(
         request["inputs"],
         request["output"],
-        workers=request["workers"],
+        threads=request["workers"],
         progress=timeline.note,
         **request["options"],
     )

@@ -146,7 +146,7 @@ class Soak:
 
     def preprocess(self, store: Path, workers: int) -> list[str]:
         """The arguments that make a store."""
-        return ["preprocess", "--quiet", "--min-count", "40", "--workers", str(workers),
+        return ["preprocess", "--quiet", "--min-count", "40", "--threads", str(workers),
                 "--output", str(store), *self.texts]  # fmt: skip
 
     def make_store(self, store: Path) -> None:

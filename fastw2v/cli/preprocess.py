@@ -17,15 +17,15 @@ from fastw2v.store.config import PreprocessConfig
 @click.command(
     epilog="\b\nExample:\n  fastw2v preprocess corpus/*.txt.gz --output corpus.store\n\n"
     "A run that was stopped goes on when the same command is given again. The store does not "
-    "depend on the number of workers."
+    "depend on the number of threads."
 )
 @click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
 @click.option("--output", required=True, metavar="STORE", help="The token store to make.")
 @click.option(
-    "--workers",
+    "--threads",
     type=click.INT,
     show_default="usable cores, fewer for little text",
-    help="Processes that read text.",
+    help="Processes that read text at the same time.",
 )
 @click.option(
     "--force",
@@ -44,7 +44,7 @@ def preprocess(
     context: click.Context,
     inputs: tuple[str, ...],
     output: str,
-    workers: int | None,
+    threads: int | None,
     force: bool,
     append: bool,
     quiet: bool,
@@ -64,7 +64,7 @@ def preprocess(
             report = run(
                 list(inputs),
                 output,
-                workers=workers,
+                threads=threads,
                 force=force,
                 append=append,
                 progress=progress,

@@ -51,12 +51,12 @@ def build_units(
     build: StoreBuild,
     source: Source,
     unit_settings: UnitSettings,
-    workers: int,
+    threads: int,
     progress: Progress | None,
 ) -> PreprocessReport:
     """Spill, make the vocabulary, encode."""
     text = source if isinstance(source, TextSource) else TextSource(0, 0, [])
-    with WorkerPool(unit_settings, min(workers, build.num_open_units(len(text.units)))) as pool:
+    with WorkerPool(unit_settings, min(threads, build.num_open_units(len(text.units)))) as pool:
         if isinstance(source, TextSource):
             _spill(build, pool, source.units, progress)
         else:
@@ -64,7 +64,7 @@ def build_units(
             build.spilled[0] = spill_tokens(
                 unit_settings, source, lambda count: meter.add(0, count)
             )
-        vocabulary = build.make_vocabulary(_runner(build, pool, progress), workers)
+        vocabulary = build.make_vocabulary(_runner(build, pool, progress), threads)
         sizes = {unit: 4 * tokens for unit, tokens in build.spilled_tokens().items()}
         meter = _Meter(progress, "writing", sizes, done=build.encoded)
         jobs = [
@@ -167,7 +167,7 @@ def preprocess(
     inputs: Any,
     output: str | Path,
     *,
-    workers: int | None = None,
+    threads: int | None = None,
     force: bool = False,
     append: bool = False,
     progress: Progress | None = None,
@@ -184,7 +184,7 @@ def preprocess(
             saved dataset with a column); or an iterable of token lists, consumed once; or a tuple
             (ids, offsets) of integer arrays with `tokens`: sentence k is
             ids[offsets[k]:offsets[k + 1]], each id a row of `tokens`.
-        workers: processes for text (default: the usable cores, fewer for little text); the result
+        threads: processes for text (default: the usable cores, fewer for little text); the result
             is the same for any.
         force: replace a token store at `output`, which stays until the new one is complete. Nothing
             else is ever replaced.
@@ -211,12 +211,12 @@ def preprocess(
         raise UsageError("--output: empty path; name the token store to make")
     if append and (tokens is not None or layout is not None or made_for is not None):
         raise UsageError("append=True: leave out tokens, layout and made_for; they are the store's")
-    _check_workers(workers)
+    _check_threads(threads)
     if append:
         if not Path(output).resolve().parent.is_dir():  # which to lock it would make
             read_manifest(Path(output))
         with lock_of(Path(output)):
-            report = _append(inputs, Path(output), options, workers, force, progress)
+            report = _append(inputs, Path(output), options, threads, force, progress)
         return dataclasses.replace(report, seconds=time.perf_counter() - started)
     config = make_config(PreprocessConfig, options)
     layout = layout or Layout()
@@ -235,7 +235,7 @@ def preprocess(
             claim = claim_output(Path(output), plan, force=force)
         build = StoreBuild(claim.build_at, settings, plan)
         unit_settings = _unit_settings(claim.build_at, settings, layout)
-        report = _build(build, claim, source, unit_settings, workers, force, progress)
+        report = _build(build, claim, source, unit_settings, threads, force, progress)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 
@@ -243,7 +243,7 @@ def _append(
     inputs: Any,
     output: Path,
     options: dict[str, Any],
-    workers: int | None,
+    threads: int | None,
     force: bool,
     progress: Progress | None,
 ) -> PreprocessReport:
@@ -273,7 +273,7 @@ def _append(
         claim = claim_for_append(output, plan, force=force)
     build = StoreBuild(output, settings, plan, store.manifest)
     unit_settings = _unit_settings(output, settings, layout)
-    return _build(build, claim, text, unit_settings, workers, force, progress)
+    return _build(build, claim, text, unit_settings, threads, force, progress)
 
 
 def _build(
@@ -281,7 +281,7 @@ def _build(
     claim: Claim,
     source: Source,
     unit_settings: UnitSettings,
-    workers: int | None,
+    threads: int | None,
     force: bool,
     progress: Progress | None,
 ) -> PreprocessReport:
@@ -300,7 +300,7 @@ def _build(
         build.begin()
         build.left_out.note(source.bad_files if isinstance(source, TextSource) else [])
         report = build_units(
-            build, source, unit_settings, workers or _workers_for(source), progress
+            build, source, unit_settings, threads or _threads_for(source), progress
         )
         build.finish(report)
     claim.settle()
@@ -309,14 +309,14 @@ def _build(
     return report
 
 
-def _check_workers(workers: int | None) -> None:
-    if workers is None:
+def _check_threads(threads: int | None) -> None:
+    if threads is None:
         return
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        raise UsageError(f"--workers: {workers!r} is not a positive whole number")
+    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+        raise UsageError(f"--threads: {threads!r} is not a positive whole number")
 
 
-def _workers_for(source: Source) -> int:
+def _threads_for(source: Source) -> int:
     """All cores, but for little text, which is done before workers have started."""
     if not isinstance(source, TextSource):
         return 1

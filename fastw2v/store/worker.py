@@ -56,7 +56,7 @@ def main() -> None:
             except FastW2VError as error:
                 answer({"error": _public_class(error), "message": str(error)})
             except MemoryError:
-                answer({"error": "ResourceError", "message": "out of memory; use fewer --workers"})
+                answer({"error": "ResourceError", "message": "out of memory; use fewer --threads"})
             except BrokenPipeError:  # the parent is gone
                 os._exit(0)
 

@@ -226,7 +226,7 @@ class _Worker:
             )
         except OSError as error:
             raise ResourceError(
-                f"cannot start a worker process ({error.strerror}); try --workers 1"
+                f"cannot start a worker process ({error.strerror}); try --threads 1"
             ) from error
         self._knows_settings = False
 
@@ -286,7 +286,7 @@ class _Worker:
         last_words = f": {lines[-1]}" if lines else ""
         return WorkerDied(
             f"the worker process for {job['name']} died ({reason}{last_words}); run the same "
-            "command again to go on, with fewer --workers if memory is short"
+            "command again to go on, with fewer --threads if memory is short"
         )
 
     def _start_again(self) -> bool:

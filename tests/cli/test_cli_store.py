@@ -33,7 +33,7 @@ def made(tmp_path_factory):
         for n in range(600):
             file.write(" ".join([f"s{n}", "the", f"d{n % 7}", *["end"] * (n % 5)]) + "\n")
     layout = Layout(unit_bytes=3000, row_group_tokens=300)
-    preprocess(directory / "text.txt", directory / "store", workers=1, min_count=1, layout=layout)
+    preprocess(directory / "text.txt", directory / "store", threads=1, min_count=1, layout=layout)
     opened = TokenStore.open(directory / "store")
     assert opened.num_row_groups > 6
     assert len(opened.manifest["parts"]) > 2

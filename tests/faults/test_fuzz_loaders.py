@@ -528,7 +528,7 @@ def begin_store(folder):
         if phase == "writing" and done:
             raise KeyboardInterrupt
 
-    options = {"min_count": 2, "workers": 1, "layout": Layout(unit_bytes=9000)}
+    options = {"min_count": 2, "threads": 1, "layout": Layout(unit_bytes=9000)}
     with pytest.raises(KeyboardInterrupt):
         fastw2v.preprocess(text, folder / "begun", progress=stop, **options)
     return text, options

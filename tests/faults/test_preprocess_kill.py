@@ -73,12 +73,12 @@ def case(tmp_path_factory, corpus, request):
     """ "text", "phrases" or "append"."""
     kind = getattr(request, "param", "text")
     directory = tmp_path_factory.mktemp(kind)
-    call = {"inputs": list(map(str, corpus)), "workers": 1}
+    call = {"inputs": list(map(str, corpus)), "threads": 1}
     call |= {"phrases": PHRASES, "append": {"append": True}}.get(kind, OPTIONS)
     before = None
     if kind == "append":
         before = directory / "before"
-        preprocess(corpus[0], before, workers=1, layout=LAYOUT, **OPTIONS)
+        preprocess(corpus[0], before, threads=1, layout=LAYOUT, **OPTIONS)
         shutil.copytree(before, directory / "s")
     else:
         call["layout"] = LAYOUT
@@ -190,7 +190,7 @@ def test_groups_of_processes_that_are_killed_end_with_the_same_bytes(tmp_path, c
     kills = 0
     for least, pattern in ((rng.randint(1, 9), "spill-*.json"), (rng.randint(1, 9), "part-*.json")):
         finished = finished_work(place)
-        group = runs.start(workers=2)
+        group = runs.start(threads=2)
         while is_running(group) and len(list(place.glob(f"unfinished/{pattern}"))) < least:
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.02))
@@ -230,7 +230,7 @@ def deadly(tmp_path, monkeypatch):
         Path(f"{name}.txt").write_text("\n".join(lines) + "\n")
     layout = Layout(unit_bytes=9000, small_unit_bytes=1, block_bytes=512)
     inputs = ["a.txt", "b.txt", "c.txt"]
-    return inputs, {"workers": 2, "tokenizer": "deadly_cut:cut", "layout": layout}
+    return inputs, {"threads": 2, "tokenizer": "deadly_cut:cut", "layout": layout}
 
 
 def test_a_worker_that_is_killed_names_its_file_and_line_and_the_next_run_goes_on(deadly):
@@ -245,7 +245,7 @@ def test_a_worker_that_is_killed_names_its_file_and_line_and_the_next_run_goes_o
     kept = []
     preprocess(inputs, "s", **call, progress=lambda *_: kept.append(finished_work(Path("s"))))
     assert finished.items() <= kept[-1].items()
-    preprocess(inputs, "clean", **{**call, "workers": 1})
+    preprocess(inputs, "clean", **{**call, "threads": 1})
     assert content_of(Path("s")) == content_of(Path("clean"))
 
 

@@ -283,7 +283,7 @@ OPTIONS = {"min_count": 2, "layout": dataclasses.asdict(STORE_LAYOUT)}
 @pytest.fixture(scope="module")
 def preprocessing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runs, list[str]]]:
     corpus = write_corpus(tmp_path_factory.mktemp("corpus"), lines=300)
-    with Runs("preprocess", workers=1) as runs:
+    with Runs("preprocess", threads=1) as runs:
         yield runs, [str(path) for path in corpus]
 
 

@@ -61,7 +61,7 @@ def make_artifacts(folder: Path) -> None:
         text = folder / f"{run}.text"
         text.write_text("\n".join(lines) + "\n")
         options = {"min_count": 2, "phrases": 1, "phrase_threshold": 0.1, "phrase_min_count": 2}
-        fastw2v.preprocess(text, folder / f"{run}.store", layout=layout, workers=1, **options)
+        fastw2v.preprocess(text, folder / f"{run}.store", layout=layout, threads=1, **options)
         fastw2v.train(
             folder / f"{run}.store", folder / f"{run}.model", vector_dim=8, epochs=2, threads=1
         )  # fmt: skip

@@ -98,7 +98,7 @@ def interrupt(corpus, place, **options):
             raise StopError
 
     with pytest.raises(StopError):
-        preprocess(corpus, place, workers=1, layout=SMALL, progress=progress, **options)
+        preprocess(corpus, place, threads=1, layout=SMALL, progress=progress, **options)
     assert len(list(place.parent.glob("*/unfinished/plan.json"))) == 1
 
 

@@ -109,7 +109,7 @@ def warm_up(kind: str, place: Path) -> None:
 
     text = place / "text"
     text.write_text("a b don't c-d e\n" * 99)
-    preprocess(text, place / "store", min_count=1, workers=1)
+    preprocess(text, place / "store", min_count=1, threads=1)
     if kind == "train":
         import fastw2v
 

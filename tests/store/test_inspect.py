@@ -40,7 +40,7 @@ def store(tmp_path_factory):
         for length in rng.integers(1, 40, 500):
             file.write(" ".join(f"w{n}" for n in rng.integers(0, 50, length)) + "\n")
     layout = Layout(unit_bytes=15_000, row_group_tokens=500)
-    preprocess(directory / "text.txt", directory / "store", workers=1, min_count=1, layout=layout)
+    preprocess(directory / "text.txt", directory / "store", threads=1, min_count=1, layout=layout)
     return TokenStore.open(directory / "store")
 
 

@@ -72,7 +72,7 @@ def test_a_store_with_a_damaged_manifest_is_replaced_by_force_only(tmp_path, cor
         corpus,
         place,
         layout=SMALL,
-        workers=1,
+        threads=1,
         force=True,
         progress=lambda *_: kept or kept.append([p.stat().st_mtime_ns for p in done]),
     )
@@ -106,7 +106,7 @@ def test_what_only_resembles_a_store_is_not_replaced(tmp_path, corpus, change):
 
 def test_the_old_store_stays_until_the_new_one_is_complete(tmp_path, corpus):
     place = tmp_path / "s"
-    preprocess(corpus[:1], place, layout=SMALL, workers=1)
+    preprocess(corpus[:1], place, layout=SMALL, threads=1)
     old = content_of(place)
     bad = tmp_path / "bad.gz"
     bad.write_bytes(gzip.compress(b"some text " * 99)[:-8])
@@ -116,7 +116,7 @@ def test_the_old_store_stays_until_the_new_one_is_complete(tmp_path, corpus):
         ([["a", 3]], {}),
     ]:
         with pytest.raises(FastW2VError):
-            preprocess(inputs, place, force=True, layout=SMALL, workers=1, **options)
+            preprocess(inputs, place, force=True, layout=SMALL, threads=1, **options)
         assert content_of(place) == old
 
     seen = []
@@ -127,7 +127,7 @@ def test_the_old_store_stays_until_the_new_one_is_complete(tmp_path, corpus):
         if stop and phase == "writing" and done > total / 2:
             raise StopError
 
-    call = {"force": True, "layout": SMALL, "workers": 1, "min_count": 2, "progress": progress}
+    call = {"force": True, "layout": SMALL, "threads": 1, "min_count": 2, "progress": progress}
     stop = True
     with pytest.raises(StopError):
         preprocess(corpus, place, **call)
@@ -145,11 +145,11 @@ def test_the_old_store_stays_until_the_new_one_is_complete(tmp_path, corpus):
 def test_an_unfinished_replacement_of_other_options_or_of_nothing_is_dropped(tmp_path, corpus):
     for gone in (False, True):
         place = tmp_path / f"s{gone}"
-        preprocess(corpus[:1], place, layout=SMALL, workers=1)
+        preprocess(corpus[:1], place, layout=SMALL, threads=1)
         interrupt(corpus, place, force=True)
         if gone:
             shutil.rmtree(place)
-        call = {"layout": SMALL, "workers": 1, "min_sequence_length": 6}
+        call = {"layout": SMALL, "threads": 1, "min_sequence_length": 6}
         preprocess(corpus, place, force=not gone, **call)
         preprocess(corpus, tmp_path / "clean", force=gone, **call)
         assert content_of(place) == content_of(tmp_path / "clean")
@@ -158,7 +158,7 @@ def test_an_unfinished_replacement_of_other_options_or_of_nothing_is_dropped(tmp
 
 def test_a_replacement_that_could_not_be_put_in_place_goes_on(tmp_path, corpus, monkeypatch):
     place, new = tmp_path / "s", tmp_path / ".s.new"
-    preprocess(corpus[:1], place, layout=SMALL, workers=1)
+    preprocess(corpus[:1], place, layout=SMALL, threads=1)
     old = content_of(place)
 
     def fail(path):
@@ -166,7 +166,7 @@ def test_a_replacement_that_could_not_be_put_in_place_goes_on(tmp_path, corpus, 
 
     monkeypatch.setattr(storage, "remove_directory", fail)
     with pytest.raises(ResourceError):
-        preprocess(corpus, place, layout=SMALL, workers=1, force=True)
+        preprocess(corpus, place, layout=SMALL, threads=1, force=True)
     monkeypatch.undo()
     assert content_of(place) == old
     assert (new / "manifest.json").exists()
@@ -174,29 +174,29 @@ def test_a_replacement_that_could_not_be_put_in_place_goes_on(tmp_path, corpus, 
         lock_of(place),
         pytest.raises(UsageError, match="in use by another process"),
     ):
-        preprocess(corpus, place, layout=SMALL, workers=1, force=True)
+        preprocess(corpus, place, layout=SMALL, threads=1, force=True)
     seen = []
 
     def progress(phase, done, total):
         assert not (new / "manifest.json").exists()  # what is being built is not finished
         seen.append(done == total)
 
-    preprocess(corpus, place, layout=SMALL, workers=1, force=True, progress=progress)
+    preprocess(corpus, place, layout=SMALL, threads=1, force=True, progress=progress)
     assert seen == [True, True]  # nothing was left to do
-    preprocess(corpus, tmp_path / "clean", layout=SMALL, workers=1)
+    preprocess(corpus, tmp_path / "clean", layout=SMALL, threads=1)
     assert content_of(place) == content_of(tmp_path / "clean")
     assert not new.exists()
 
 
 def test_a_store_behind_a_link_is_replaced_where_it_is(tmp_path, corpus, monkeypatch):
     (tmp_path / "disk").mkdir()
-    preprocess(corpus[:1], tmp_path / "disk" / "s", layout=SMALL, workers=1)
+    preprocess(corpus[:1], tmp_path / "disk" / "s", layout=SMALL, threads=1)
     (tmp_path / "s").symlink_to(tmp_path / "disk" / "s")
-    preprocess(corpus, tmp_path / "s", layout=SMALL, workers=1, force=True)
+    preprocess(corpus, tmp_path / "s", layout=SMALL, threads=1, force=True)
     assert (tmp_path / "s").is_symlink()
     assert len(TokenStore.open(tmp_path / "disk" / "s").manifest["inputs"]) > 3
     monkeypatch.chdir(tmp_path / "disk" / "s")
-    preprocess(corpus[:1], ".", layout=SMALL, workers=1, force=True)
+    preprocess(corpus[:1], ".", layout=SMALL, threads=1, force=True)
     assert len(TokenStore.open(tmp_path / "s").manifest["parts"]) < 9
 
 
@@ -209,7 +209,7 @@ def test_a_kill_in_the_swap_is_put_right(tmp_path):
     new, place = content_of(tmp_path / "clean"), tmp_path / "work" / "s"
     call = {"inputs": str(tmp_path / "t"), "output": str(place), "force": True, "min_count": 1}
     killed = 0
-    with Runs(**call, workers=1, layout=dataclasses.asdict(Layout())) as runs:
+    with Runs(**call, threads=1, layout=dataclasses.asdict(Layout())) as runs:
         preprocess(tmp_path / "old", place, min_count=1)
         assert runs.run() == "done"
         for step in range(2 * runs.steps, 0, -2):

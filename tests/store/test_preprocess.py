@@ -49,7 +49,7 @@ def test_a_huge_line_needs_little_memory(tmp_path):
     program = (
         "import sys, resource; from fastw2v import preprocess\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "report = preprocess(sys.argv[1], sys.argv[2], workers=1)\n"
+        "report = preprocess(sys.argv[1], sys.argv[2], threads=1)\n"
         "after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "print(report.tokens_kept, report.sentences, report.split_lines, (after - before) // 1024)"
     )
@@ -78,7 +78,7 @@ def test_tables_of_words_stay_small(tmp_path):
 
 
 def test_a_vocabulary_is_reused_with_its_order_and_counts(tmp_path, corpus):
-    preprocess(corpus[:1], tmp_path / "first", min_count=20, layout=SMALL, workers=1)
+    preprocess(corpus[:1], tmp_path / "first", min_count=20, layout=SMALL, threads=1)
     (tmp_path / "text").write_text("word1 never word2\nunknown\nword1\n")
     vocabulary = TokenStore.open(tmp_path / "first").vocabulary
     (tmp_path / "counts.txt").write_text("word1 7\nword2 9\n")
@@ -98,13 +98,13 @@ def test_a_vocabulary_is_reused_with_its_order_and_counts(tmp_path, corpus):
 
 
 def test_progress_ends_at_its_total(tmp_path, corpus):
-    for workers in (1, 2):
+    for threads in (1, 2):
         seen = []
         preprocess(
             corpus,
             tmp_path / "s",
             layout=SMALL,
-            workers=workers,
+            threads=threads,
             force=True,
             progress=lambda *event, seen=seen: seen.append(event),
         )

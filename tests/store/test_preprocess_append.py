@@ -109,7 +109,7 @@ def test_phrases_of_the_store_are_joined_in_what_is_added(tmp_path):
 def runs():
     if not hasattr(os, "fork"):
         pytest.skip("runs are forked")
-    with Runs(append=True, workers=1, layout=None) as runs:
+    with Runs(append=True, threads=1, layout=None) as runs:
         yield runs
 
 
@@ -249,9 +249,9 @@ def test_a_bad_file_that_is_whole_again_is_added(place, bad):
 
 
 @pytest.mark.parametrize(
-    ("bad_names", "workers"), [*((names, 1) for names in ("a", "b", "d", "ab", "abd")), ("bd", 2)]
+    ("bad_names", "threads"), [*((names, 1) for names in ("a", "b", "d", "ab", "abd")), ("bd", 2)]
 )
-def test_units_of_which_nothing_is_left_have_no_parts(tmp_path, bad_names, workers):
+def test_units_of_which_nothing_is_left_have_no_parts(tmp_path, bad_names, threads):
     layout, good = Layout(unit_bytes=200, small_unit_bytes=1), []
     (tmp_path / "first.txt").write_text("a b\n")
     for name in "abcd":
@@ -261,11 +261,11 @@ def test_units_of_which_nothing_is_left_have_no_parts(tmp_path, bad_names, worke
         else:
             (tmp_path / f"{name}.txt").write_bytes(text)
             good.append(tmp_path / f"{name}.txt")
-    options = {"min_count": 1, "errors": "strict", "layout": layout, "workers": workers}
+    options = {"min_count": 1, "errors": "strict", "layout": layout, "threads": threads}
     paths = [tmp_path / f"{name}.txt" for name in "abcd"]
     report = preprocess(paths, tmp_path / "s", skip_bad_files=True, **options)
     assert (report.files, report.bad_files) == (4 - len(bad_names), len(bad_names))
-    preprocess(good, tmp_path / "clean", **{**options, "workers": 1})
+    preprocess(good, tmp_path / "clean", **{**options, "threads": 1})
     manifest = TokenStore.open(tmp_path / "s").manifest
     for key in ("parts", "inputs"):
         assert manifest[key] == TokenStore.open(tmp_path / "clean").manifest[key]
@@ -280,7 +280,7 @@ def test_killed_while_parts_get_their_last_numbers_it_goes_on(runs, tmp_path):
     options = {"min_count": 1, "layout": layout, "errors": "strict"}
     preprocess(tmp_path / "in" / "0.txt", tmp_path / "before", **options)
     shutil.copytree(tmp_path / "before", tmp_path / "clean")
-    call = {"append": True, "skip_bad_files": True, "workers": 1}
+    call = {"append": True, "skip_bad_files": True, "threads": 1}
     preprocess(tmp_path / "in", tmp_path / "clean", **call)
     whole, place = content_of(tmp_path / "clean"), tmp_path / "s"
     assert len(TokenStore.open(tmp_path / "clean").manifest["parts"]) == 3
@@ -294,7 +294,7 @@ def test_killed_while_parts_get_their_last_numbers_it_goes_on(runs, tmp_path):
         assert runs.run(**call, kill_at=step) == "killed"
         names = {path.name for path in (place / "tokens").glob("part-*")}
         moved += names == {"part-00000.parquet", "part-00001.parquet", "part-00003.parquet"}
-        preprocess(tmp_path / "in", place, append=True, skip_bad_files=True, workers=1)
+        preprocess(tmp_path / "in", place, append=True, skip_bad_files=True, threads=1)
         assert content_of(place) == whole
     assert moved
 

@@ -51,7 +51,7 @@ def test_strict_errors_name_file_and_byte(tmp_path):
     for name, content in (("t.txt", text), ("t.gz", gzip.compress(text))):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match=rf"{name}: line 101, byte 1106.*0xe9.*--errors"):
-            preprocess(tmp_path / name, tmp_path / "s", errors="strict", layout=SMALL, workers=1)
+            preprocess(tmp_path / name, tmp_path / "s", errors="strict", layout=SMALL, threads=1)
         assert not (tmp_path / "s").exists()
 
 
@@ -113,18 +113,18 @@ def test_names_that_are_not_utf_8(tmp_path, corpus):
     except OSError:
         pytest.skip("this file system takes only names of UTF-8")
     inputs = [*corpus[:2], path]
-    for workers in (1, 2):
-        place = tmp_path / f"s{workers}"
+    for threads in (1, 2):
+        place = tmp_path / f"s{threads}"
         interrupt(inputs, place)
-        preprocess(inputs, place, workers=workers, layout=SMALL)
+        preprocess(inputs, place, threads=threads, layout=SMALL)
         store = TokenStore.open(place)
         assert strange in [entry["name"] for entry in store.manifest["inputs"]]
         assert inputs_unchanged(store, inputs)
     path.write_bytes(path.read_bytes() + b"\xff")
     assert not inputs_unchanged(store, inputs)
-    for workers in (1, 2):
+    for threads in (1, 2):
         with pytest.raises(DataError, match=r"line 381, byte \d+: byte 0xff"):
-            preprocess(inputs[2:], tmp_path / "t", workers=workers, layout=SMALL, errors="strict")
+            preprocess(inputs[2:], tmp_path / "t", threads=threads, layout=SMALL, errors="strict")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_names_that_are_not_utf_8(tmp_path, corpus):
         ({"max_vocab": 1}, "--max-vocab"),
         ({"tokenizer": "spacy"}, "--tokenizer"),
         ({"min_counts": 3}, "did you mean min_count"),
-        ({"workers": 0}, "--workers"),
+        ({"threads": 0}, "--threads"),
         ({"stopwords": "/no/such/list"}, "--stopwords"),
         ({"min_count": 10**23}, r"--min-count: .* too large"),
         ({"max_vocab": 10**23}, r"--max-vocab: .* too large"),
@@ -192,17 +192,17 @@ def test_a_store_inside_the_input_directory_is_not_read_as_text(tmp_path, corpus
 def test_truncated_input_leaves_nothing_where_nothing_was_done(tmp_path, corpus):
     corpus[1].write_bytes(corpus[1].read_bytes()[:-30])
     with pytest.raises(DataError, match=r"b\.txt\.gz"):
-        preprocess(corpus[1], tmp_path / "s", workers=1, layout=SMALL)
+        preprocess(corpus[1], tmp_path / "s", threads=1, layout=SMALL)
     assert not (tmp_path / "s").exists()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_truncated_input_loses_nothing_of_the_rest(tmp_path, corpus, workers):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_truncated_input_loses_nothing_of_the_rest(tmp_path, corpus, threads):
     whole = corpus[1].read_bytes()
-    preprocess(corpus, tmp_path / "clean", layout=SMALL, workers=1)
-    preprocess([corpus[0], corpus[2]], tmp_path / "without", layout=SMALL, workers=1)
+    preprocess(corpus, tmp_path / "clean", layout=SMALL, threads=1)
+    preprocess([corpus[0], corpus[2]], tmp_path / "without", layout=SMALL, threads=1)
     corpus[1].write_bytes(whole[:-30])
-    call = {"workers": workers, "layout": SMALL}
+    call = {"threads": threads, "layout": SMALL}
     with pytest.raises(DataError, match=r"b\.txt\.gz"):
         preprocess(corpus, tmp_path / "s", **call)
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "s").rglob("spill-*.json")}
@@ -211,7 +211,7 @@ def test_truncated_input_loses_nothing_of_the_rest(tmp_path, corpus, workers):
         preprocess(corpus, tmp_path / "s", **call)
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
     shutil.copytree(tmp_path / "s", tmp_path / "t")
-    call["workers"] = 1  # what goes on has no need of as many
+    call["threads"] = 1  # what goes on has no need of as many
     report = preprocess(corpus, tmp_path / "t", skip_bad_files=True, **call)
     assert (report.files, report.bad_files) == (2, 1)
     assert sentences_of(tmp_path / "t") == sentences_of(tmp_path / "without")
@@ -221,9 +221,9 @@ def test_truncated_input_loses_nothing_of_the_rest(tmp_path, corpus, workers):
 
 
 @pytest.mark.parametrize(
-    ("tokenizer", "workers"), [("words", 1), (r"regex:\w+", 1), (r"regex:\w+", 2)]
+    ("tokenizer", "threads"), [("words", 1), (r"regex:\w+", 1), (r"regex:\w+", 2)]
 )
-def test_nothing_of_a_bad_file_reaches_the_next(tmp_path, tokenizer, workers):
+def test_nothing_of_a_bad_file_reaches_the_next(tmp_path, tokenizer, threads):
     """Its last line has not ended when it is found to be bad."""
     (tmp_path / "a.txt").write_bytes(b"lost words " * 50 + b"\xff\n")
     (tmp_path / "b.txt").write_bytes(b"one two\n" * 5)
@@ -232,7 +232,7 @@ def test_nothing_of_a_bad_file_reaches_the_next(tmp_path, tokenizer, workers):
     report = preprocess(
         [tmp_path / f"{name}.txt" for name in "abcd"],
         tmp_path / "s",
-        workers=workers,
+        threads=threads,
         errors="strict",
         skip_bad_files=True,
         tokenizer=tokenizer,

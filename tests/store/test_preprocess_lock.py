@@ -127,7 +127,7 @@ from fastw2v.store import pipeline as preprocess
 def hold(*_):
     print("held", flush=True)
     sys.stdin.read()
-preprocess.preprocess(sys.argv[1], sys.argv[2], min_count=1, workers=1, progress=hold)
+preprocess.preprocess(sys.argv[1], sys.argv[2], min_count=1, threads=1, progress=hold)
 """
 
 
@@ -222,7 +222,7 @@ def test_a_file_system_without_locks_is_told(tmp_path, texts, monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked")
 def test_processes_that_begin_at_once_do_one_after_the_other_or_not_at_all(tmp_path, texts):
     place, outcomes = tmp_path / "s", []
-    call = {"output": str(place), "workers": 1, "layout": dataclasses.asdict(Layout())}
+    call = {"output": str(place), "threads": 1, "layout": dataclasses.asdict(Layout())}
     with contextlib.ExitStack() as stack:
         servers = [stack.enter_context(Runs(**call)) for _ in range(3)]
         preprocess(texts[0], place, min_count=1)

@@ -146,7 +146,7 @@ def test_the_store_is_what_plain_python_makes_of_the_text(files, options, layout
         (directory / "stop.txt").write_text(STOP_TEXT)
         if "stopwords" in options:
             options["stopwords"] = str(directory / "stop.txt")
-        call = {"layout": layout, "workers": 1, **options}
+        call = {"layout": layout, "threads": 1, **options}
         if len(naive.kept) < 2 or naive.no_stopwords:
             with pytest.raises(UsageError, match=r"different words|stop\.txt: no word in it"):
                 preprocess(paths, directory / "store", **call)
@@ -196,15 +196,15 @@ def corpus(tmp_path_factory):
 def undisturbed(tmp_path_factory, corpus):
     """The files of a store made by one worker, one unit after the other."""
     place = tmp_path_factory.mktemp("store") / "s"
-    preprocess(corpus, place, workers=1, min_count=2, layout=SMALL)
+    preprocess(corpus, place, threads=1, min_count=2, layout=SMALL)
     files = content_of(place)
     assert len(files) > 12
     return files
 
 
-@pytest.mark.parametrize("workers", [2, 3])
-def test_the_bytes_do_not_depend_on_workers(tmp_path, corpus, undisturbed, workers):
-    preprocess(corpus, tmp_path / "s", workers=workers, min_count=2, layout=SMALL)
+@pytest.mark.parametrize("threads", [2, 3])
+def test_the_bytes_do_not_depend_on_workers(tmp_path, corpus, undisturbed, threads):
+    preprocess(corpus, tmp_path / "s", threads=threads, min_count=2, layout=SMALL)
     assert content_of(tmp_path / "s") == undisturbed
 
 
@@ -219,7 +219,7 @@ def test_the_bytes_do_not_depend_on_the_order_of_units(
         return dict(rng.sample(list(real(pool, jobs, *arguments).items()), len(jobs)))
 
     monkeypatch.setattr(WorkerPool, "run", run_in_any_order)
-    preprocess(corpus, tmp_path / "s", workers=1, min_count=2, layout=SMALL)
+    preprocess(corpus, tmp_path / "s", threads=1, min_count=2, layout=SMALL)
     assert content_of(tmp_path / "s") == undisturbed
 
 
@@ -227,7 +227,7 @@ def test_words_and_sentences_do_not_depend_on_the_layout(tmp_path, corpus):
     stores = []
     for number, layout in enumerate([SMALL, Layout(), Layout(block_bytes=500, local_tokens=5)]):
         place = tmp_path / f"{number}"
-        preprocess(corpus, place, workers=1, layout=layout)
+        preprocess(corpus, place, threads=1, layout=layout)
         stores.append(((place / "vocabulary.parquet").read_bytes(), sentences_of(place)))
     assert stores[0] == stores[1] == stores[2]
 
@@ -246,7 +246,7 @@ def test_approximate_counts_keep_to_the_error_that_they_tell(tmp_path):
     lines = zipf_lines(1, 60_000, 30_000)
     (tmp_path / "t").write_text("\n".join(map(" ".join, lines)) + "\n")
     layout = Layout(unit_bytes=70_000, block_bytes=2000)
-    call = {"layout": layout, "workers": 1}
+    call = {"layout": layout, "threads": 1}
     report = preprocess(tmp_path / "t", tmp_path / "s", approximate_vocab=1000, min_count=5, **call)
     exact = Counter(itertools.chain(*lines))
     found, error = counts_of(tmp_path / "s"), report.count_error
@@ -263,7 +263,7 @@ def test_approximate_counts_keep_to_the_error_that_they_tell(tmp_path):
 
 def test_approximate_counts_of_few_words_are_exact(tmp_path, corpus):
     reports = [
-        preprocess(corpus, tmp_path / f"{most}", approximate_vocab=most, layout=SMALL, workers=1)
+        preprocess(corpus, tmp_path / f"{most}", approximate_vocab=most, layout=SMALL, threads=1)
         for most in (None, 1000)
     ]
     assert counts_of(tmp_path / "None") == counts_of(tmp_path / "1000")

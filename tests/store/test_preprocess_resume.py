@@ -35,7 +35,7 @@ def corpus(tmp_path):
 def test_whether_text_and_options_are_those_of_a_store(tmp_path, corpus):
     (tmp_path / "stop.txt").write_text("word1")
     options = {"min_count": 2, "stopwords": str(tmp_path / "stop.txt")}
-    preprocess(corpus, tmp_path / "s", layout=SMALL, workers=1, **options)
+    preprocess(corpus, tmp_path / "s", layout=SMALL, threads=1, **options)
     store = TokenStore.open(tmp_path / "s")
     assert inputs_unchanged(store, corpus)
     assert not inputs_unchanged(store, str(corpus[0]))
@@ -62,30 +62,30 @@ def progress(phase, done, total):
     calls[phase] += 1
     if phase == sys.argv[4] and calls[phase] == int(sys.argv[5]):
         os.kill(os.getpid(), signal.SIGKILL)
-preprocess(sys.argv[1], sys.argv[2], workers=int(sys.argv[3]), min_count=2, layout=layout,
+preprocess(sys.argv[1], sys.argv[2], threads=int(sys.argv[3]), min_count=2, layout=layout,
            progress=progress)
 """
 
 
 @pytest.mark.parametrize(
-    ("workers", "phase", "calls"),
+    ("threads", "phase", "calls"),
     [(1, "reading", 25), (2, "writing", 5)],
 )
-def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, corpus, workers, phase, calls):
+def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path, corpus, threads, phase, calls):
     directory, place = corpus[0].parent, tmp_path / "s"
-    result = run_python(KILLED, directory, place, workers, phase, calls, check=False)
+    result = run_python(KILLED, directory, place, threads, phase, calls, check=False)
     assert result.returncode == -signal.SIGKILL, result.stderr
     with pytest.raises(UsageError, match="unfinished"):
         TokenStore.open(place)
     finished = list((place / "unfinished").glob("spill-*.json"))
     assert calls == 1 or finished
     before = {path: path.stat().st_mtime_ns for path in finished}
-    preprocess(directory, tmp_path / "clean", workers=1, min_count=2, layout=SMALL)
+    preprocess(directory, tmp_path / "clean", threads=1, min_count=2, layout=SMALL)
     seen = []
     preprocess(
         directory,
         place,
-        workers=1,
+        threads=1,
         min_count=2,
         layout=SMALL,
         progress=lambda *done: seen.append((done, before == now(before))),
@@ -150,7 +150,7 @@ def test_an_unfinished_store_knows_who_it_is_for(tmp_path, corpus):
         preprocess(
             corpus,
             place,
-            workers=1,
+            threads=1,
             layout=SMALL,
             made_for=finished,
             progress=lambda *event, seen=seen: seen.append(event),
@@ -179,10 +179,10 @@ def test_parts_of_an_older_vocabulary_are_written_anew(tmp_path, corpus):
             raise StopError
 
     with pytest.raises(StopError):
-        preprocess(corpus, place, workers=1, layout=SMALL, progress=progress)
+        preprocess(corpus, place, threads=1, layout=SMALL, progress=progress)
     corpus[2].write_bytes(corpus[2].read_bytes().replace(b"word1 ", b"word2 "))
-    preprocess(corpus, place, workers=1, layout=SMALL, force=True)
-    preprocess(corpus, tmp_path / "clean", workers=1, layout=SMALL)
+    preprocess(corpus, place, threads=1, layout=SMALL, force=True)
+    preprocess(corpus, tmp_path / "clean", threads=1, layout=SMALL)
     assert content_of(place) == content_of(tmp_path / "clean")
 
 
@@ -215,8 +215,8 @@ def half_encoded(tmp_path_factory):
             raise StopError
 
     with pytest.raises(StopError):
-        preprocess(corpus, directory / "s", workers=1, layout=SMALL, progress=progress)
-    preprocess(corpus, directory / "clean", workers=1, layout=SMALL)
+        preprocess(corpus, directory / "s", threads=1, layout=SMALL, progress=progress)
+    preprocess(corpus, directory / "clean", threads=1, layout=SMALL)
     return corpus, directory / "s", content_of(directory / "clean")
 
 
@@ -243,7 +243,7 @@ def test_damaged_work_is_noticed_and_done_again(tmp_path, half_encoded, damage, 
     before, snapshots = results(), []
     damage(place / name)
     call = {"progress": lambda *_: snapshots.append(results())}
-    preprocess(corpus, place, workers=1, layout=SMALL, **call)
+    preprocess(corpus, place, threads=1, layout=SMALL, **call)
     assert content_of(place) == clean
     assert {n for n in before if snapshots[-1][n] != before[n]} == again
 
@@ -269,8 +269,8 @@ def test_a_full_disk_keeps_what_is_done(tmp_path, corpus, monkeypatch):
 
     monkeypatch.setattr(storage, "sync_file", fail)
     with pytest.raises(ResourceError, match=r"no space left.*same command again"):
-        preprocess(corpus, tmp_path / "s", workers=1, layout=SMALL)
+        preprocess(corpus, tmp_path / "s", threads=1, layout=SMALL)
     monkeypatch.undo()
-    preprocess(corpus, tmp_path / "s", workers=1, layout=SMALL)
-    preprocess(corpus, tmp_path / "clean", workers=1, layout=SMALL)
+    preprocess(corpus, tmp_path / "s", threads=1, layout=SMALL)
+    preprocess(corpus, tmp_path / "clean", threads=1, layout=SMALL)
     assert content_of(tmp_path / "s") == content_of(tmp_path / "clean")

@@ -37,10 +37,10 @@ def test_a_dead_worker_is_reported_with_its_file(tmp_path, corpus, monkeypatch):
         return process
 
     monkeypatch.setattr(worker_pool.subprocess, "Popen", start)
-    with pytest.raises(ResourceError, match=r"(a|b|c)\.txt.*died \(signal 9.*--workers"):
-        preprocess(corpus, tmp_path / "s", workers=2, layout=SMALL)
+    with pytest.raises(ResourceError, match=r"(a|b|c)\.txt.*died \(signal 9.*--threads"):
+        preprocess(corpus, tmp_path / "s", threads=2, layout=SMALL)
     monkeypatch.undo()
-    preprocess(corpus, tmp_path / "s", workers=2, layout=SMALL)
+    preprocess(corpus, tmp_path / "s", threads=2, layout=SMALL)
 
 
 def test_workers_end_with_their_parent(tmp_path, corpus):
@@ -78,4 +78,4 @@ def test_modules_of_the_working_directory_do_not_stand_in_for_libraries(
         pytest.skip("Python 3.10 cannot be told to leave the working directory out")
     (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong numpy')")
     monkeypatch.chdir(tmp_path)
-    assert preprocess(corpus, "s", workers=2, layout=SMALL).files == 3
+    assert preprocess(corpus, "s", threads=2, layout=SMALL).files == 3

@@ -30,7 +30,7 @@ def made(tmp_path_factory):
             words = rng.zipf(1.5, size=rng.integers(1, 12)) % 90
             file.write(" ".join(f"w{word}" for word in words) + "\n")
     layout = Layout(unit_bytes=5000, row_group_tokens=200)
-    preprocess(text, directory / "store", workers=1, min_count=2, layout=layout)
+    preprocess(text, directory / "store", threads=1, min_count=2, layout=layout)
     return directory / "store"
 
 
@@ -357,6 +357,6 @@ def test_no_parquet_file_is_read_ahead(made, tmp_path, monkeypatch):
     )
     read_vectors(tmp_path / "v.parquet")
     shape_of(tmp_path / "v.parquet")
-    preprocess(tmp_path / "v.parquet", tmp_path / "s", text_column="token", min_count=1, workers=1)
+    preprocess(tmp_path / "v.parquet", tmp_path / "s", text_column="token", min_count=1, threads=1)
     assert len(ahead) >= 6
     assert not any(ahead)

@@ -27,7 +27,7 @@ def made(tmp_path_factory):
         for length in rng.integers(1, 12, 1200):
             file.write(" ".join(f"w{n}" for n in rng.zipf(1.5, length) % 90) + "\n")
     layout = Layout(unit_bytes=9000, row_group_tokens=300)
-    preprocess(directory / "text.txt", directory / "store", workers=1, min_count=2, layout=layout)
+    preprocess(directory / "text.txt", directory / "store", threads=1, min_count=2, layout=layout)
     return directory / "store"
 
 

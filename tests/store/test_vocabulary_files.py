@@ -149,7 +149,7 @@ def test_text_that_is_no_vocabulary_is_refused(tmp_path, content, message):
 def test_stores_models_and_files_have_vocabularies(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("a b a b c\n" * 5)
-    preprocess(text, tmp_path / "store", workers=1)
+    preprocess(text, tmp_path / "store", threads=1)
     assert read_vocabulary(tmp_path / "store") == TokenStore.open(tmp_path / "store").vocabulary
     assert read_vocabulary(write_model(tmp_path / "model")).tokens == WORDS
     with pytest.raises(UsageError, match="neither a finished token store nor a model"):
@@ -166,7 +166,7 @@ def test_preprocess_takes_every_format(tmp_path, file_format):
     text.write_text("b a a c\nc z\n" * 5)
     reused = Vocabulary(["c", "a", "unseen", "b"], [7, 5, 4, 1])
     write_vocabulary(tmp_path / "v", reused, everything(reused), file_format)
-    preprocess(text, tmp_path / "store", workers=1, vocabulary=str(tmp_path / "v"))
+    preprocess(text, tmp_path / "store", threads=1, vocabulary=str(tmp_path / "v"))
     store = TokenStore.open(tmp_path / "store")
     assert store.vocabulary == reused
     ids, offsets = store.read_row_group(0)

@@ -259,10 +259,10 @@ def test_a_store_of_before_an_option_has_its_default(tmp_path):
 # --- whole runs ---
 
 
-def stored(text, place, workers=1, **options):
+def stored(text, place, threads=1, **options):
     """Sentences and report of a store made of `text`, in this process or in workers."""
     report = fastw2v.preprocess(
-        text, place, min_count=1, workers=workers, layout=Layout(unit_bytes=200), **options
+        text, place, min_count=1, threads=threads, layout=Layout(unit_bytes=200), **options
     )
     assert report.balanced
     store = TokenStore.open(place)
@@ -274,18 +274,18 @@ def stored(text, place, workers=1, **options):
     return found, report
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_store_by_a_function(module, tmp_path, workers):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_store_by_a_function(module, tmp_path, threads):
     module("cut8", "def f(line):\n    return line.split('.')\n")
     text = tmp_path / "text"
     text.write_bytes(b"New York.is\0big\r\nA.b. \n\n" * 20 + b"last.New York")
-    found, report = stored(text, tmp_path / "s", workers, tokenizer="cut8:f")
+    found, report = stored(text, tmp_path / "s", threads, tokenizer="cut8:f")
     assert found == [["new york", "is big"], ["a", "b", " "]] * 20 + [["last", "new york"]]
     assert report.tokens_read == 102
     assert TokenStore.open(tmp_path / "s").manifest["settings"]["tokenizer"] == "cut8:f"
     module("cut9", "def f(line):\n    return [line][line.index('w'):]\n")
     with pytest.raises(UsageError, match=r"text: line 2: .*cut9:f: ValueError: .* begins 'a.b. '"):
-        fastw2v.preprocess(text, tmp_path / "t", tokenizer="cut9:f", workers=workers)
+        fastw2v.preprocess(text, tmp_path / "t", tokenizer="cut9:f", threads=threads)
 
 
 FAILING = """
@@ -297,20 +297,20 @@ def f(line):
 """
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("ended", [True, False])
-def test_a_function_that_fails_ends_the_run_with_file_and_line(module, tmp_path, workers, ended):
+def test_a_function_that_fails_ends_the_run_with_file_and_line(module, tmp_path, threads, ended):
     """It is no fault of the file: --skip-bad-files does not hide it."""
     module("cut10", FAILING)
     lines = [f"word{n % 7} some more words" for n in range(400)]
     lines[7] = "a line longer than a block " * 9
     (tmp_path / "in").mkdir()
     layout = Layout(unit_bytes=3000, small_unit_bytes=1, block_bytes=128)
-    call = {"tokenizer": "cut10:f", "workers": workers, "layout": layout, "skip_bad_files": True}
+    call = {"tokenizer": "cut10:f", "threads": threads, "layout": layout, "skip_bad_files": True}
     for name in "ab":
         (tmp_path / "in" / f"{name}.txt").write_text("\n".join(lines) + "\n")
     (tmp_path / "in" / "c.txt.gz").write_bytes(b"\x1f\x8b no gzip")
-    for bad in (3, 8, 250, 399) if workers == 1 else (250,):
+    for bad in (3, 8, 250, 399) if threads == 1 else (250,):
         text = "\n".join([*lines[:bad], "An odd line", *lines[bad + 1 :]])
         (tmp_path / "in" / "b.txt").write_text(text + ("\n" if ended else ""))
         with pytest.raises(UsageError) as told:

@@ -41,7 +41,7 @@ def sentences_of(path) -> list[list[str]]:
 
 
 def run(tmp_path, inputs, name="s", **options):
-    given = {"workers": 1, "layout": SMALL, **options}
+    given = {"threads": 1, "layout": SMALL, **options}
     if "vocabulary" not in options:
         given["min_count"] = 1
     report = preprocess(inputs, tmp_path / name, **given)
@@ -90,7 +90,7 @@ def test_every_form_of_text_makes_the_same_store(tmp_path, expected, name):
 def test_workers_and_blocks_change_nothing(tmp_path, expected, name):
     write, options = FORMS[name]
     path = write(tmp_path / name, LINES)
-    found = run(tmp_path, path, workers=2, **options)
+    found = run(tmp_path, path, threads=2, **options)
     assert found[:2] == expected
     large = {**SMALL.__dict__, "block_bytes": 1 << 20}
     assert run(tmp_path, path, "t", layout=Layout(**large), **options)[:2] == expected
@@ -495,10 +495,10 @@ def test_huge_rows_need_little_memory(tmp_path):
         "def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "preprocess([['a', 'b']] * 9, sys.argv[1] + '/0', min_count=1)\n"
         "before = peak()\n"
-        "a = preprocess(sys.argv[1] + '/t.gz', sys.argv[1] + '/1', workers=1)\n"
+        "a = preprocess(sys.argv[1] + '/t.gz', sys.argv[1] + '/1', threads=1)\n"
         "middle = peak()\n"
         "table = sys.argv[1] + '/t.parquet'\n"
-        "b = preprocess(table, sys.argv[1] + '/2', workers=1, text_column='t')\n"
+        "b = preprocess(table, sys.argv[1] + '/2', threads=1, text_column='t')\n"
         "print(a.tokens_kept, b.tokens_kept, (middle - before) // 1024, (peak() - middle) // 1024)"
     )
     done = subprocess.run(

@@ -65,8 +65,8 @@ def test_a_store_from_s3_is_that_of_the_same_files_here(tmp_path, s3, local):
     (local / "empty").touch()
     (local / "noise").write_bytes(b"\x7fELF\0\1\2\0\0\0\xff")
     s3.put(str(local), "corpus/one", recursive=True)
-    here = preprocess(local, tmp_path / "here", min_count=1, layout=SMALL, workers=1)
-    there = preprocess("s3://corpus/one", tmp_path / "s3", min_count=1, layout=SMALL, workers=2)
+    here = preprocess(local, tmp_path / "here", min_count=1, layout=SMALL, threads=1)
+    there = preprocess("s3://corpus/one", tmp_path / "s3", min_count=1, layout=SMALL, threads=2)
     assert parts_of(tmp_path / "s3") == parts_of(tmp_path / "here")
     assert len(parts_of(tmp_path / "s3")) > 5
     manifests = [TokenStore.open(tmp_path / name).manifest for name in ("here", "s3")]
@@ -84,7 +84,7 @@ def test_columns_of_s3(tmp_path, s3, name):
     write = {"t.jsonl": make.jsonl, "t.parquet": make.parquet, "d": make.dataset}[name]
     path = write(tmp_path / name, LINES)
     s3.put(str(path), f"corpus/columns/{name}", recursive=path.is_dir())
-    options = {"text_column": "text", "min_count": 1, "workers": 1, "layout": SMALL}
+    options = {"text_column": "text", "min_count": 1, "threads": 1, "layout": SMALL}
     preprocess(f"s3://corpus/columns/{name}", tmp_path / "s3", **options)
     preprocess(path, tmp_path / "here", **options)
     stores = [TokenStore.open(tmp_path / place) for place in ("s3", "here")]
@@ -150,7 +150,7 @@ def test_memory_and_file_urls(tmp_path, local):
     memory = fsspec.filesystem("memory")
     memory.pipe("/corpus/a.txt", (local / "a.txt").read_bytes())
     memory.pipe("/corpus/b.txt.gz", (local / "b.txt.gz").read_bytes())
-    options = {"min_count": 1, "layout": SMALL, "workers": 1}
+    options = {"min_count": 1, "layout": SMALL, "threads": 1}
     preprocess(local, tmp_path / "here", **options)
     preprocess("memory://corpus", tmp_path / "memory", **options)
     preprocess(f"file://{local}/*", tmp_path / "file", **options)
@@ -181,7 +181,7 @@ def test_web_servers_without_ranges(tmp_path, web, local):
     make.parquet(local / "t.parquet", LINES)
     for name in ("a.txt", "b.txt.gz"):
         preprocess(
-            f"{web}/{name}?token=s3cret", tmp_path / name, min_count=1, workers=1, layout=SMALL
+            f"{web}/{name}?token=s3cret", tmp_path / name, min_count=1, threads=1, layout=SMALL
         )
         store = TokenStore.open(tmp_path / name)
         assert store.num_tokens == sum(len(line.split()) for line in LINES)

@@ -61,7 +61,7 @@ def test_compressed_text_is_unpacked(tmp_path, monkeypatch, suffix):
 def test_a_file_beside_it_goes_to_workers(tmp_path, monkeypatch):
     give(monkeypatch, TEXT)
     (tmp_path / "t.txt").write_bytes(TEXT)
-    report = preprocess(["-", tmp_path / "t.txt"], tmp_path / "s", min_count=1, workers=2)
+    report = preprocess(["-", tmp_path / "t.txt"], tmp_path / "s", min_count=1, threads=2)
     assert report.lines == 2 * len(LINES)
     names = [entry["name"] for entry in TokenStore.open(tmp_path / "s").manifest["inputs"]]
     assert names == ["stdin", "t.txt"]
@@ -120,7 +120,7 @@ def test_an_interrupted_run_starts_anew(tmp_path):
     (tmp_path / "t.txt").write_bytes(TEXT)
     arguments = command(tmp_path / "t.txt", "-", "--output", output, "--min-count", 1)
     process = subprocess.Popen(
-        [*arguments, "--workers", "1"], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        [*arguments, "--threads", "1"], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )  # fmt: skip
     assert process.stdin is not None

@@ -130,12 +130,12 @@ def test_old_words_count_however_rare_they_are(tmp_path: Path) -> None:
     write_text(tmp_path / "b", [[f"w{number}", "common", "fresh"] for number in range(30)])
     fastw2v.preprocess(tmp_path / "a", tmp_path / "A", min_count=1)
     stores = []
-    for workers in (1, 2):
+    for threads in (1, 2):
         report = fastw2v.preprocess(
-            tmp_path / "b", tmp_path / f"B{workers}", vocabulary=tmp_path / "A", update_vocab=True,
-            layout=cut, workers=workers,
+            tmp_path / "b", tmp_path / f"B{threads}", vocabulary=tmp_path / "A", update_vocab=True,
+            layout=cut, threads=threads,
         )  # fmt: skip
-        stores.append(content_of(tmp_path / f"B{workers}"))
+        stores.append(content_of(tmp_path / f"B{threads}"))
     assert stores[0] == stores[1]
     vocabulary = fastw2v.TokenStore.open(tmp_path / "B1").vocabulary
     old = fastw2v.TokenStore.open(tmp_path / "A").vocabulary
@@ -152,7 +152,7 @@ def test_an_interrupted_growth_goes_on(tmp_path: Path) -> None:
     cut = {"unit_bytes": 1500, "small_unit_bytes": 1}
     call = {
         "inputs": str(tmp_path / "b"), "vocabulary": str(tmp_path / "A"), "update_vocab": True,
-        "min_count": 2, "layout": cut, "workers": 1,
+        "min_count": 2, "layout": cut, "threads": 1,
     }  # fmt: skip
     with kill_helper.Runs(**call) as runs:
         assert runs.run(output=str(tmp_path / "whole")) == "done"
