@@ -1,4 +1,4 @@
-"""What training says before it starts about memory, disk and time, against what it then takes.
+"""What training says before it starts about memory and disk, against what it then takes.
 
     python -m bench.estimates                  all four types, several sizes: some four minutes
     python -m bench.estimates --quick          one shard, two runs: a look, no figure
@@ -9,9 +9,6 @@ shows, and a save every 5 seconds whatever it costs, so that these short runs sa
 one that saves at its start and its end only takes less memory and disk than is said. Each trains
 about `--seconds`, by the speed of a short run before it, which also compiles.
 
-time    estimated: the figure of the line that is said before the start; measured: from that line to
-        the end of the run, saves and evaluations included. `speed_range` tells how evenly the
-        machine worked meanwhile: it bounds what an estimate can be good for.
 memory  estimated: of the whole process, the copy of the matrices for saves included; measured: the
         peak of its resident set as the kernel counted it (VmHWM), and, watched from outside ten
         times a second, `watched` (bench/preprocess_memory.py).
@@ -27,7 +24,6 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +32,7 @@ from bench.preprocess_memory import Watch
 from fastw2v.io import machine
 
 TYPES = ("sgram_neg", "cbow_neg", "sgram", "cbow")
-QUANTITIES = ("time", "memory", "disk")
+QUANTITIES = ("memory", "disk")
 TARGET = 0.25
 SAVE_INTERVAL = 5.0  # seconds, so that these short runs save as long ones do
 _TRIED = {"_neg": 1_000_000, "softmax": 1 << 12}  # words of the run before
@@ -99,28 +95,18 @@ class _Notes:
 
     def __init__(self, model: Path) -> None:
         self.model = model
-        self.found: dict[str, Any] = {"time": None, "speed": None, "disk_taken": 0}
-        self.estimated_at = self.ended_at = 0.0
+        self.found: dict[str, Any] = {"disk_taken": 0}
 
     def attach(self) -> None:
         """Listen to the functions that estimate, and to the one that points to a new save."""
         from fastw2v.io import storage
         from fastw2v.training import api as trainer
         from fastw2v.training import checkpoint as saver
-        from fastw2v.training import resources, time_estimate
+        from fastw2v.training import resources
 
         replace: Any = setattr  # in this process, which does nothing else
         replace(saver, "SHARE_OF_TIME", 1.0)  # saves come as often as they are asked for
-        replace(time_estimate, "SAVES_SHARE", 1.0)
-        whole_run, check, write_text = (
-            time_estimate.whole_run, trainer.check_resources, storage.write_text
-        )  # fmt: skip
-
-        def noting_time(*arguments: Any) -> Any:
-            estimate = whole_run(*arguments)
-            self.found |= {"time": estimate.seconds, "speed": estimate.words_per_second}
-            self.estimated_at = time.perf_counter()
-            return estimate
+        check, write_text = trainer.check_resources, storage.write_text
 
         def noting_need(need: Any, model: Path) -> str:
             copied = resources.copy_bytes(need, machine.available_memory())
@@ -131,14 +117,8 @@ class _Notes:
             write_text(path, text)
             self.found["disk_taken"] = max(self.found["disk_taken"], bytes_in(self.model))
 
-        time_estimate.whole_run = noting_time  # type: ignore[assignment]
         trainer.check_resources = noting_need
         storage.write_text = noting_disk
-
-    def hear(self, progress: Any) -> None:
-        """The callback."""
-        if progress.event == "end":
-            self.ended_at = time.perf_counter()
 
 
 def bytes_in(directory: Path) -> int:
@@ -157,27 +137,22 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     """Train `request["store"]` with `request["options"]`.
 
     Returns:
-        `estimated` and `measured` by quantity (None: no time was estimated), `estimated_speed` and
-        `words_per_second` of training alone, `words`, and `speed_range`: how much the machine gave
-        from time to time.
+        `estimated` and `measured` by quantity, `words_per_second` of training alone, `words`, and
+        `speed_range`: how much the machine gave from time to time.
     """
     import fastw2v
 
     with tempfile.TemporaryDirectory(prefix="fastw2v-bench-", dir=request["folder"]) as scratch:
         notes = _Notes(Path(scratch) / "model")
         notes.attach()
-        model = fastw2v.train(
-            request["store"], notes.model, callback=notes.hear, **request["options"]
-        )
+        model = fastw2v.train(request["store"], notes.model, **request["options"])
     found = notes.found
     measured = {
-        "time": notes.ended_at - notes.estimated_at if found["time"] else None,
         "memory": probes.peak_memory(),
         "disk": found["disk_taken"],
     }
     return {
         "estimated": {name: found[name] for name in QUANTITIES},
-        "estimated_speed": found["speed"],
         "measured": measured,
         "vocabulary": len(model.vocabulary),
         "words": int(model.words_done),
@@ -275,11 +250,7 @@ def _cell(name: str, run: dict[str, Any]) -> str:
     error = run["errors"][name]
     if error is None:
         return "-"
-    values = [run[side][name] for side in ("estimated", "measured")]
-    if name == "time":
-        said, was = (f"{value:.1f} s" for value in values)
-    else:
-        said, was = (machine.readable_bytes(value) for value in values)
+    said, was = (machine.readable_bytes(run[side][name]) for side in ("estimated", "measured"))
     return f"{said}, {was}, {error:+.1%}"
 
 

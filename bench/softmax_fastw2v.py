@@ -70,27 +70,12 @@ def begin_peak() -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-def estimated_seconds(store: str, options: dict[str, Any], words: int) -> float | None:
-    """What training would say about an epoch of the store, cut down to `words`."""
-    from fastw2v.store.format import TokenStore
-    from fastw2v.training.config import TrainConfig
-    from fastw2v.training.sampling import keep_thresholds
-    from fastw2v.training.time_estimate import softmax_word_seconds
-
-    opened, config = TokenStore.open(store), TrainConfig.create(**options)
-    counts = opened.vocabulary.counts
-    thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
-    found = softmax_word_seconds(opened, config, thresholds, opened.num_tokens)
-    return None if found is None else found * words
-
-
 def measure(request: dict[str, Any]) -> dict[str, Any]:
     """Check and time `fastw2v.train(store, **options)`.
 
     Returns:
         `words`, `seconds` (`training_seconds`: no compilation, no saving), `compile_seconds`,
-        `loss` (of the last interval), `buffers` and `matrices` in bytes, the thread layer, and
-        `estimated_seconds`, as `estimated_seconds` has them.
+        `loss` (of the last interval), `buffers` and `matrices` in bytes, and the thread layer.
     """
     import numba
 
@@ -111,7 +96,6 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     return {
         "words": words,
         "seconds": float(model.training_seconds),
-        "estimated_seconds": estimated_seconds(request["store"], request["options"], words),
         "compile_seconds": model.compile_seconds,
         "loss": model.history[-1]["loss"],
         "matrices": matrices,

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fastw2v.errors import UsageError
 from fastw2v.io import model_directory as layout
 from fastw2v.io import storage
@@ -27,8 +29,9 @@ from fastw2v.training.corpus import (
     open_store,
     settle_store,
 )
+from fastw2v.training.data import planned_words
 from fastw2v.training.monitor import log_notice
-from fastw2v.training.resources import check_resources, estimate
+from fastw2v.training.resources import check_resources, estimate, long_run_warning
 from fastw2v.training.resume import Start, check_saved, new_start, start_on_new_corpus
 from fastw2v.training.sampling import keep_thresholds, repeat_rate, top_share
 from fastw2v.training.session import Callback, TrainingRun
@@ -137,6 +140,11 @@ def train(
         need = estimate(config, len(store.vocabulary), largest, threads, tokens)
         say(f"{threads} threads; {check_resources(need, model)}")
         start = _start(plan, say)
+        kept = _kept_counts(config, store).sum() / store.vocabulary.total
+        kept_words = kept * (planned_words(config, tokens) - start.words_done)
+        resumed = saved is not None
+        if slow := long_run_warning(config, len(store.vocabulary), kept_words, threads, resumed):
+            say(f"warning: {slow}")
         run = TrainingRun(model, store, config, threads, start, callback, say)
         if saved is not None:
             line_of = going_on.new_corpus_line if plan.begins else going_on.going_on_line
@@ -237,11 +245,18 @@ def _inputs(data_file: str | Path | Iterable[str | Path]) -> list[str | Path]:
 def _with_blocks(config: TrainConfig, store: TokenStore) -> TrainConfig:
     counts = store.vocabulary.counts
     thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
-    if float((counts * (thresholds / 2.0**32)).sum()) < 2:
+    if _kept_counts(config, store).sum() < 2:
         raise UsageError(
             f"--subsample: {config.subsample} leaves no words to train on; use a larger one, or 0"
         )
     return config.with_blocks(repeat_rate(counts, thresholds), top_share(counts, thresholds))
+
+
+def _kept_counts(config: TrainConfig, store: TokenStore) -> np.ndarray:
+    """float64 (V,): how often each word is kept by subsampling, in an epoch."""
+    counts = store.vocabulary.counts
+    thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
+    return np.asarray(counts * (thresholds / 2.0**32))
 
 
 def _threads(config: TrainConfig, say: Callable[[str], None]) -> int:

@@ -1,4 +1,5 @@
-"""What a run will use of the machine, compared with what the machine has, before it starts."""
+"""What a run will use of the machine, compared with what the machine has, before it starts:
+memory, disk, and for the full softmax whether it is a matter of hours."""
 
 from __future__ import annotations
 
@@ -24,7 +25,10 @@ _BYTES_PER_STREAM_TOKEN = 24  # of a row group: what is kept of it lies in memor
 _KEPT = 0.6  # as much of it where words are subsampled, usually;
 _BYTES_PER_READ_TOKEN = 16  # and a row group that is being read
 _GENERATIONS = 3  # the last two saves, and the one that is being written
-_CORE_FLOPS = 6e10  # what a core does in a second, roughly
+_CORE_FLOPS = 6e10  # of one core, per second, roughly
+# The full softmax reaches more on any core of the last ten years, so that a run takes less.
+_SLOW_CORE_FLOPS = 2e10
+_LONG_RUN = 3600.0  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +62,6 @@ def estimate(
     row = 4 * padded_dim(config.vector_dim)
     buffers = vocabulary_size * _BYTES_PER_TOKEN
     streams = BATCHES_AT_ONCE if config.negative_sampling else 2
-    # One stream more: that of the batch that the time is estimated from.
     stream_bytes = (
         round((streams + 1) * _kept(config) * _BYTES_PER_STREAM_TOKEN) + _BYTES_PER_READ_TOKEN
     )
@@ -152,6 +155,35 @@ def copy_bytes(need: Estimate, memory: int | None) -> int:
     if memory is not None and need.matrices > SHARE_OF_MEMORY * (memory - need.memory):
         return 0
     return need.matrices
+
+
+def long_run_warning(
+    config: TrainConfig, vocabulary_size: int, kept_words: float, threads: int, resumed: bool
+) -> str | None:
+    """A line that names quicker settings for a full softmax that may take more than an hour.
+
+    Each word costs 6·V·D floating-point operations: three matrix products.
+
+    Args:
+        kept_words: words to be trained, those that subsampling drops left out.
+        resumed: the model exists, with its type and its vocabulary.
+    """
+    if config.negative_sampling:
+        return None
+    flops = 6.0 * vocabulary_size * config.vector_dim * kept_words
+    hours = flops / (threads * _SLOW_CORE_FLOPS) / _LONG_RUN
+    if hours < 1:
+        return None
+    line = (
+        f"{config.type} over {vocabulary_size:,} words at {config.vector_dim} dimensions may take "
+        f"up to {hours:,.0f} hours on {threads} threads ({flops:.2g} floating-point operations)"
+    )
+    if resumed:
+        return line
+    return (
+        f"{line}; `type` {config.type}_neg takes minutes, and a smaller vocabulary (`max_vocab`) "
+        "proportionally less"
+    )
 
 
 def _bytes_in(directory: Path) -> int:

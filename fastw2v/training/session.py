@@ -19,7 +19,7 @@ import numba
 import numpy as np
 
 from fastw2v.errors import DataError, DivergenceError, ResourceError, TrainingInterrupted
-from fastw2v.training import checkpoint, sampling, time_estimate
+from fastw2v.training import checkpoint, sampling
 from fastw2v.training import steppers as steps
 from fastw2v.training.checkpoint import Saver
 from fastw2v.training.config import DEFAULT_ALPHAS, TrainConfig
@@ -220,7 +220,6 @@ class TrainingRun:
         self.saver.check()  # a disk that does not take the first save is no place to train
         self._after_save()
         self._hear_saver(wait=False)
-        self._estimate_time()
         self._tell("start")
 
     def _train(self, batches: Iterable[Batch], request: StopRequest) -> None:
@@ -517,28 +516,6 @@ class TrainingRun:
         )
 
     # --- telling ---
-
-    def _estimate_time(self) -> None:
-        """Say how long the run will take, unless it is short."""
-        config, counts = self.config, self.store.vocabulary.counts
-        words = self.rate.end_words - self.words_done
-        if config.negative_sampling:
-            stepper = steps.new_stepper(self.weights, self._noise, config, self.threads)
-            kept_words = words * time_estimate.kept_share(counts, self._keep_thresholds)
-            word_seconds = time_estimate.block_word_seconds(
-                self._source, self.position, stepper, config, self.threads, kept_words
-            )
-        else:
-            word_seconds = time_estimate.softmax_word_seconds(
-                self.store, config, self._keep_thresholds, words
-            )
-        if word_seconds is None:
-            return
-        looked_at = 0.0 if self._watch is None else self._watch.tokens_in(words)
-        saved = sum(matrix.nbytes for matrix in self.weights)
-        work = time_estimate.Work(words, self._source.num_words, looked_at, saved)
-        found = time_estimate.whole_run(word_seconds, work, config, self.threads)
-        self.say(time_estimate.time_line(found, len(counts), config, self.words_done > 0))
 
     def _close_interval(self) -> None:
         """End the running interval of the history, if it has anything; ask the callback."""

@@ -45,18 +45,16 @@ def test_options_of_a_run():
 
 def test_errors_and_the_largest_of_them():
     runs = [
-        {"estimated": {"time": 9.0, "memory": 130, "disk": 5},
-         "measured": {"time": 10.0, "memory": 100, "disk": 5}},
-        {"estimated": {"time": None, "memory": 80, "disk": 6},
-         "measured": {"time": None, "memory": 100, "disk": 5}},
+        {"estimated": {"memory": 130, "disk": 5}, "measured": {"memory": 100, "disk": 5}},
+        {"estimated": {"memory": 80, "disk": 6}, "measured": {"memory": None, "disk": 5}},
     ]  # fmt: skip
     for run in runs:
         run["errors"] = estimates.errors_of(run)
-    assert runs[1]["errors"]["time"] is None
+    assert runs[1]["errors"]["memory"] is None
     largest = estimates.largest_errors(runs)
-    assert largest == pytest.approx({"time": -0.1, "memory": 0.3, "disk": 0.2})
+    assert largest == pytest.approx({"memory": 0.3, "disk": 0.2})
     none = estimates.largest_errors([runs[1]])
-    assert none["time"] is None
+    assert none["memory"] is None
 
 
 def test_speeds_of_the_intervals():
@@ -79,14 +77,12 @@ def test_estimates_of_a_real_run(text, own_work, tmp_path, monkeypatch, capsys):
     estimates.main(["--text", str(text), "--quick", "--seconds", "0.05", "--output", str(output)])
     result = json.loads(output.read_text())
     (run,) = result["runs"]
-    assert run["estimated"]["time"] is None  # too short to be told
     assert run["errors"]["memory"] == result["largest_errors"]["memory"]
     assert run["measured"]["memory"] > 100e6
     assert 0.5 < run["watched"] / run["measured"]["memory"] < 1.5
     a_save = 2 * run["vocabulary"] * 16 * 4
     assert 2 * a_save < run["measured"]["disk"] < 20 * a_save + 1e6
     printed = capsys.readouterr().out
-    assert "largest error of the time: none was said" in printed
     assert "largest error of the disk: " in printed
     assert not common.partial_path(output).exists()
 

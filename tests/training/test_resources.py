@@ -155,3 +155,19 @@ def test_resident_memory(tmp_path: Path) -> None:
     (tmp_path / "self").mkdir()
     (tmp_path / "self" / "statm").write_text("900 123 45 6 0 7 0\n")
     assert resident_memory(tmp_path) == 123 * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_softmax_run_of_hours_is_warned_of() -> None:
+    config = TrainConfig.create(type="cbow")
+    line = resources.long_run_warning(config, 400_000, 1e7, 2, resumed=False)
+    assert line is not None
+    # 6 · 400,000 · 300 · 1e7 operations at 2 · 2e10 a second
+    assert "up to 50 hours on 2 threads (7.2e+15 floating-point operations)" in line
+    assert "`type` cbow_neg" in line
+    assert "`max_vocab`" in line
+    resumed = resources.long_run_warning(config, 400_000, 1e7, 2, resumed=True)
+    assert resumed is not None
+    assert "max_vocab" not in resumed  # it has its vocabulary and its type
+    assert resources.long_run_warning(config, 4_000, 1e7, 2, resumed=False) is None
+    negative = TrainConfig.create(type="cbow_neg")
+    assert resources.long_run_warning(negative, 400_000, 1e9, 2, resumed=False) is None
