@@ -1,8 +1,8 @@
-"""`python -m bench`: all benchmarks at full length, then the README's section from their results.
+"""`python -m bench`: all benchmarks at full length, then the report from their results.
 
     python -m bench                            everything, for hours
-    python -m bench --quick                    minutes; leaves the README and the full results alone
-    python -m bench --only kernels throughput  some of them, then the README
+    python -m bench --quick                    minutes; leaves the report and the full results alone
+    python -m bench --only kernels throughput  some of them, then the report
 
 Every benchmark keeps what it has in NAME.partial.json until it is done, so that nothing is lost
 when one fails or is interrupted, and the last whole results stay. One that fails is told at the
@@ -25,7 +25,6 @@ from bench import (
     kernels,
     preprocess,
     quality,
-    readme,
     robustness,
     scaling,
     softmax,
@@ -33,6 +32,7 @@ from bench import (
     sweep,
     throughput,
 )
+from bench.report import document
 
 BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
     "ceilings": ceilings.main,
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     failed = run_all(chosen.only, ["--quick"] if chosen.quick else [])
     if not chosen.quick:
-        readme.rewrite()
+        document.write()
     if failed:
         sys.exit(f"python -m bench: failed: {', '.join(failed)}")
 

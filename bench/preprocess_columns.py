@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from bench.preprocess_summary import cost, disagreements, megabytes, notes, part_of, times_of
-from bench.readme_speed import prose
 from fastw2v.io.machine import readable_bytes
 
 Row = dict[str, Any]
@@ -100,7 +99,7 @@ def print_tables(summary: list[Row]) -> None:
     _print_table("new words", NEW_WORDS_TITLES, hard)
     print()
     for note in notes(summary):
-        print(*prose(note), sep="\n")
+        print(note)
     for warning in disagreements(summary):
         print(f"warning: {warning}")
 

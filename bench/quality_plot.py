@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import scoring
-from bench.readme_speed import where
+from bench.lib.results import origin
 from fastw2v.io import storage
 
 _MARKERS = {"fastw2v": "o", "one": "s", "classic": "^", "fasttext": "D"}
@@ -44,7 +44,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         above.set_title(f"dim {dim}, {epochs} epoch{'s' if epochs > 1 else ''}", fontsize=10)
         above.set_xlabel("mean of the three, points")
         below.set_xlabel("held-out loss, nats (left is better)")
-    figure.suptitle(f"Less gensim, 95 % intervals; {where(result)}", fontsize=10)
+    figure.suptitle(f"Less gensim, 95 % intervals; {origin(result)}", fontsize=10)
     _save(figure, path)
 
 

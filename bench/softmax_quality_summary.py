@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import scoring
-from bench.readme_speed import where
+from bench.lib.results import origin
 from fastw2v.io import storage
 from fastw2v.vectors.evaluation import paired_difference
 
@@ -208,7 +208,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
     for axis, label in zip(grid[:, 0], ("mean of the three, × 100", "perplexity"), strict=True):
         axis.set_ylabel(label)
     words, dim = result["corpus"]["vocabulary"], result["settings"]["dim"]
-    figure.suptitle(f"{words:,} words, dim {dim}; {where(result)}", fontsize=9)
+    figure.suptitle(f"{words:,} words, dim {dim}; {origin(result)}", fontsize=9)
     with storage.atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 

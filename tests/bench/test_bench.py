@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from bench import common, peers, readme, throughput
+from bench import common, peers, throughput
 
 
 def test_fasttext_seconds_count_the_line_ends_that_it_reads(tmp_path):
@@ -101,37 +101,7 @@ def test_gensims_alpha_falls_by_a_workers_share(tmp_path, monkeypatch):
     assert trained == pytest.approx(found["words"], rel=0.05)
 
 
-def test_a_damaged_or_foreign_result_file_is_left_out_of_the_readme(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(common, "RESULTS", tmp_path)
-    whole = {"machine": {"date": "d", "cpu": {"model": "m"}, "cores": 2}, "cells": []}
-    cell = {"verdict": "both train", "alpha_times": 2.0}
-    cell |= {name: {"diverged": None} for name in ("blocks", "classic")}
-    (tmp_path / "robustness.json").write_text(json.dumps({**whole, "cells": [cell]}))
-    (tmp_path / "throughput.json").write_text("{")
-    (tmp_path / "kernels.json").write_text("{}")
-    (tmp_path / "scaling.json").write_text('{"rows": 3}')
-    (tmp_path / "sweep.json").write_text(json.dumps({"version": readme.identity.VERSION}))
-    (tmp_path / "quality.json").write_text(json.dumps({"version": 2, "runs": []}))
-    readme_file = tmp_path / "README.md"
-    readme_file.write_text(f"before\n{readme.BEGIN}\nold\n{readme.END}\nafter\n")
-    monkeypatch.setattr(readme, "README", readme_file)
-    readme.rewrite()
-    text = readme_file.read_text()
-    assert text.startswith("before\n")
-    assert text.endswith("after\n")
-    assert "old" not in text
-    assert "python -m bench.robustness" in text
-    told = capsys.readouterr().err
-    for name in ("throughput", "kernels", "scaling", "sweep", "quality"):
-        assert f"bench.{name}" not in text
-        assert f"{name}.json is left out" in told
-
-
 def test_the_machine_is_described_without_names_and_paths():
     text = json.dumps(common.describe_machine())
     assert str(common.ROOT) not in text
     assert "numba" in text
-
-
-def test_the_readmes_figures_are_those_of_the_result_files():
-    assert readme.results_section() in readme.README.read_text(encoding="utf-8")

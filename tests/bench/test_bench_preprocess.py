@@ -25,8 +25,6 @@ from bench import (
     preprocess_runs,
     preprocess_summary,
     preprocess_text,
-    readme,
-    readme_preprocess,
 )
 from fastw2v.errors import ResourceError, UsageError
 
@@ -260,25 +258,7 @@ def test_tables_picture_and_readme_of_any_parts(tmp_path, capsys, monkeypatch, w
     printed = capsys.readouterr().out
     preprocess_plot.draw(summary, "title", tmp_path / "preprocess.png")
     assert (tmp_path / "preprocess.png").read_bytes()[:4] == b"\x89PNG"
-    machine = {"date": "2026-01-02", "cpu": {"model": "CPU"}, "cores": 2, "commit": "abcdefghij"}
-    settings = {"size": 2.0, "shards": 32, "size_shard": 25_000_000}
-    result = {"summary": summary, "settings": settings, "machine": machine}
-    monkeypatch.setattr(common, "RESULTS", tmp_path)
-    assert readme.section_of("preprocess") == []  # no file yet, and no word about it
-    (tmp_path / "preprocess.json").write_text(json.dumps(result))
-    text = "\n".join(readme.section_of("preprocess"))
-    assert text == "\n".join(readme_preprocess.preprocess_section(result))
-    assert text.startswith("**Preprocessing**\n")
-    assert text.endswith("`python -m bench.preprocess`, 2026-01-02, CPU, 2 cores, commit abcdefg.")
-    assert ("10.0 times (1 worker: 5.0)" in text) == ("speed" not in without)
     assert ("10.0 times (1 worker: 5.0)" in printed) == ("speed" not in without)
-    assert ("| 2.0 GB | " in text) == ("size" not in without)
-    assert ("approximate, 9 words" in text) == ("new_words" not in without)
-    assert capsys.readouterr().err == ""
-
-
-def test_no_summary_no_section():
-    assert readme_preprocess.preprocess_section({"summary": [], "settings": {}}) == []
 
 
 # --- plans and runs ---
@@ -379,5 +359,4 @@ def test_the_whole_of_it_on_little_text(tmp_path, capsys):
     assert runs["speed", "unpacking gz alone"]["text_bytes"] == ours[0]["report"]["text_bytes"]
     assert len(result["summary"]) == len(result["runs"])
     assert output.with_suffix(".png").is_file()
-    assert readme_preprocess.preprocess_section(result)
     assert "warning" not in capsys.readouterr().out

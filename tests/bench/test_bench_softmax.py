@@ -17,8 +17,6 @@ from kernel_cases import make_sentences, make_stream, make_weights
 from bench import (
     common,
     probes,
-    readme,
-    readme_softmax,
     softmax,
     softmax_batches,
     softmax_check,
@@ -357,22 +355,6 @@ def test_the_summary_sets_medians_against_sgemm_and_peers(capsys):
     assert "before the start: -5% to +10%" in printed
 
 
-def test_the_picture_and_the_readme_show_every_trainer(tmp_path, monkeypatch):
-    result = sample_result()
-    softmax_summary.draw(result, "title", tmp_path / "softmax.png")
-    assert (tmp_path / "softmax.png").stat().st_size > 10_000
-    text = "\n".join(readme_softmax.softmax_section(result))
-    assert "| 1,000 | fastw2v, cbow | 40,000 | 1.2 | 60 % | 30 % |  |" in text
-    assert "| 1,000 | PyTorch, cbow | 10,000 | 0.3 | 15 % | 8 % | 4.00 times |" in text
-    assert "| 200 times |" in text
-    assert "7 MB" in text
-    assert "PyTorch is 9.9, whose own sgemm reaches 3 GFLOP/s" in text.replace("\n", " ")
-    monkeypatch.setattr(common, "RESULTS", tmp_path)
-    assert readme.section_of("softmax") == []  # and no word about it
-    (tmp_path / "softmax.json").write_text(json.dumps(result))
-    assert readme.section_of("softmax") == readme_softmax.softmax_section(result)
-
-
 def test_the_whole_benchmark_on_a_tiny_corpus(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(common, "WORK", tmp_path / "work")
     text = tmp_path / "text.txt"
@@ -399,6 +381,5 @@ def test_the_whole_benchmark_on_a_tiny_corpus(tmp_path, monkeypatch, capsys):
         assert run["words_per_second"] > 0
         assert trainer == "fasttext" or 2 < run["loss"] < 4  # ln 30 = 3.4
     assert [row["repeats"] for row in result["summary"]] == [1] * len(runs)
-    assert readme_softmax.softmax_section(result)
     assert str(tmp_path) not in output.read_text()
     assert "written:" in capsys.readouterr().out

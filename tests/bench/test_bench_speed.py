@@ -22,7 +22,6 @@ from bench import (
     peers,
     probes,
     quality,
-    readme_speed,
     robustness,
     scaling,
     throughput_summary,
@@ -271,13 +270,7 @@ def test_the_robustness_sentence_and_picture_tell_every_verdict(tmp_path, capsys
     for each in cells:
         robustness._print_cell(each)
     assert "diverged" in capsys.readouterr().out
-    result = {"cells": cells, "machine": {"date": "d", "cpu": {"model": "m"}, "cores": 2}}
     assert robustness.count_verdicts(cells) == {"claim_broken": 0, "worse": 2, "no_result": 1}
-    text = " ".join(readme_speed.robustness_section(result))
-    assert (
-        "both methods diverged in 1, only word2vec's own updates in 1, only our blocks in 0" in text
-    )
-    assert "clearly higher loss in 2; 1 gave no result" in text
     robustness.draw(cells, "title", tmp_path / "robustness.png")
     assert (tmp_path / "robustness.png").stat().st_size > 10_000
 
@@ -355,20 +348,3 @@ def test_one_failed_benchmark_does_not_keep_the_others_from_running(monkeypatch,
     assert __main__.run_all(["kernels", "scaling"], ["--quick"]) == ["kernels"]
     assert ran == [["--quick"]]
     assert "kernels failed: no text to train on" in capsys.readouterr().err
-
-
-def test_the_speed_sections_of_the_readme():
-    machine = {"date": "d", "cpu": {"model": "m"}, "cores": 2}
-    summary = [
-        {"type": "sgram_neg", "dim": 9, "trainer": name, "median": rate, "fastw2v_is_times": times}
-        for name, rate, times in [("fastw2v", 9e6, 1), ("fastw2v, 1 thread", 5e6, 1.8),
-                                  ("word2vec", 3e6, 3)]
-    ]  # fmt: skip
-    text = "\n".join(readme_speed.throughput_section({"summary": summary, "machine": machine}))
-    assert "| sgram_neg | 9 | word2vec.c | 3,000,000 | 3.0 times as fast |" in text
-    assert "1 thread" not in text
-    row = {"type": "cbow_neg", "dim": 9, "threads": 2, "gflops": 12.345}
-    rows = [row | {"rung": "classic", "kept_tokens_per_second": 4321.0},
-            row | {"rung": "block", "kept_tokens_per_second": 4.321e6}]  # fmt: skip
-    text = "\n".join(readme_speed.kernels_section({"rows": rows, "machine": machine}))
-    assert "| cbow_neg | 9 | 2 | 4,321 (12.3) | 4.32 M (12.3) |" in text
