@@ -1,9 +1,8 @@
 """Options defined once: a frozen dataclass field carries its default, help text and checks.
 
 The command line makes its flags from these fields and the Python functions take them as keyword
-arguments, so names, defaults and checks cannot differ between the two.
-
-Checks of what Python callers give; the command line checks its own.
+arguments, so names, defaults and checks cannot differ between the two. Messages and help texts name
+an option in Python's spelling, in backticks, which the command line turns into a flag.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ def option(
     """A dataclass field that is an option of the command line and of the Python function.
 
     Args:
-        default: value when not given; None means "chosen by the program" (say how in `help`).
-        help: what it does, in a sentence or two, for `--help`.
+        default: value when not given; None means "chosen by the program" (see `shown_default`).
+        help: what it does, in a sentence or two.
         kind: `str`, `int`, `float` or `bool` (a flag).
         choices: the only values allowed.
-        minimum, maximum: smallest and largest value allowed; `above`: must be larger than this.
+        minimum, maximum, above: see `check_number`.
         aliases: further names on the command line, without dashes.
-        shown_default: what `--help` shows as the default when None means something.
-        metavar: what `--help` shows for the value.
+        shown_default: what help shows as the default where None stands for one.
+        metavar: what help shows for the value.
     """
     return dataclasses.field(
         default=default,
@@ -89,33 +88,63 @@ def check_options(config: Any) -> None:
 
 
 def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
-    rules, flag = field.metadata, flag_of(field.name)
+    rules, label = field.metadata, f"`{field.name}`"
     kind = rules["kind"]
     if kind in (int, float):
-        try:
-            number = kind(value)
-        except (TypeError, ValueError, OverflowError):
-            raise UsageError(f"{flag}: {value!r} is not a number") from None
-        if isinstance(value, bool) or (kind is int and number != value):
-            raise UsageError(f"{flag}: {value!r} is not a whole number")
-        value = number
-    elif not isinstance(value, kind):
-        raise UsageError(f"{flag}: expected {kind.__name__}, found {value!r}")
-    if rules["choices"] and value not in rules["choices"]:
-        raise UsageError(f"{flag}: {value!r} is not one of {', '.join(rules['choices'])}")
-    _check_range(flag, value, rules)
-    return value
+        limits = {name: rules[name] for name in ("minimum", "maximum", "above")}
+        return check_number(label, value, kind, **limits)
+    if not isinstance(value, kind):
+        wanted = "True or False" if kind is bool else "a string"
+        raise UsageError(f"{label} must be {wanted}; got {shown(value)}")
+    return check_choice(label, value, rules["choices"]) if rules["choices"] else value
 
 
-def _check_range(flag: str, value: Any, rules: Mapping[str, Any]) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{flag}: {value} is not a finite number")
-    if rules["minimum"] is not None and value < rules["minimum"]:
-        raise UsageError(f"{flag}: {value} is too small; the least is {rules['minimum']}")
-    if rules["above"] is not None and value <= rules["above"]:
-        raise UsageError(f"{flag}: {value} is too small; it must be more than {rules['above']}")
-    if rules["maximum"] is not None and value > rules["maximum"]:
-        raise UsageError(f"{flag}: {value} is too large; the most is {rules['maximum']}")
+def check_number(
+    label: str,
+    value: Any,
+    kind: type = int,
+    *,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+) -> Any:
+    """`value` as an `int` or a `float`, which it must be without loss.
+
+    Args:
+        label: how the error names the option.
+        minimum, maximum: smallest and largest value allowed; `above`: must be larger than this.
+
+    Raises:
+        UsageError: not a number, not whole, not finite, or out of range.
+    """
+    wanted = "a whole number" if kind is int else "a number"
+    try:
+        number = kind(value)
+    except (TypeError, ValueError, OverflowError):
+        raise UsageError(f"{label} must be {wanted}; got {shown(value)}") from None
+    if isinstance(value, bool) or (kind is int and number != value):
+        raise UsageError(f"{label} must be {wanted}; got {shown(value)}")
+    if kind is float and not math.isfinite(number):
+        raise UsageError(f"{label} must be a finite number; got {number}")
+    for limit, inside, rule in (
+        (minimum, operator.ge, "at least"),
+        (above, operator.gt, "greater than"),
+        (maximum, operator.le, "at most"),
+    ):
+        if limit is not None and not inside(number, limit):
+            raise UsageError(f"{label} must be {rule} {limit}; got {number}")
+    return number
+
+
+def check_choice(label: str, value: Any, choices: Sequence[str]) -> str:
+    """`value`, which must be one of `choices`.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if value not in choices:
+        raise UsageError(f"{label} must be one of {', '.join(choices)}; got {shown(value)}")
+    return str(value)
 
 
 def reject_unknown_options(config_class: Any, names: Iterable[str]) -> None:
@@ -143,10 +172,10 @@ def make_config(config_class: type[Config], options: Mapping[str, Any]) -> Confi
 
 
 def check_path(name: str, value: Any, instead: str) -> None:
-    """Check that `value` is a path, which "" is not: as a `Path` it would be the working directory.
+    """Check that `value` is a path; "" is none, although `Path("")` is the working directory.
 
     Raises:
-        UsageError: it is none; says what to give `instead`.
+        UsageError: it is not; says what to give `instead`.
     """
     if not isinstance(value, str | Path) or not str(value):
         raise UsageError(f"{name}: {shown(value)} is not a path; {instead}")

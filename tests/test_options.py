@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from fastw2v.cli.options import given_options, options_of
+from fastw2v.cli.options import given_options, options_of, with_flags
 from fastw2v.errors import UsageError
 from fastw2v.options import check_options, flag_of, make_config, option, option_fields
 
@@ -57,25 +57,25 @@ def test_ints_given_for_floats_are_stored_as_float():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"vector_dim": 0}, r"--vector-dim: 0 is too small; the least is 1"),
-        ({"vector_dim": -3}, r"--vector-dim: -3 is too small"),
-        ({"vector_dim": 1001}, r"--vector-dim: 1001 is too large; the most is 1000"),
-        ({"vector_dim": 2.5}, r"--vector-dim: 2.5 is not a whole number"),
-        ({"vector_dim": "many"}, r"--vector-dim: 'many' is not a number"),
-        ({"vector_dim": True}, r"--vector-dim: True is not a whole number"),
-        ({"vector_dim": None}, r"--vector-dim: None is not a number"),
-        ({"vector_dim": float("nan")}, r"--vector-dim: nan is not a number"),
-        ({"vector_dim": float("inf")}, r"--vector-dim: inf is not a number"),
-        ({"alpha": float("nan")}, r"--alpha: nan is not a finite number"),
-        ({"alpha": float("inf")}, r"--alpha: inf is not a finite number"),
-        ({"alpha": 0}, r"--alpha: 0.0 is too small; it must be more than 0.0"),
-        ({"kind": "letters"}, r"--kind: 'letters' is not one of words, bytes"),
-        ({"kind": 3}, r"--kind: expected str, found 3"),
-        ({"fast": 1}, r"--fast: expected bool, found 1"),
-        ({"neg_samples": 0}, r"--neg-samples: 0 is too small"),
+        ({"vector_dim": 0}, "`vector_dim` must be at least 1; got 0"),
+        ({"vector_dim": -3}, "`vector_dim` must be at least 1; got -3"),
+        ({"vector_dim": 1001}, "`vector_dim` must be at most 1000; got 1001"),
+        ({"vector_dim": 2.5}, "`vector_dim` must be a whole number; got 2.5"),
+        ({"vector_dim": "many"}, "`vector_dim` must be a whole number; got 'many'"),
+        ({"vector_dim": True}, "`vector_dim` must be a whole number; got True"),
+        ({"vector_dim": None}, "`vector_dim` must be a whole number; got None"),
+        ({"vector_dim": float("nan")}, "`vector_dim` must be a whole number; got nan"),
+        ({"vector_dim": float("inf")}, "`vector_dim` must be a whole number; got inf"),
+        ({"alpha": float("nan")}, "`alpha` must be a finite number; got nan"),
+        ({"alpha": float("inf")}, "`alpha` must be a finite number; got inf"),
+        ({"alpha": 0}, "`alpha` must be greater than 0.0; got 0.0"),
+        ({"kind": "letters"}, "`kind` must be one of words, bytes; got 'letters'"),
+        ({"kind": 3}, "`kind` must be a string; got 3"),
+        ({"fast": 1}, "`fast` must be True or False; got 1"),
+        ({"neg_samples": 0}, "`neg_samples` must be at least 1; got 0"),
     ],
 )
-def test_bad_values_are_refused_with_the_flag_named(options, message):
+def test_bad_values_are_refused_with_the_option_named(options, message):
     with pytest.raises(UsageError, match=message) as caught:
         Config(**options)
     assert "\n" not in str(caught.value)
@@ -130,6 +130,32 @@ def test_only_what_the_user_gave_is_given_even_at_its_default(run):
 def test_help_shows_text_default_alias_and_metavar(run):
     text = " ".join(run("--help")[0].output.split())
     assert "--vector-dim INTEGER Length. [default: 300]" in text
-    assert "--neg-samples, --k K Draws. [default: (chosen)]" in text
+    assert "--neg-samples, --k K Draws. [default: chosen]" in text
     assert "--lowercase / --no-lowercase" in text
     assert "--kind" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("`min_count` must be at least 1", "--min-count must be at least 1"),
+        ("leave out `lowercase=False` or `force`", "leave out --no-lowercase or --force"),
+        ("unless `errors=strict`", "unless --errors strict"),
+        ("lines `word count`, the extra `remote`", "lines `word count`, the extra `remote`"),
+        ("name `data` before `model`", "name DATA before MODEL"),
+    ],
+)
+def test_the_command_line_shows_option_names_as_flags(text, shown):
+    assert with_flags(text) == shown
+
+
+def test_bad_values_read_alike_on_the_command_line(run):
+    for arguments, option_values in (
+        (("--vector-dim", "0"), {"vector_dim": 0}), (("--vector-dim", "x"), {"vector_dim": "x"}),
+        (("--alpha", "nan"), {"alpha": float("nan")}), (("--alpha", "0"), {"alpha": 0}),
+    ):  # fmt: skip
+        with pytest.raises(UsageError) as caught:
+            Config(**option_values)
+        name = arguments[0][2:].replace("-", "_")
+        said = str(run(*arguments)[0].exception)
+        assert said == str(caught.value).replace(f"`{name}`", arguments[0])

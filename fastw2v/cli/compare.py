@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from fastw2v.cli.display import can_show
-from fastw2v.cli.options import force_option, warn
-from fastw2v.cli.tables import print_rows, shown
+from fastw2v.cli.options import Choice, force_option, option, output_option, result_options, warn
+from fastw2v.cli.tables import print_json, print_rows, shown
 from fastw2v.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,39 +23,36 @@ _BEST = " *"
 @click.argument(
     "models", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="MODEL..."
 )
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
+@output_option(
+    "The picture of the loss curves to write (.png, .pdf or .svg).",
     default=Path("compare.png"),
     show_default=True,
-    metavar="FILE.png",
-    help="Where to draw the loss curves (.png, .pdf or .svg).",
 )
-@click.option(
+@option(
     "--against",
-    type=click.Choice(["words", "seconds", "epochs"]),
+    type=Choice(("words", "seconds", "epochs")),
     default="words",
     show_default=True,
-    help="What the curves are drawn against.",
+    help="The x axis of the curves.",
 )
-@click.option(
+@option(
     "--quality/--no-quality",
     default=None,
-    show_default="where word pairs or analogies are found",
+    show_default="if word pairs or analogies are found",
     help="Score the vectors on word pairs and analogies, as fastw2v evaluate does: on the given "
-    "files, else on WordSim-353, SimLex-999 and the Google analogies where gensim, with which they "
-    "come, is installed.",
+    "files, else on WordSim-353, SimLex-999 and the Google analogies if gensim, which contains "
+    "them, is installed.",
 )
-@click.option(
+@option(
     "--pairs", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
     help="Word pairs to score on instead. May be repeated.",
 )  # fmt: skip
-@click.option(
+@option(
     "--analogies", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-    help="Questions of four words a line to score on instead. May be repeated.",
+    help="Analogy questions, four words a line, to score on instead. May be repeated.",
 )  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 @force_option
+@result_options
 def compare(
     models: tuple[Path, ...],
     output: Path,
@@ -64,17 +60,18 @@ def compare(
     quality: bool | None,
     pairs: tuple[Path, ...],
     analogies: tuple[Path, ...],
-    as_json: bool,
     force: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
-    """Draw several models' losses over each other, and set their figures side by side.
+    """Plot the losses of several models and tabulate their metrics.
 
-    MODEL is a model directory or one of its checkpoints; it may be training now. The table has
+    MODEL is a model directory or one of its checkpoints; it may be in training. The table has
     words, time and speed, the training loss (mean over the last 5 % of the words), the held-out
     loss of the last evaluation with its 95 % interval, quality, and the settings that differ; a *
-    marks the best of a row. Held-out losses compare between models of one type with the same
-    held-out text: there the difference to the first of them is paired by sequence, so its interval
-    is narrower than theirs. Where losses do not compare, a line says why.
+    marks the best of a row. Held-out losses are comparable between models of one type with the same
+    held-out text. Their difference from the first of these models is paired by sequence, so its
+    interval is narrower than theirs. Where losses are not comparable, a note says why.
 
     \b
     Examples: fastw2v compare a.model b.model
@@ -88,7 +85,7 @@ def compare(
     from fastw2v.vectors.formats import check_output
 
     if len(models) < 2:
-        raise UsageError("a comparison needs two models at least")
+        raise UsageError("compare needs at least two models")
     if quality is False and (pairs or analogies):
         raise UsageError("--no-quality excludes --pairs and --analogies; leave it out")
     check_suffix(output)
@@ -97,7 +94,7 @@ def compare(
     benchmarks = {} if quality is False else _benchmarks(pairs, analogies)
     if quality and not benchmarks:
         raise UsageError(
-            "--quality: no benchmark is there; give --pairs FILE or --analogies FILE, or install "
+            "--quality: found no benchmark; give --pairs FILE or --analogies FILE, or install "
             "gensim"
         )
     runs = [
@@ -107,10 +104,11 @@ def compare(
     table = compare_runs(runs)
     plot_runs(runs, output, against)
     if as_json:
-        click.echo(json.dumps(table.as_json(), indent=2, allow_nan=False, default=str))
+        print_json(table.as_json() | {"output": output})
     else:
-        _print(table)
-    click.echo(f"wrote {shown(output)}", err=True)
+        _print(table, quiet)
+    if not quiet:
+        click.echo(f"wrote {shown(output)}", err=True)
 
 
 def _benchmarks(pairs: tuple[Path, ...], analogies: tuple[Path, ...]) -> dict[str, Benchmark]:
@@ -127,12 +125,12 @@ def _benchmarks(pairs: tuple[Path, ...], analogies: tuple[Path, ...]) -> dict[st
     return found or comparison.common_benchmarks()
 
 
-def _print(table: Table) -> None:
+def _print(table: Table, quiet: bool) -> None:
     print_rows(
         ("about", "what", *(run.name for run in table.runs)),
         [(row.about, row.name, *_cells(row)) for row in table.rows],
     )
-    for note in table.notes:
+    for note in [] if quiet else table.notes:
         click.echo(f"note: {note}", err=True)
 
 

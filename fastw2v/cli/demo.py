@@ -1,4 +1,4 @@
-"""Commands: demo."""
+"""The command `demo`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fastw2v.cli.options import Number, option, output_option, result_options, threads_option
+from fastw2v.cli.tables import print_json
 from fastw2v.errors import TrainingInterrupted
 
 if TYPE_CHECKING:
@@ -18,25 +20,27 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
+@output_option(
+    "Directory for the text, the token store and the model. An earlier demonstration there is "
+    "replaced; anything else is left alone and refused.",
+    metavar="DIRECTORY",
     default=Path("fastw2v-demo"),
     show_default=True,
-    help="Directory for the text, the token store and the model; an earlier demonstration there is "
-    "started over, anything else is left alone and refused.",
 )
-@click.option(
-    "--epochs", type=int, help="Passes over the text.  [default: 20, as the text is small]"
+@option(
+    "--epochs",
+    type=Number(minimum=1),
+    show_default="20, as the text is small",
+    help="Passes over the text.",
 )
-@click.option("--threads", type=int, help="Threads to train with.  [default: all usable cores]")
-@click.option("--quiet", is_flag=True, help="Only the result, no progress.")
-def demo(output: Path, epochs: int | None, threads: int | None, quiet: bool) -> None:
-    """See the whole of it work, without a download.
+@threads_option
+@result_options
+def demo(output: Path, epochs: int | None, threads: int | None, as_json: bool, quiet: bool) -> None:
+    """See everything work on text from this machine, no download.
 
-    Gathers a million words of English from the documentation that Python and its packages carry on
-    this machine, preprocesses them, trains skip-gram with negative sampling, and shows what the
-    vectors know. It takes a minute or two.
+    Gathers a million words of English from the documentation of the installed Python and its
+    packages, preprocesses them, trains skip-gram with negative sampling, and shows what the vectors
+    know. It takes a minute or two.
 
     \b
     fastw2v demo
@@ -58,7 +62,10 @@ def demo(output: Path, epochs: int | None, threads: int | None, quiet: bool) -> 
         except TrainingInterrupted as stopped:
             stopped.args = ("stopped; the same command starts the demonstration over",)
             raise
-    _show(result)
+    if as_json:
+        print_json(_as_json(result))
+    else:
+        _show(result, quiet)
 
 
 def _program() -> str:
@@ -69,7 +76,20 @@ def _program() -> str:
     return shlex.quote(os.path.relpath(beside))
 
 
-def _show(result: DemoResult) -> None:
+def _as_json(result: DemoResult) -> dict[str, object]:
+    from fastw2v.demo import neighbors_shown
+
+    return {
+        "text": result.text,
+        "store": result.store,
+        "model": result.model_directory,
+        "words": result.model.words_done,
+        "seconds": result.model.training_seconds,
+        "neighbors": dict(neighbors_shown(result.model)),
+    }
+
+
+def _show(result: DemoResult, quiet: bool) -> None:
     from fastw2v.demo import neighbors_shown
     from fastw2v.io.model_directory import LOSS_PLOT
 
@@ -82,9 +102,11 @@ def _show(result: DemoResult) -> None:
     click.echo("Nearest neighbors:")
     for word, neighbors in neighbors_shown(model):
         click.echo(f"  {word:<10} {', '.join(neighbors)}")
+    if quiet:
+        return
     name, program = shlex.quote(str(result.model_directory)), _program()
     click.echo(
-        f"\nWhere everything lies:\n"
+        f"\nWhere everything is:\n"
         f"  text         {result.text}  ({result.words:,} words)\n"
         f"  token store  {result.store}\n"
         f"  model        {result.model_directory}\n"
@@ -93,8 +115,8 @@ def _show(result: DemoResult) -> None:
         f"  {program} neighbors {name} tuple\n"
         f"  {program} analogy {name} rows row columns\n"
         f"  {program} plot {name} --map\n"
-        f"  {program} export {name} docs.vec\n"
-        f"  {program} train --data-file YOUR-TEXT --model-file my.model"
+        f"  {program} export {name} --output docs.vec\n"
+        f"  {program} train YOUR-TEXT my.model"
     )
 
 

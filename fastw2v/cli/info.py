@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fastw2v.cli.display import byte_progress
-from fastw2v.cli.options import force_option, warn
-from fastw2v.cli.store import damaged_files, verified_line
-from fastw2v.cli.tables import print_rows, shown
+from fastw2v.cli.options import force_option, output_option, result_options, warn
+from fastw2v.cli.tables import print_json, print_rows, shown
 from fastw2v.errors import DataError, UsageError
 from fastw2v.io.model_directory import LOSS_PLOT, is_model_directory, read_model
 
@@ -22,205 +22,233 @@ if TYPE_CHECKING:
 
 _TOP_WORDS = 20
 
-Rows = list[tuple[str, str, str]]
+Facts = dict[str, Any]  # by section, as --json prints them
 
 
 @click.command(
-    epilog="\b\nExamples:\n  fastw2v info corpus.store\n  fastw2v info corpus.store --verify\n"
-    "  fastw2v info corpus.store --plot corpus.png"
+    epilog="\b\nExamples:\n  fastw2v info corpus.store\n"
+    "  fastw2v info corpus.store --output corpus.png\n  fastw2v info my.model --json"
 )
 @click.argument("path", metavar="STORE|MODEL")
-@click.option(
-    "--verify",
-    is_flag=True,
-    help="Read all of a token store and compare it with its checksums (as fastw2v verify).",
-)
-@click.option(
-    "--plot",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Draw coverage, rank and frequency (Zipf), and the sentence lengths of a store, too "
-    "(.png, .pdf or .svg).",
+@output_option(
+    "Also draw coverage, word frequency by rank (Zipf), and the sequence lengths of a store (.png, "
+    ".pdf or .svg)."
 )
 @force_option
-def info(path: str, verify: bool, plot: Path | None, force: bool) -> None:
+@result_options
+def info(path: str, output: Path | None, force: bool, as_json: bool, quiet: bool) -> None:
     """Show what is in a token store or a model.
 
-    Of the vocabulary: the share of tokens that the most frequent words cover, and what a
-    --min-count would keep. Of a store: how long its sequences are, for which its parts are read.
+    For the vocabulary: the share of tokens that the most frequent words cover, and what a larger
+    --min-count would keep. For a store: the lengths of its sequences, which reads all its parts.
     """
     from fastw2v.plots.style import check_suffix
     from fastw2v.vectors.formats import check_output
 
     if not path:  # as a Path it would be the working directory
         raise UsageError("empty path; name a token store or a model")
-    place = Path(path)
-    if plot is not None:
-        check_suffix(plot)
-        check_output(plot, force)
-    if is_model_directory(place):
-        if verify:
-            raise UsageError(
-                f"{path}: --verify is for token stores; a model is verified whenever it is opened"
-            )
-        rows, vocabulary = read_model(place, lambda g: _model_rows(place, g), on_damage=warn)
-        lengths, size = None, "model"
+    directory = Path(path)
+    if output is not None:
+        check_suffix(output)
+        check_output(output, force)
+    lengths = None
+    if is_model_directory(directory):
+        facts, vocabulary = read_model(
+            directory, lambda saved: _model_facts(directory, saved), on_damage=warn
+        )
+        size = "model"
     else:
         from fastw2v.store.format import TokenStore
 
-        if not place.exists():
+        if not directory.exists():
             raise UsageError(f"{path}: no such token store or model")
-        if verify and (damaged := damaged_files(path)):
-            more = len(damaged) - 1
-            rest = f" (and {more:,} more damaged files; fastw2v verify names all)" if more else ""
-            raise DataError(f"{shown(damaged[0].path)}: {damaged[0].problem}{rest}")
-        store = TokenStore.open(place)
-        vocabulary, lengths = store.vocabulary, _lengths_of(store)
-        rows, size = _store_rows(store, lengths), f"{store.num_tokens:,} tokens"
-    print_rows(("about", "what", "value"), rows)
-    if verify:
-        click.echo(verified_line(path))
-    if plot is not None:
+        store = TokenStore.open(directory)
+        vocabulary, lengths = store.vocabulary, _lengths_of(store, quiet)
+        facts, size = _store_facts(store, lengths), f"{store.num_tokens:,} tokens"
+    if as_json:
+        print_json(facts)
+    else:
+        print_rows(("about", "what", "value"), list(_rows(facts)))
+    if output is not None:
         from fastw2v.plots.corpus import plot_corpus
 
-        title = f"{shown(place.resolve().name)}: {size}, {len(vocabulary):,} words"
-        plot_corpus(vocabulary.counts, lengths, plot, title)
-        click.echo(f"wrote {shown(plot)}")
+        title = f"{shown(directory.resolve().name)}: {size}, {len(vocabulary):,} words"
+        plot_corpus(vocabulary.counts, lengths, output, title)
+        if not quiet:
+            click.echo(f"wrote {shown(output)}", err=True)
 
 
-def _lengths_of(store: TokenStore) -> SentenceLengths | None:
-    """The lengths of the sentences; None, with a warning, where a part is damaged."""
+def _lengths_of(store: TokenStore, quiet: bool) -> SentenceLengths | None:
+    """The lengths of the sequences; None, with a warning, where a part is damaged."""
     from fastw2v.store.inspect import sentence_lengths
 
     try:
-        with byte_progress(quiet=False) as progress:
+        with byte_progress(quiet) as progress:
             return sentence_lengths(store, progress)
     except DataError as error:
-        warn(f"{error}; how long its sentences are is not shown")
+        warn(f"{error}; the sequence lengths are not shown")
         return None
 
 
-def _store_rows(store: TokenStore, lengths: SentenceLengths | None) -> Rows:
-    from fastw2v.io.machine import readable_bytes
-
-    manifest, vocabulary = store.manifest, store.vocabulary
-    groups = store.row_group_tokens
-    size = sum(part["bytes"] for part in manifest["parts"]) + manifest["vocabulary"]["bytes"]
-    mean = f"{groups.mean():,.0f} tokens each on average" if len(groups) else ""
-    rows = [
-        ("store", "path", shown(store.path)),
-        ("store", "tokens", f"{store.num_tokens:,}"),
-        ("store", "sentences", f"{store.num_sentences:,}"),
-        ("store", "parts", f"{len(manifest['parts']):,} ({readable_bytes(size)} on disk)"),
-        ("store", "row groups", f"{store.num_row_groups:,}" + (f" ({mean})" if mean else "")),
-        *_vocabulary_rows(vocabulary, manifest),
-    ]
+def _store_facts(store: TokenStore, lengths: SentenceLengths | None) -> Facts:
+    manifest, groups = store.manifest, store.row_group_tokens
+    facts = {
+        "store": {
+            "path": store.path,
+            "tokens": store.num_tokens,
+            "sequences": store.num_sentences,
+            "parts": len(manifest["parts"]),
+            "bytes": sum(part["bytes"] for part in manifest["parts"])
+            + manifest["vocabulary"]["bytes"],
+            "row_groups": store.num_row_groups,
+            "tokens_per_row_group": round(float(groups.mean())) if len(groups) else 0,
+        },
+        **_vocabulary_facts(store.vocabulary, manifest),
+    }
     if lengths is not None and lengths.total:
-        rows += _length_rows(lengths)
-    rows += [("settings", _dashed(name), shown(v)) for name, v in manifest["settings"].items()]
-    rows.append(("report", "made from", manifest["source"]))
-    rows += [("report", _spaced(name), f"{v:,}") for name, v in manifest["report"].items()]
-    return rows
+        facts |= _length_facts(lengths)
+    return facts | {
+        "settings": manifest["settings"],
+        "report": {"made_from": manifest["source"], **manifest["report"]},
+    }
 
 
-def _vocabulary_rows(vocabulary: Vocabulary, note: dict[str, Any]) -> Rows:
+def _vocabulary_facts(vocabulary: Vocabulary, note: dict[str, Any]) -> Facts:
     """Of a vocabulary; `note` is what is known of its making (see `least_known_min_count`)."""
     from fastw2v.store import inspect as statistics
 
     counts = vocabulary.counts
-    ids = (-counts).argsort(kind="stable")[:_TOP_WORDS]
-    top = [(vocabulary.tokens[token_id], int(counts[token_id])) for token_id in ids]
-    rows = [
-        ("vocabulary", "words", f"{len(vocabulary):,}"),
-        ("vocabulary", "sum of counts", f"{vocabulary.total:,}"),
-        ("vocabulary", "most frequent", ", ".join(f"{word} {count:,}" for word, count in top)),
-        ("vocabulary", "hash", vocabulary.hash),
-    ]
-    rows += [
-        ("coverage", f"{size:,} words", f"{100 * share:.2f} % of the tokens")
-        for size, share in statistics.coverage(counts)
-    ]
     known_from = statistics.least_known_min_count(counts, note)
-    for kept in statistics.kept_by_min_count(counts):
-        value = f"{kept.words:,} words, {100 * kept.share:.2f} % of the tokens"
-        if kept.min_count < known_from:
-            value = f"not known: words that occur less than {known_from:,} times were left out"
-        rows.append(("min-count", f"{kept.min_count:,}", value))
-    return rows
+    most_frequent = (-counts).argsort(kind="stable")[:_TOP_WORDS].tolist()
+    return {
+        "vocabulary": {
+            "words": len(vocabulary),
+            "sum_of_counts": vocabulary.total,
+            "most_frequent": [
+                {"word": vocabulary.tokens[n], "count": int(counts[n])} for n in most_frequent
+            ],
+            "hash": vocabulary.hash,
+        },
+        "coverage": [
+            {"words": size, "share": share} for size, share in statistics.coverage(counts)
+        ],
+        "min_count": [
+            {"min_count": kept.min_count, "words": kept.words, "share": kept.share}
+            if kept.min_count >= known_from
+            else {"min_count": kept.min_count, "words": None, "known_from": known_from}
+            for kept in statistics.kept_by_min_count(counts)
+        ],
+    }
 
 
-def _length_rows(lengths: SentenceLengths) -> Rows:
-    """Of the sentences, in tokens."""
+def _length_facts(lengths: SentenceLengths) -> Facts:
+    """Of the sequences, in tokens."""
     from fastw2v.store.inspect import QUANTILES
 
-    rows = [
-        ("sentence tokens", "mean", f"{lengths.mean:,.1f}"),
-        ("sentence tokens", "shortest", f"{lengths.lengths[0]:,}"),
-    ]
-    rows += [
-        ("sentence tokens", f"{100 * share:.0f} % have at most", f"{lengths.quantile(share):,}")
-        for share in QUANTILES
-    ]
-    rows.append(("sentence tokens", "longest", f"{lengths.lengths[-1]:,}"))
-    for low, high, sentences in lengths.by_powers_of_two():
-        label = f"{low:,} to {high:,}" if high > low else f"{low:,}"
-        share = f"{sentences:,} ({100 * sentences / lengths.total:.2f} %)"
-        rows.append(("sentence lengths", label, share))
-    return rows
+    return {
+        "sequence_tokens": {
+            "mean": lengths.mean,
+            "shortest": int(lengths.lengths[0]),
+            **{f"{100 * share:g}_%_have_at_most": lengths.quantile(share) for share in QUANTILES},
+            "longest": int(lengths.lengths[-1]),
+        },
+        "sequence_lengths": [
+            {"low": low, "high": high, "sequences": found, "share": found / lengths.total}
+            for low, high, found in lengths.by_powers_of_two()
+        ],
+    }
 
 
-def _model_rows(model: Path, generation: Generation) -> tuple[Rows, Vocabulary]:
+def _model_facts(model: Path, generation: Generation) -> tuple[Facts, Vocabulary]:
+    from fastw2v.store.vocabulary import Vocabulary
     from fastw2v.training.corpus import NOTE_KEY
 
-    config, state = generation.config, generation.state
-    from fastw2v.store.vocabulary import Vocabulary
-
-    history = generation.history()
+    config, state, history = generation.config, generation.state, generation.history()
     vocabulary = Vocabulary.load(generation.vocabulary_path)
     last = history[-1] if history else {}
     losses = [row["loss"] for row in history if row.get("loss") is not None]
-    rows = [
-        ("model", "path", shown(model)),
-        ("model", "type", shown(config.get("type"))),
-        ("model", "dimensions", shown(config.get("vector_dim"))),
-        ("model", "vocabulary", shown(state.get("vocabulary_size"))),
-        *_begun_with(state),
-        ("training", "words done", shown(state.get("words_done"))),
-        ("training", "words in all", shown(state.get("total_words"))),
-        ("training", "epoch", f"{shown(last.get('epoch'))} of {shown(config.get('epochs'))}"),
-        ("training", "seconds", shown(state.get("training_seconds"))),
-        ("training", "last loss", shown(losses[-1] if losses else None)),
-        ("training", "alpha now", shown(last.get("alpha"))),
-        *_vocabulary_rows(vocabulary, state.get(NOTE_KEY, {})),
-    ]
-    already = ("type", "vector_dim", "epochs")
-    rows += [("settings", _dashed(n), shown(v)) for n, v in config.items() if n not in already]
-    rows.append(("files", "vectors and history", shown(generation.path)))
     checkpoints = sorted(model.glob("checkpoints/epoch-*"), key=lambda p: (len(p.name), p.name))
-    rows += [("files", "checkpoint", shown(path)) for path in checkpoints]
+    apart = ("type", "vector_dim", "epochs")
+    facts = {
+        "model": {
+            "path": model,
+            "type": config.get("type"),
+            "dimensions": config.get("vector_dim"),
+            "vocabulary": state.get("vocabulary_size"),
+        },
+        "training": {
+            **_started_from(state),
+            "words_done": state.get("words_done"),
+            "total_words": state.get("total_words"),
+            "epoch": last.get("epoch"),
+            "epochs": config.get("epochs"),
+            "seconds": state.get("training_seconds"),
+            "last_loss": losses[-1] if losses else None,
+            "alpha_now": last.get("alpha"),
+        },
+        **_vocabulary_facts(vocabulary, state.get(NOTE_KEY, {})),
+        "settings": {name: value for name, value in config.items() if name not in apart},
+        "files": {"vectors_and_history": generation.path, "checkpoints": checkpoints},
+    }
     if (model / LOSS_PLOT).is_file():
-        rows.append(("files", "loss curve", shown(model / LOSS_PLOT)))
-    return rows, vocabulary
+        facts["files"]["loss_curve"] = model / LOSS_PLOT
+    return facts, vocabulary
 
 
-def _begun_with(state: dict[str, Any]) -> Rows:
-    """What the present corpus was begun with, where that was no new model at random."""
-    rows, note, before = [], state.get("init"), state.get("words_before")
-    if isinstance(note, dict):
-        words, share = shown(note.get("words")), shown(note.get("token_share"))
-        vectors = f"{shown(note.get('file'))}: {words} words, {share} of the tokens"
-        rows.append(("training", "began with the vectors of", vectors))
-    if before:
-        rows.append(("training", "words on other corpora before", shown(before)))
-    return rows
+def _started_from(state: dict[str, Any]) -> Facts:
+    """What training on the present corpus started from, unless from random vectors."""
+    facts: Facts = {}
+    if isinstance(note := state.get("init"), dict):
+        names = ("file", "words", "token_share")
+        facts = {f"initial_vectors_{name}": note.get(name) for name in names}
+    if state.get("words_before"):
+        facts["words_on_earlier_corpora"] = state["words_before"]
+    return facts
 
 
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
+def _rows(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """The facts as a table of (section, name, value)."""
+    for section, values in facts.items():
+        about = section if section == "settings" else section.replace("_", " ")
+        if section == "coverage":
+            for one in values:
+                yield about, f"{one['words']:,} words", _of_tokens(one["share"])
+        elif section == "min_count":
+            for one in values:
+                yield "min-count", f"{one['min_count']:,}", _kept(one)
+        elif section == "sequence_lengths":
+            for one in values:
+                low, high = one["low"], one["high"]
+                label = f"{low:,} to {high:,}" if high > low else f"{low:,}"
+                yield about, label, f"{one['sequences']:,} ({100 * one['share']:.2f} %)"
+        else:
+            for name, value in values.items():
+                yield from ((about, _label(section, name), one) for one in _texts(value))
 
 
-def _spaced(name: str) -> str:
-    return name.replace("_", " ")
+def _label(section: str, name: str) -> str:
+    if section == "settings":
+        return name.replace("_", "-")
+    return "sequences" if name == "sentences" else name.replace("_", " ")
+
+
+def _texts(value: Any) -> list[str]:
+    """A value as text; a list of paths as one text each."""
+    if not isinstance(value, list):
+        return [shown(value)]
+    if value and isinstance(value[0], dict):
+        return [", ".join(f"{one['word']} {one['count']:,}" for one in value)]
+    return [shown(one) for one in value]
+
+
+def _of_tokens(share: float) -> str:
+    return f"{100 * share:.2f} % of the tokens"
+
+
+def _kept(one: dict[str, Any]) -> str:
+    if one["words"] is None:
+        return f"unknown: words that occur less than {one['known_from']:,} times were left out"
+    return f"{one['words']:,} words, {_of_tokens(one['share'])}"
 
 
 COMMANDS: list[click.Command] = [info]

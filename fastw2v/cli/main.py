@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Any
 
@@ -10,7 +11,10 @@ import click
 from fastw2v import __version__
 from fastw2v.cli import compare, demo, evaluate, info, store, train, vectors
 from fastw2v.cli import preprocess as corpus
-from fastw2v.errors import FastW2VError
+from fastw2v.cli.options import option, with_flags
+from fastw2v.errors import FastW2VError, ResourceError, UsageError
+
+_WRONG_PATH = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
 
 def _with_dashes(name: str) -> str:
@@ -44,28 +48,39 @@ def _report(error: Exception) -> int:
     Raises:
         Exception: any other error, as it is.
     """
+    exit_code = ResourceError.exit_code
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return error.exit_code
     if isinstance(error, click.ClickException):
-        command = (
-            error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
-        )
-        more = f" (see {command} --help)" if command else ""
-        line, exit_code = " ".join(error.format_message().split()) + more, error.exit_code
+        line, exit_code = _line_of(error), error.exit_code
     elif isinstance(error, FastW2VError):
-        line, exit_code = str(error), error.exit_code
+        line, exit_code = with_flags(str(error)), error.exit_code
     elif isinstance(error, click.Abort):  # Ctrl-C where nothing else catches it
-        line, exit_code = "stopped; the same command goes on or starts over", 130
+        line, exit_code = "stopped; run the same command again to continue", 130
     elif isinstance(error, MemoryError):
-        line, exit_code = "out of memory; close other programs or ask for less", 1
+        line = "out of memory; close other programs or ask for less"
     elif isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename is not None else ""
-        line, exit_code = f"{name}{error.strerror or error}; check the path and its rights", 1
+        line = f"{name}{error.strerror or error}; check the path and its permissions"
+        if error.errno in _WRONG_PATH:
+            exit_code = UsageError.exit_code
     else:
         raise error
     click.echo(f"fastw2v: {line}", err=True)
     return exit_code
+
+
+def _line_of(error: click.ClickException) -> str:
+    """An error of click's in the style of our own, with the command whose help explains more."""
+    line = " ".join(error.format_message().split())
+    if isinstance(error, click.BadParameter) and error.param and error.message:
+        line = f"{max(error.param.opts, key=len)}: {error.message}"
+    if line:
+        line = (line[0].lower() + line[1:]).removesuffix(".")
+    if isinstance(error, click.UsageError) and error.ctx:
+        line += f"; see {error.ctx.command_path} --help"
+    return line
 
 
 @click.group(
@@ -77,17 +92,18 @@ def _report(error: Exception) -> int:
     },
 )
 @click.version_option(__version__, prog_name="fastw2v")
-@click.option(
-    "--debug", is_flag=True, help="Show the traceback of an error (any command takes it)."
-)
+@option("--debug", is_flag=True, help="Show the traceback of an error (any command takes it).")
 def fastw2v(debug: bool) -> None:
     """Word vectors on ordinary multicore CPUs: preprocess text, train, query, evaluate, export.
 
     \b
-    fastw2v demo                                         see it work, no download
+    fastw2v demo                                       see it work, no download
     fastw2v preprocess corpus/*.txt.gz --output corpus.store
-    fastw2v train --data-file corpus.store --model-file my.model
+    fastw2v train corpus.store my.model
     fastw2v neighbors my.model king
+
+    Exit codes: 0 success, 1 damaged data or a failed check, 2 wrong usage, 3 the machine lacks
+    something (memory, disk space, a permission), 4 training diverged, 130 interrupted.
     """
 
 

@@ -10,103 +10,102 @@ from typing import TYPE_CHECKING
 import click
 
 from fastw2v.cli.display import byte_progress
-from fastw2v.cli.options import force_option, warn
-from fastw2v.cli.tables import printable, shown
+from fastw2v.cli.options import (
+    Choice,
+    Number,
+    force_option,
+    option,
+    output_option,
+    result_options,
+    threads_option,
+    topn_option,
+    warn,
+)
+from fastw2v.cli.tables import print_json, printable, shown
 from fastw2v.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from fastw2v.store.format import TokenStore
-    from fastw2v.store.verify import Finding
 
 _BLOCK_LINES = 100  # a write to standard output; few, so that a pipe gets lines as they are found
 _MIN_WIDTH = 10
 
 
 @click.command()
-@click.argument("store")
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    show_default="usable cores",
-    help="Threads that read.",
-)
-@click.option("--quiet", is_flag=True, help="No progress, and no line for a store that is sound.")
-def verify(store: str, threads: int | None, quiet: bool) -> None:
-    """Compare every file of a token store with its manifest, and name all that are damaged.
+@click.argument("path", metavar="STORE")
+@threads_option
+@result_options
+def verify(path: str, threads: int | None, as_json: bool, quiet: bool) -> None:
+    """Compare every file of a token store with its checksums.
 
     Reads everything: sizes, SHA-256, page checksums, row groups, whether all ids are in the
-    vocabulary, and whether its counts are those of the ids. A line for each damaged file on
-    standard output, and exit code 1. Files that the manifest does not list are named as warnings.
+    vocabulary, and whether its counts are those of the ids. Prints one line for each damaged file;
+    the exit code is 1 then. Files that the manifest does not list are warnings.
 
     Example: fastw2v verify corpus.store
     """
-    damaged = damaged_files(store, threads=threads, quiet=quiet)
-    for finding in damaged:
-        click.echo(f"{shown(finding.path)}: {finding.problem}")
-    if damaged:
-        files = "1 damaged file" if len(damaged) == 1 else f"{len(damaged):,} damaged files"
-        raise DataError(f"{shown(store)}: {files}; make the store anew (fastw2v preprocess)")
-    if not quiet:
-        click.echo(verified_line(store))
+    from fastw2v.store.format import read_manifest
+    from fastw2v.store.verify import listed_files, verify_store
 
-
-def damaged_files(store: str, *, threads: int | None = None, quiet: bool = False) -> list[Finding]:
-    """The findings of damage of a verification, with a warning for each file too many."""
-    from fastw2v.store.verify import verify_store
-
-    if not store:  # as a Path it would be the working directory
+    if not path:  # as a Path it would be the working directory
         raise UsageError("empty path; name a token store")
     with byte_progress(quiet) as progress:
-        findings = verify_store(store, progress, threads=threads)
+        findings = verify_store(path, progress, threads=threads)
+    damaged = [finding for finding in findings if finding.damage]
+    files = None if damaged else len(listed_files(read_manifest(Path(path))))
     for finding in findings:
         if not finding.damage:
             warn(f"{shown(finding.path)}: {finding.problem}")
-    return [finding for finding in findings if finding.damage]
-
-
-def verified_line(store: str) -> str:
-    """What is said of a store that is sound."""
-    from fastw2v.store.format import read_manifest
-    from fastw2v.store.verify import listed_files
-
-    files = len(listed_files(read_manifest(Path(store))))
-    return f"{shown(store)}: verified; all {files:,} files match their SHA-256"
+        elif not as_json:
+            click.echo(f"{shown(finding.path)}: {finding.problem}")
+    if as_json:
+        found = [
+            {"path": one.path, "problem": one.problem, "damage": one.damage} for one in findings
+        ]
+        print_json({"path": path, "sound": not damaged, "files": files, "findings": found})
+    if damaged:
+        number = "1 damaged file" if len(damaged) == 1 else f"{len(damaged):,} damaged files"
+        raise DataError(f"{shown(path)}: {number}; make the store again (fastw2v preprocess)")
+    if not (as_json or quiet):
+        click.echo(f"{shown(path)}: verified; {files:,} files match their SHA-256")
 
 
 @click.command()
 @click.argument("source", metavar="STORE|MODEL|FILE")
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The file to write (.txt or .vocab, .tsv, .parquet); default: standard output.",
+@output_option(
+    "The file to write (.txt or .vocab, .tsv, .parquet).", show_default="standard output"
 )
-@click.option(
+@option(
     "--format",
     "file_format",
-    type=click.Choice(["word2vec", "tsv", "parquet"]),
+    type=Choice(("word2vec", "tsv", "parquet")),
     show_default="by the suffix of --output; tsv on standard output",
-    help="word2vec: lines `word count`, as word2vec.c -save-vocab writes them (the first is "
-    "`</s> 0`, as its first word is the line end). tsv: token, count, id, with a header. parquet: "
+    help="word2vec: lines of word and count, as word2vec.c -save-vocab writes them (the first is "
+    "</s> 0, as its first word is the line end). tsv: token, count, id, with a header. parquet: "
     "token, count; the row is the id.",
 )
-@click.option("--top", type=click.IntRange(min=1), help="Only so many words, the most frequent.")
-@click.option(
-    "--min-count", type=click.IntRange(min=1), default=1, help="Only words that occur so often."
+@topn_option(default=None, show_default="all", help="How many words, the most frequent ones.")
+@option(
+    "--min-count",
+    type=Number(minimum=1),
+    default=1,
+    show_default=True,
+    help="Leave out words that occur less often.",
 )
 @force_option
+@result_options
 def vocab(
-    source: str, output: Path | None, file_format: str | None, top: int | None,
-    min_count: int, force: bool,
+    source: str, output: Path | None, file_format: str | None, topn: int | None,
+    min_count: int, force: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Write the vocabulary of a token store, a model or a vocabulary file, in its order.
+    """Write the vocabulary of a token store, a model or a file.
 
-    `fastw2v preprocess --vocabulary FILE` reads each of these formats back.
+    Words keep their order. `fastw2v preprocess --vocabulary FILE` reads each of the formats.
 
     \b
-    Examples: fastw2v vocab corpus.store --top 20
+    Examples: fastw2v vocab corpus.store -n 20
               fastw2v vocab corpus.store --output vocabulary.tsv
               fastw2v vocab vocabulary.txt --output vocabulary.parquet
     """
@@ -119,26 +118,37 @@ def vocab(
         file_format = file_format or files.format_of_suffix(output)
         check_output(output, force)
     elif file_format == "parquet":
-        raise UsageError("--format parquet: needs a file to write; name it with --output")
+        raise UsageError("--format parquet needs a file to write; name it with --output")
+    elif file_format and as_json:
+        raise UsageError("--format and --json exclude each other without --output")
     vocabulary = files.read_vocabulary(source)
-    ids = files.select_words(vocabulary, top=top, min_count=min_count)
+    ids = files.select_words(vocabulary, top=topn, min_count=min_count)
     if not len(ids):
         most = max(vocabulary.counts, default=0)
         raise UsageError(
             f"{shown(source)}: no word occurs {min_count:,} times; the most frequent: {most:,}"
         )
-    if output is None:
+    if output is not None:
+        files.write_vocabulary(output, vocabulary, ids, str(file_format))
+        if as_json:
+            print_json({"output": output, "words": len(ids), "format": file_format})
+        elif not quiet:
+            click.echo(f"wrote {shown(output)}: {len(ids):,} words, {file_format}")
+    elif as_json:
+        words = [
+            {"word": vocabulary.tokens[n], "count": int(vocabulary.counts[n]), "id": n}
+            for n in ids.tolist()
+        ]
+        print_json({"vocabulary": words})
+    else:
         file_format = file_format or "tsv"
         files.check_words((vocabulary.tokens[n] for n in ids.tolist()), file_format, shown(source))
         for block in files.text_blocks(vocabulary, ids, file_format):
             click.echo(_for_terminal(block), nl=False)
-        return
-    files.write_vocabulary(output, vocabulary, ids, str(file_format))
-    click.echo(f"wrote {shown(output)}: {len(ids):,} words, {file_format}")
 
 
 def _for_terminal(block: str) -> str:
-    """Lines as they are; on a terminal without other control characters, which it would obey."""
+    """Lines as they are; on a terminal with other control characters escaped."""
     if sys.stdout is None or not sys.stdout.isatty():
         return block
     lines = (line.split("\t") for line in block.split("\n"))
@@ -147,37 +157,29 @@ def _for_terminal(block: str) -> str:
 
 @click.command()
 @click.argument("store")
-@click.option(
-    "-n",
-    "--number",
-    type=click.IntRange(min=1),
-    default=10,
-    show_default=True,
-    help="How many sequences.",
-)
-@click.option(
-    "--seed", type=click.INT, show_default="others each time", help="Draw the same again."
-)
-@click.option("--first", is_flag=True, help="The first ones instead of random ones.")
-@click.option(
+@topn_option("sequences")
+@option("--seed", type=Number(), show_default="random", help="Seed of the drawing.")
+@option("--first", is_flag=True, help="The first sequences instead of random ones.")
+@option(
     "--word",
     metavar="W",
     help="Only sequences that contain this word; parts are read until enough are found.",
 )
-@click.option("--ids", is_flag=True, help="Print vocabulary ids, not words.")
-@click.option(
+@option("--ids", is_flag=True, help="Print vocabulary ids instead of words.")
+@option(
     "--width",
-    type=click.IntRange(min=_MIN_WIDTH),
+    type=Number(minimum=_MIN_WIDTH),
     metavar="N",
-    help="Shorten lines to so many characters (around the word, with --word).",
+    help="Shorten lines to N characters (around the word, with --word).",
 )
+@result_options
 def sample(
-    store: str, number: int, seed: int | None, first: bool, word: str | None, ids: bool,
-    width: int | None,
+    store: str, topn: int, seed: int | None, first: bool, word: str | None, ids: bool,
+    width: int | None, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
-    """Print sequences of a token store, decoded, one a line.
+    """Print sequences of a token store, one per line.
 
-    Drawn at random from the whole store, of which only a little is read.
+    They are drawn at random from the whole store, of which only a little is read.
 
     \b
     Examples: fastw2v sample corpus.store
@@ -188,21 +190,36 @@ def sample(
     if not store:
         raise UsageError("empty path; name a token store")
     if first and seed is not None:
-        raise UsageError("--first and --seed exclude each other: give one of them")
+        raise UsageError("--first and --seed exclude each other; give one of them")
+    if as_json and width is not None:
+        raise UsageError("--json and --width exclude each other; give one of them")
     opened = TokenStore.open(store)
     word_id = None if word is None else _id_of(word, opened)
-    lines, printed = [], 0
-    for sentence in _chosen(opened, number, seed, first, word_id):
-        lines.append(_line(opened, sentence, word_id, ids, width))
-        printed += 1
-        if len(lines) == _BLOCK_LINES:
-            click.echo("\n".join(lines))
-            lines.clear()
-    if lines:
-        click.echo("\n".join(lines))
-    if printed < number:
+    drawn = _drawn(opened, topn, seed, first, word_id)
+    if as_json:
+        tokens = opened.vocabulary.tokens
+        found = [[n if ids else tokens[n] for n in sequence.tolist()] for sequence in drawn]
+        print_json({"sequences": found})
+        printed = len(found)
+    else:
+        printed = _print_lines(_line(opened, sequence, word_id, ids, width) for sequence in drawn)
+    if printed < topn and not quiet:
         what = "sequences in it" if word is None else f"sequences contain {word!r}"
         warn(f"{shown(store)}: only {printed:,} {what}")
+
+
+def _print_lines(lines: Iterator[str]) -> int:
+    """Print some lines at a time; returns how many there were."""
+    block, printed = [], 0
+    for line in lines:
+        block.append(line)
+        printed += 1
+        if len(block) == _BLOCK_LINES:
+            click.echo("\n".join(block))
+            block.clear()
+    if block:
+        click.echo("\n".join(block))
+    return printed
 
 
 def _id_of(word: str, store: TokenStore) -> int:
@@ -215,31 +232,31 @@ def _id_of(word: str, store: TokenStore) -> int:
     return store.vocabulary.index[known]
 
 
-def _chosen(
-    store: TokenStore, number: int, seed: int | None, first: bool, word_id: int | None
+def _drawn(
+    store: TokenStore, count: int, seed: int | None, first: bool, word_id: int | None
 ) -> Iterator[np.ndarray]:
-    from fastw2v.store import inspect as store_sample
+    from fastw2v.store import inspect
 
     if word_id is not None:
-        return store_sample.sentences_with(store, word_id, number, seed, in_order=first)
+        return inspect.sentences_with(store, word_id, count, seed, in_order=first)
     if first:
-        return store_sample.first_sentences(store, number)
-    return store_sample.random_sentences(store, number, seed)
+        return inspect.first_sentences(store, count)
+    return inspect.random_sentences(store, count, seed)
 
 
 def _line(
-    store: TokenStore, sentence: np.ndarray, word_id: int | None, ids: bool, width: int | None
+    store: TokenStore, sequence: np.ndarray, word_id: int | None, ids: bool, width: int | None
 ) -> str:
-    """One sequence as text; where it is cut, to `width` characters, there is an ellipsis."""
+    """One sequence as text, at most `width` characters; an ellipsis stands where it is cut."""
     known = store.vocabulary.tokens
-    words = [str(n) if ids else printable(known[n]) for n in sentence.tolist()]
+    words = [str(n) if ids else printable(known[n]) for n in sequence.tolist()]
     line = " ".join(words)
     if width is None or len(line) <= width:
         return line
     start = 0
     if word_id is not None:
-        place = len(" ".join(words[: sentence.tolist().index(word_id)]))
-        start = max(0, min(place - width // 3, len(line) - width))
+        position = len(" ".join(words[: sequence.tolist().index(word_id)]))
+        start = max(0, min(position - width // 3, len(line) - width))
     cut = line[start : start + width]
     cut = "…" + cut[1:] if start else cut
     return cut if start + width >= len(line) else cut[:-1] + "…"

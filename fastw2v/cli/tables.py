@@ -1,9 +1,12 @@
-"""Tables on standard output: drawn on a terminal, tab-separated lines elsewhere."""
+"""Results on standard output: tables on a terminal, tab-separated lines elsewhere, or JSON."""
 
 from __future__ import annotations
 
+import json
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +15,7 @@ _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
 def printable(text: str) -> str:
-    """Text from a file with its control characters shown, so that no terminal obeys them."""
+    """Text from a file with its control characters escaped, so that no terminal obeys them."""
     return text.translate(_CONTROL)
 
 
@@ -25,10 +28,10 @@ def print_rows(
 ) -> None:
     """A table on a terminal (a rule where the first column changes), tab-separated lines elsewhere.
 
-    Without `header` lines have none, for such as go on with a table; on a terminal each has one.
-    Words come from files: control characters in them are shown, not obeyed.
+    Without `header` tab-separated lines have none: they continue a table that was begun before.
+    Words come from files, so control characters in them are escaped.
     """
-    if sys.stdout is None:  # closed (`>&-`): nobody to print for
+    if sys.stdout is None:  # closed (`>&-`)
         return
     columns, *clean = [[printable(cell) for cell in row] for row in (columns, *rows)]
     if not _is_terminal():
@@ -50,8 +53,25 @@ def print_rows(
     Console().print(table)
 
 
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object; NaN and infinity become null."""
+    click.echo(json.dumps(_plain(value), indent=2, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, Path):
+        return click.format_filename(value)
+    if hasattr(value, "item"):  # a NumPy scalar
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def shown(value: Any) -> str:
-    """A value of a settings file, or a path, for people."""
+    """A setting, a number or a path as text for people."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -60,4 +80,4 @@ def shown(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:.6g}"
-    return click.format_filename(str(value))  # bytes of a name that are no UTF-8 become U+FFFD
+    return click.format_filename(str(value))  # bytes that are not UTF-8 become U+FFFD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -76,7 +77,7 @@ def rows_of(output):
 def test_verify_says_that_a_store_is_sound(made):
     files = 1 + len(list((made / "tokens").iterdir()))
     result = run("verify", made)
-    assert result.stdout == f"{made}: verified; all {files} files match their SHA-256\n"
+    assert result.stdout == f"{made}: verified; {files} files match their SHA-256\n"
     assert result.stderr == ""
     assert run("verify", made, "--quiet", "--threads", 1).output == ""
 
@@ -92,11 +93,13 @@ def test_verify_names_every_damaged_file(store):
     assert "SHA-256; row group 0 is damaged" in lines[0]
     assert result.stderr.splitlines() == [
         f"fastw2v: warning: {store / 'extra'}: the manifest does not list it",
-        f"fastw2v: {store}: 2 damaged files; make the store anew (fastw2v preprocess)",
+        f"fastw2v: {store}: 2 damaged files; make the store again (fastw2v preprocess)",
     ]
-    both = run("info", store, "--verify", exit_code=1).stderr.splitlines()[-1]
-    assert str(parts[1]) in both
-    assert "1 more damaged file" in both
+    found = json.loads(run("verify", store, "--json", "--quiet", exit_code=1).stdout)
+    assert (found["sound"], found["files"]) == (False, None)
+    assert [(Path(one["path"]).name, one["damage"]) for one in found["findings"]] == [
+        (parts[1].name, True), (parts[2].name, True), ("extra", False),
+    ]  # fmt: skip
 
 
 def test_a_file_too_many_is_no_damage(store):
@@ -125,12 +128,12 @@ def test_info_tells_coverage_min_counts_and_lengths(made):
     assert shown["coverage", "609 words"] == "100.00 % of the tokens"
     share = f"{100 * (tokens - 600) / tokens:.2f} % of the tokens"
     assert shown["min-count", "2"] == f"9 words, {share}"
-    assert shown["sentence tokens", "shortest"] == "3"
-    assert shown["sentence tokens", "mean"] == "5.0"
-    assert shown["sentence tokens", "50 % have at most"] == "5"
-    assert shown["sentence tokens", "longest"] == "7"
-    assert shown["sentence lengths", "2 to 3"] == "120 (20.00 %)"
-    assert shown["sentence lengths", "4 to 7"] == "480 (80.00 %)"
+    assert shown["sequence tokens", "shortest"] == "3"
+    assert shown["sequence tokens", "mean"] == "5"
+    assert shown["sequence tokens", "50 % have at most"] == "5"
+    assert shown["sequence tokens", "longest"] == "7"
+    assert shown["sequence lengths", "2 to 3"] == "120 (20.00 %)"
+    assert shown["sequence lengths", "4 to 7"] == "480 (80.00 %)"
 
 
 def test_info_does_not_guess_what_was_left_out(tmp_path):
@@ -145,7 +148,7 @@ def test_info_does_not_guess_what_was_left_out(tmp_path):
         "--quiet",
     )
     shown = rows_of(run("info", tmp_path / "s").stdout)
-    assert "not known: words that occur less than 10 times" in shown["min-count", "5"]
+    assert "unknown: words that occur less than 10 times" in shown["min-count", "5"]
     assert shown["min-count", "10"] == "3 words, 100.00 % of the tokens"
     assert shown["min-count", "50"] == "0 words, 0.00 % of the tokens"
 
@@ -155,8 +158,8 @@ def test_info_of_a_model_tells_of_its_vocabulary(tmp_path):
     shown = rows_of(run("info", model).stdout)
     assert shown["coverage", "10 words"] == "100.00 % of the tokens"
     assert shown["min-count", "20"] == "9 words, 98.18 % of the tokens"
-    assert "not known" in shown["min-count", "10"]  # whether all that occur 10 times are in it
-    assert run("info", model, "--plot", tmp_path / "m.png").stdout.endswith(
+    assert "unknown" in shown["min-count", "10"]  # whether all that occur 10 times are in it
+    assert run("info", model, "--output", tmp_path / "m.png").stderr.endswith(
         f"wrote {tmp_path / 'm.png'}\n"
     )
     assert (tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
@@ -164,18 +167,18 @@ def test_info_of_a_model_tells_of_its_vocabulary(tmp_path):
 
 def test_info_draws_a_picture_and_replaces_none(made, tmp_path):
     picture = tmp_path / "corpus.png"
-    assert run("info", made, "--plot", picture).stdout.endswith(f"wrote {picture}\n")
+    assert run("info", made, "--output", picture).stderr.endswith(f"wrote {picture}\n")
     assert picture.read_bytes().startswith(b"\x89PNG")
-    assert "--force" in misuse("info", made, "--plot", picture)
-    run("info", made, "--plot", picture, "--force")
-    assert "picture format" in misuse("info", made, "--plot", tmp_path / "corpus.gif")
+    assert "--force" in misuse("info", made, "--output", picture)
+    run("info", made, "--output", picture, "--force")
+    assert "picture format" in misuse("info", made, "--output", tmp_path / "corpus.gif")
 
 
 def test_info_shows_what_it_can_of_a_damaged_store(store):
     part = sorted((store / "tokens").iterdir())[1]
     flip(part)
     result = run("info", store)
-    assert "sentence tokens" not in result.stdout
+    assert "sequence tokens" not in result.stdout
     assert rows_of(result.stdout)["vocabulary", "words"] == "609"
     assert f"warning: {part}: row group 0 is damaged" in result.stderr
 
@@ -184,7 +187,7 @@ def test_info_shows_what_it_can_of_a_damaged_store(store):
 
 
 def test_vocab_prints_what_is_asked(made):
-    lines = run("vocab", made, "--top", 3).stdout.splitlines()
+    lines = run("vocab", made, "--topn", 3).stdout.splitlines()
     assert lines == ["token\tcount\tid", "end\t1200\t0", "the\t600\t1", "d0\t86\t2"]
     lines = run("vocab", made, "--format", "word2vec", "--min-count", 600).stdout.splitlines()
     assert lines == ["</s> 0", "end 1200", "the 600"]
@@ -286,7 +289,7 @@ def test_sample_refuses_in_one_line(made, tmp_path):
     assert "nearest spellings: end" in error
     assert "no such token store" in misuse("sample", tmp_path / "none")
     assert "exclude each other" in misuse("sample", made, "--first", "--seed", 1)
-    assert "-n" in misuse("sample", made, "-n", 0)
+    assert "--topn must be at least 1" in misuse("sample", made, "-n", 0)
     assert "empty path" in misuse("sample", "")
 
 

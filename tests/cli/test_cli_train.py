@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -240,15 +241,15 @@ def test_a_second_process_is_refused(store: Path, tmp_path: Path) -> None:
     ("arguments", "exit_code", "words"),
     [
         (["--window", "8"], 2, "--window: 8 is even"),
-        (["--alpha", "nan"], 2, "--alpha: nan"),
-        (["--vector-dim", "0"], 2, "--vector-dim: 0"),
-        (["--vector-dim", "-3"], 2, "--vector-dim: -3"),
-        (["--batch-size", "0"], 2, "--batch-size: 0"),
-        (["--threads", "0"], 2, "--threads: 0"),
+        (["--alpha", "nan"], 2, "--alpha must be a finite number; got nan"),
+        (["--vector-dim", "0"], 2, "--vector-dim must be at least 1; got 0"),
+        (["--vector-dim", "-3"], 2, "--vector-dim must be at least 1; got -3"),
+        (["--batch-size", "0"], 2, "--batch-size must be at least 1; got 0"),
+        (["--threads", "0"], 2, "--threads must be at least 1; got 0"),
         (["--type", "glove"], 2, "glove"),
-        (["--window", "abc"], 2, "'abc' is not a valid integer"),
+        (["--window", "abc"], 2, "--window must be a whole number; got 'abc'"),
         (["--no-such-option"], 2, "--no-such-option"),
-        (["--alpha", "1e9"], 1, "diverged in epoch"),
+        (["--alpha", "1e9"], 4, "diverged in epoch"),
         (["--min-count", "3"], 2, "--min-count"),
     ],
 )
@@ -327,3 +328,33 @@ main()
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr == b""
+
+
+def test_the_model_is_the_last_argument(store: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("train", store, "m", "--epochs", 1, "--json", *SMALL)
+    assert result.exit_code == 0, result.output
+    printed = json.loads(result.stdout)
+    assert (printed["model"], printed["words"]) == ("m", 3600)
+    assert isinstance(printed["loss"], float)
+    assert run("train", store, "-o", "n", "--epochs", 1, "--quiet", *SMALL).output == ""
+    assert fastw2v.Model.load("n").words_done == 3600
+    again = run("train", store, "n", "--epochs", 1, "--force", *SMALL, "--window", 5)
+    assert again.exit_code == 0, again.output
+
+
+def test_data_or_model_that_are_missing_are_named(store: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("some text")
+    for arguments, message in (
+        ([], "MODEL is missing"), (["m"], "DATA is missing"),
+        (["--output", "m"], "DATA is missing"),
+        (["a.txt", "a.txt"], "a.txt: is a file, not a model; name the model directory last"),
+        ([store, store], "is a token store, not a model"), (["a.txt", "*.txt"], "is a pattern"),
+        (["--data-file", "a.txt"], "MODEL is missing"),
+    ):  # fmt: skip
+        result = run("train", *arguments)
+        assert result.exit_code == 2
+        assert message in result.stderr, result.stderr
+        assert result.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -79,7 +80,7 @@ def test_analogy_and_similarity(model):
 
 @pytest.mark.parametrize("suffix", [".bin", ".txt", ".vec", ".parquet", ".npy"])
 def test_export_and_ask_the_file(model, suffix):
-    result = run("export", model, f"out{suffix}")
+    result = run("export", model, "--output", f"out{suffix}")
     assert f"wrote out{suffix}: 10 words, 12 dimensions" in result.stdout
     assert np.array_equal(KeyedVectors.load(f"out{suffix}").vectors, royal_vectors())
     asked = run("neighbors", f"out{suffix}", "king", "--topn", 3)
@@ -87,13 +88,13 @@ def test_export_and_ask_the_file(model, suffix):
 
 
 def test_export_of_other_matrices_and_over_what_exists(model):
-    run("export", model, "out.bin", "--vectors", "mean")
+    run("export", model, "--output", "out.bin", "--vectors", "mean")
     assert np.allclose(KeyedVectors.load("out.bin").vectors, -royal_vectors())
-    result = run("export", model, "out.bin", code=2)
+    result = run("export", model, "--output", "out.bin", code=2)
     assert result.output.startswith("fastw2v: out.bin: exists already")
-    run("export", model, "out.bin", "--force", "--vectors", "output")
+    run("export", model, "--output", "out.bin", "--force", "--vectors", "output")
     assert np.array_equal(KeyedVectors.load("out.bin").vectors, -3 * royal_vectors())
-    run("export", "out.bin", "again.vec")  # a file to another format
+    run("export", "out.bin", "--output", "again.vec")  # a file to another format
     assert np.array_equal(KeyedVectors.load("again.vec").vectors, -3 * royal_vectors())
 
 
@@ -102,11 +103,11 @@ def test_evaluate_prints_scores_and_states_the_rule(model, tmp_path):
     (tmp_path / "questions.txt").write_text(QUESTIONS)
     result = run("evaluate", model, "--pairs", "pairs.tsv", "--analogies", "questions.txt")
     header, *found = rows(result)
-    assert header[:5] == ["test", "part", "items", "known", "score"]
-    assert found[0][:4] == ["pairs", "Spearman x100", "5", "4"]
+    assert header[:5] == ["test", "part", "items", "known", "score x100"]
+    assert found[0][:4] == ["pairs", "Spearman", "5", "4"]
     by_part = {row[1]: row[2:] for row in found[1:]}
     assert by_part["family"] == ["2", "1", "100.0", "100.0", "100.0", "50.0"]
-    assert by_part["total, % right"][:3] == ["3", "2", "50.0"]
+    assert by_part["total"][:3] == ["3", "2", "50.0"]
     assert {"semantic", "syntactic", "gram1"} <= set(by_part)
     assert "left out" in result.stderr
     twice = run("evaluate", model, "--pairs", "pairs.tsv", "--pairs", "pairs.tsv")
@@ -130,8 +131,8 @@ def test_plot_draws_maps(model, tmp_path):
     assert run("plot", model, "--map").stdout == "wrote my.model-map.png\n"
     assert "exists already" in run("plot", model, "--map", code=2).output
     run("plot", model, "--words", "king,Queen", "--words", "man", "--output", "royal.png")
-    run("plot", model, "--top", 5, "--output", "five.pdf", "--vectors", "output")
-    run("export", model, "v.bin")
+    run("plot", model, "--topn", 5, "--output", "five.pdf", "--vectors", "output")
+    run("export", model, "--output", "v.bin")
     assert run("plot", "v.bin", "--map").stdout == "wrote v.bin-map.png\n"
     assert {"royal.png", "five.pdf", "v.bin-map.png"} <= {p.name for p in tmp_path.iterdir()}
 
@@ -146,18 +147,18 @@ MISUSE = {
     ("analogy", "M", "man", "kng", "woman"): "nearest spellings: king",
     ("similarity", "M", "man", "wooman"): "nearest spellings: woman",
     ("similarity", "M", "man", "king", "--vectors", "both"): "--vectors",
-    ("evaluate", "M"): "give --pairs FILE or --analogies FILE",
+    ("evaluate", "M"): "give --pairs FILE, --analogies FILE or --text FILE",
     ("evaluate", "M", "--pairs", "none.tsv"): "none.tsv: no such file",
     ("plot", "M", "--words", "king,quen"): "nearest spellings: queen",
     ("plot", "M", "--words", "king"): "a map needs two words",
-    ("plot", "M", "--words", "king,man", "--top", "3"): "exclude each other",
+    ("plot", "M", "--words", "king,man", "--topn", "3"): "exclude each other",
     ("plot", "M", "--vectors", "mean"): "add --map",
     ("plot", "M", "--output", "loss.exe"): "names no picture format",
     ("plot", "M", "--map", "--output", "map"): "names no picture format",
     ("plot", "none.bin"): "no such model",
-    ("export", "M", "out.w2v"): "names no vector format",
-    ("export", "none", "out.w2v"): "names no vector format",  # before anything is read
-    ("export", "none", "out.bin"): "no such model",
+    ("export", "M", "--output", "out.w2v"): "names no vector format",
+    ("export", "none", "--output", "out.w2v"): "names no vector format",  # before anything is read
+    ("export", "none", "--output", "out.bin"): "no such model",
 }
 
 
@@ -184,8 +185,39 @@ def test_damaged_and_foreign_files_are_exit_code_1(model, tmp_path):
 
 def test_a_damaged_save_is_told_and_the_last_good_one_used(model, tmp_path):
     (tmp_path / model / "gen-000002" / "history.jsonl").write_text("{}\n")
-    result = run("export", model, "out.bin")
+    result = run("export", model, "--output", "out.bin")
     assert result.stderr.startswith("fastw2v: warning: ")
     assert "epoch-0001" in result.stderr
     assert not KeyedVectors.load("out.bin").vectors.any()
     assert "warning" in run("plot", model).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keys"),
+    [
+        (("neighbors", "M", "king", "apple", "-n", 2), {"results"}),
+        (("analogy", "M", "man", "king", "woman"), {"a", "b", "c", "answers"}),
+        (("similarity", "M", "king", "queen"), {"a", "b", "cosine"}),
+        (("plot", "M"), {"output"}),
+        (("export", "M", "-o", "v.bin"), {"output", "words", "dimensions", "bytes"}),
+        (("evaluate", "M", "--pairs", "pairs.tsv"), {"benchmarks"}),
+        (("vocab", "M"), {"vocabulary"}),
+        (("info", "M"),
+         {"model", "training", "vocabulary", "coverage", "min_count", "settings", "files"}),
+    ],
+)  # fmt: skip
+def test_json_is_one_object_and_nothing_else(model, tmp_path, arguments, keys):
+    (tmp_path / "pairs.tsv").write_text(PAIRS)
+    given = [model if word == "M" else word for word in arguments]
+    result = run(*given, "--json", "--quiet")
+    assert set(json.loads(result.stdout)) == keys
+    assert result.stderr == ""
+
+
+def test_json_has_numbers_and_null_for_what_is_unknown(model, tmp_path):
+    found = json.loads(run("neighbors", model, "king", "-n", 1, "--json").stdout)["results"][0]
+    ((word, cosine),) = royal().most_similar("king", topn=1)
+    assert found["neighbors"] == [{"word": word, "cosine": pytest.approx(cosine)}]
+    (tmp_path / "one.tsv").write_text("king\tqueen\t8\n")
+    printed = run("evaluate", model, "--pairs", "one.tsv", "--json").stdout
+    assert json.loads(printed)["benchmarks"][0]["score"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,7 +82,7 @@ def test_every_command_stands_in_the_readme(name):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["no-such-command"], "No such command"), (["demo", "--no-such-option"], "No such option")],
+    [(["no-such-command"], "no such command"), (["demo", "--no-such-option"], "no such option")],
 )
 def test_misuse_is_exit_code_2_without_a_traceback(arguments, message):
     result = CliRunner().invoke(fastw2v, arguments)
@@ -95,3 +96,33 @@ def test_what_fixes_the_bytes_is_told_where_it_is_looked_for():
     assert "at any number of threads" in helps["deterministic"]
     assert "--deterministic" in helps["seed"]
     assert "--deterministic a seed" in fastw2v.commands["train"].epilog
+
+
+def test_every_summary_fits_its_line():
+    output = CliRunner().invoke(fastw2v, ["--help"], terminal_width=80).output
+    commands = output[output.index("Commands:") :].splitlines()[1:]
+    assert [line.split()[0] for line in commands] == COMMANDS
+    assert not any("..." in line for line in commands)
+    assert max(map(len, output.splitlines())) <= 80
+
+
+ONE_NAME = {"-n": "--topn", "-o": "--output"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_one_name_for_one_thing(name):
+    """Every command prints and takes --json and --quiet; other names for these things are gone."""
+    options = [p for p in fastw2v.commands[name].params if isinstance(p, click.Option)]
+    flags = {flag for option in options for flag in option.opts}
+    assert {"--json", "--quiet"} <= flags
+    assert not flags & {"--top", "--number", "--plot", "--workers", "--verify"}
+    for option in options:
+        for short, long in ONE_NAME.items():
+            assert (short in option.opts) == (long in option.opts)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_defaults_in_one_way_and_no_option_in_backticks(name):
+    output = CliRunner().invoke(fastw2v, [name, "--help"]).output
+    assert "[default: (" not in output
+    assert not re.search(r"`[a-z_]+`", output)

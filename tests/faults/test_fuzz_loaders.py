@@ -608,7 +608,7 @@ def test_commands_on_hostile_directories_say_one_line(model, store, tmp_path, co
     edit_json(state, vocabulary_size=10**18, sha256={"a\nb": "\x1b[31m"})
     edit_json(store / "manifest.json", report={"tokens_read": "\x1b[31m"})
     place = store if command in ("verify", "sample") else model
-    more = {"neighbors": ["new"], "export": [str(tmp_path / "v.bin")]}.get(command, [])
+    more = {"neighbors": ["new"], "export": ["--output", str(tmp_path / "v.bin")]}.get(command, [])
     run = CliRunner().invoke(program, [command, str(place), *more])
     assert run.exit_code == 1
     lines = run.stderr.splitlines()

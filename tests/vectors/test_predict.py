@@ -137,18 +137,18 @@ def test_the_command_prints_words_and_probabilities(model, tmp_path):
 
 
 def test_the_command_draws_bars_and_replaces_only_when_told(model, tmp_path):
-    first = run("predict", model.name, "pear", "--plot", "bars.png")
+    first = run("predict", model.name, "pear", "--output", "bars.png")
     assert first.stderr == "wrote bars.png\n"
     assert first.stdout == run("predict", model.name, "pear").stdout
     picture = (tmp_path / "bars.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
-    refused = run("predict", model.name, "iron", "--plot", "bars.png", code=2)
+    refused = run("predict", model.name, "iron", "--output", "bars.png", code=2)
     assert "bars.png: exists already" in refused.stderr
     assert refused.stdout == ""
     assert (tmp_path / "bars.png").read_bytes() == picture
-    run("predict", model.name, "iron", "--plot", "bars.png", "--force")
+    run("predict", model.name, "iron", "--output", "bars.png", "--force")
     assert (tmp_path / "bars.png").read_bytes() != picture
-    run("predict", model.name, "iron", "--plot", "bars.svg")
+    run("predict", model.name, "iron", "--output", "bars.svg")
 
 
 @pytest.mark.parametrize(
@@ -160,9 +160,9 @@ def test_the_command_draws_bars_and_replaces_only_when_told(model, tmp_path):
         (("none", "iron"), "no such model"),
         (("v.bin", "iron"), "a file of vectors has one matrix"),
         (("my.model", "iron", "--topn", "0"), "--topn"),
-        (("my.model", "iron", "--force"), "--force is for --plot"),
-        (("my.model", "iron", "--plot", "bars.exe"), "names no picture format"),
-        (("my.model", "iron", "--plot", "b.png", "--topn", "101"), "draw 100 or fewer"),
+        (("my.model", "iron", "--force"), "--force is for --output"),
+        (("my.model", "iron", "--output", "bars.exe"), "names no picture format"),
+        (("my.model", "iron", "--output", "b.png", "--topn", "101"), "draw 100 or fewer"),
     ],
 )
 def test_misuse_of_the_command_is_exit_code_2(model, tmp_path, arguments, message):
