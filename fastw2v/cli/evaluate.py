@@ -236,6 +236,11 @@ def _perplexities(
 @model_argument
 @click.argument("words", nargs=-1, required=True, metavar="WORD...")
 @topn_option()
+@option(
+    "--content-words",
+    is_flag=True,
+    help="Leave English function words (the, of, is, ...) out of the answers.",
+)
 @output_option("Also draw the probabilities as bars (.png, .pdf or .svg).")
 @force_option
 @result_options
@@ -243,6 +248,7 @@ def predict(
     model: Path,
     words: tuple[str, ...],
     topn: int,
+    content_words: bool,
     output: Path | None,
     force: bool,
     as_json: bool,
@@ -261,11 +267,12 @@ def predict(
     is the softmax of the scores alone, which ignores how frequent a word is.
 
     \b
-    Examples: fastw2v predict my.model the cat _ on the mat
-              fastw2v predict my.model coffee -n 20 --output coffee.png
+    Examples: fastw2v predict my.model the plot of the _ is very predictable
+              fastw2v predict my.model coffee --content-words -n 20 --output coffee.png
     """
     from fastw2v.plots import style
     from fastw2v.plots import words as plots
+    from fastw2v.text.stopwords import ENGLISH
     from fastw2v.vectors.formats import check_output
     from fastw2v.vectors.predict import predict as most_probable
 
@@ -275,7 +282,11 @@ def predict(
         check_output(output, force)
     elif force:
         raise UsageError("--force is for --output; leave it out")
-    found = most_probable(model, words, topn, on_damage=warn)
+    if content_words:
+        found = most_probable(model, words, topn + len(ENGLISH), on_damage=warn)
+        found = [one for one in found if one.word.lower() not in ENGLISH][:topn]
+    else:
+        found = most_probable(model, words, topn, on_damage=warn)
     if as_json:
         print_json({"words": words, "predictions": [one._asdict() for one in found]})
     else:

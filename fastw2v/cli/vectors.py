@@ -115,7 +115,12 @@ def similarity(model: Path, a: str, b: str, vectors: str, as_json: bool, quiet: 
     default=None,
     minimum=2,
     show_default=str(_MAP_WORDS),
-    help="Map this many of the most frequent words. Implies --map.",
+    help="Map this many of the most frequent content words. Implies --map.",
+)
+@option(
+    "--function-words",
+    is_flag=True,
+    help="Do not leave English function words (the, of, is, ...) out of the map.",
 )
 @output_option(
     "The picture to write (.png, .pdf or .svg).", show_default="MODEL/loss.png or MODEL-map.png"
@@ -124,8 +129,8 @@ def similarity(model: Path, a: str, b: str, vectors: str, as_json: bool, quiet: 
 @force_option
 @result_options
 def plot(
-    model: Path, as_map: bool, words: tuple[str, ...], topn: int | None, output: Path | None,
-    vectors: str | None, force: bool, as_json: bool, quiet: bool,
+    model: Path, as_map: bool, words: tuple[str, ...], topn: int | None, function_words: bool,
+    output: Path | None, vectors: str | None, force: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Draw the loss curve of a model, or a map of its words.
 
@@ -135,8 +140,10 @@ def plot(
     """
     if words and topn is not None:
         raise UsageError("--words and --topn exclude each other; give one of them")
-    if as_map or words or topn is not None:
-        written = _plot_map(model, words, topn or _MAP_WORDS, output, vectors, force)
+    if as_map or words or topn is not None or function_words:
+        written = _plot_map(
+            model, words, topn or _MAP_WORDS, function_words, output, vectors, force
+        )
     elif vectors is not None:
         raise UsageError("--vectors is for maps; add --map")
     else:
@@ -151,12 +158,14 @@ def _plot_map(
     model: Path,
     words: tuple[str, ...],
     topn: int,
+    function_words: bool,
     output: Path | None,
     vectors: str | None,
     force: bool,
 ) -> Path:
     from fastw2v.plots.style import check_suffix
     from fastw2v.plots.words import plot_map
+    from fastw2v.text.stopwords import ENGLISH
     from fastw2v.vectors.formats import check_output
 
     output = output or Path(f"{model}-map.png")
@@ -168,15 +177,18 @@ def _plot_map(
         drawn = [known(keyed_vectors, word) for word in listed]
         title = f"{model.name}: {len(set(drawn))} words"
     else:
-        drawn = keyed_vectors.most_frequent(topn)
-        title = f"{model.name}: the {len(drawn)} most frequent words"
+        drawn, what = keyed_vectors.most_frequent(topn + len(ENGLISH)), "words"
+        if not function_words:
+            drawn, what = [word for word in drawn if word.lower() not in ENGLISH], "content words"
+        drawn = drawn[:topn]
+        title = f"{model.name}: the {len(drawn)} most frequent {what}"
     plot_map(keyed_vectors, drawn, output, title)
     return output
 
 
 def _plot_loss(model: Path, output: Path | None, force: bool) -> Path:
     from fastw2v.io.model_directory import CURRENT, LOSS_PLOT, open_model
-    from fastw2v.plots.loss import loss_title, plot_loss
+    from fastw2v.plots.loss import comparability_note, loss_title, plot_loss
     from fastw2v.plots.style import check_suffix
     from fastw2v.vectors.formats import check_output
 
@@ -191,7 +203,8 @@ def _plot_loss(model: Path, output: Path | None, force: bool) -> Path:
     config, state = generation.config, generation.state
     words = int(state.get("words_before", 0)) + int(state.get("words_done", 0))
     title = loss_title(model.resolve().name, config["type"], config["vector_dim"], words)
-    plot_loss(generation.history(), output, title, config["type"])
+    note = comparability_note(config.get("subsample"), str(config.get("window_sampling")))
+    plot_loss(generation.history(), output, title, config["type"], note)
     return output
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastw2v.plots.loss import loss_unit
-from fastw2v.plots.style import GRID, INK, check_suffix, readable_count, save_figure
+from fastw2v.plots.style import GRID, INK, bare_figure, check_suffix, readable_count, save_figure
 from fastw2v.vectors.loss_history import LossHistory, averaged_down, readable_limits, smoothed
 
 if TYPE_CHECKING:
@@ -39,9 +39,6 @@ def plot_runs(runs: Sequence[Run], path: str | Path, against: str = "words") -> 
         UsageError: the suffix names no picture format.
         ResourceError: the disk is full or not writable.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     path = Path(path)
     check_suffix(path)
     units = list(dict.fromkeys(loss_unit(run.config.get("type")) for run in runs))
@@ -51,8 +48,7 @@ def plot_runs(runs: Sequence[Run], path: str | Path, against: str = "words") -> 
     width = _LEFT + _RIGHT + columns * _PANEL[0] + (columns - 1) * _GAP
     head = _TOP + _LEGEND_ROW * legend_rows
     height = head + lines * (_PANEL[1] + _BOTTOM) + (lines - 1) * 0.35
-    figure = Figure(figsize=(width, height), dpi=110)
-    FigureCanvasAgg(figure)
+    figure = bare_figure(figsize=(width, height), dpi=110)
     colors = dict(zip((run.name for run in runs), _looks(), strict=False))
     handles: dict[str, Any] = {}
     for place, (unit, kind) in enumerate(panels):
@@ -64,7 +60,7 @@ def plot_runs(runs: Sequence[Run], path: str | Path, against: str = "words") -> 
         draw = _draw_training if kind == "training loss" else _draw_holdout
         handles = _draw_panel(axes, mine, draw, against, colors) | handles
         mixed = kind == "held-out loss" and len({run.holdout_key for run in mine} - {None}) > 1
-        _label(axes, kind + (" (not all compare)" if mixed else ""), unit, against)
+        _label(axes, kind + (" (not all comparable)" if mixed else ""), unit, against)
     title = "training and held-out loss" if len(panels) > len(units) else "training loss"
     figure.text(_LEFT / width, 1 - 0.15 / height, title, color=INK, fontsize=12, va="top")
     named = [run.name for run in runs if run.name in handles]

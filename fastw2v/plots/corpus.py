@@ -1,4 +1,4 @@
-"""A picture of a corpus: coverage curve, Zipf curve, and how long its sentences are."""
+"""A picture of a corpus: coverage curve, Zipf curve, and the lengths of its sequences."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastw2v.errors import UsageError
-from fastw2v.io import storage
-from fastw2v.plots.style import BLUE, GRAY, INK, ORANGE, check_suffix, readable_count
+from fastw2v.plots.style import (
+    BLUE,
+    GRAY,
+    INK,
+    ORANGE,
+    bare_figure,
+    check_suffix,
+    readable_count,
+    save_figure,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
 
 _POINTS = 1000  # of a curve over ranks: more than the pixels of its width
 _BARS = 60
-_DRAWN_SHARE = 0.995  # of the sentences: single very long ones must not squeeze the rest
+_DRAWN_SHARE = 0.995  # of the sequences: single very long ones must not squeeze the rest
 _MARKED_SIZES = tuple(10**power for power in range(2, 10))
 
 
@@ -30,7 +38,7 @@ def plot_corpus(
 
     Args:
         counts: int64 (V,), how often each word occurs, in any order.
-        lengths: of its sentences; None where they are not known (a model), and not drawn.
+        lengths: of its sequences; None if unknown (a model): not drawn.
         path: replaced if it exists.
         title: drawn above as it stands.
 
@@ -49,16 +57,15 @@ def plot_corpus(
     if lengths is not None:
         _draw_lengths(areas[2], lengths)
     figure.suptitle(title, parse_math=False, color=INK, fontsize=13)
-    with storage.atomic_file(path) as temporary:
-        figure.savefig(temporary, format=path.suffix[1:].lower())
+    save_figure(figure, path)
 
 
 def _new_figure(*, with_lengths: bool) -> tuple[Figure, list[Axes]]:
-    from matplotlib.figure import Figure
+    figure = bare_figure(figsize=(11, 8 if with_lengths else 4.6), dpi=120)
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     layout = ConstrainedLayoutEngine(h_pad=0.12, w_pad=0.12)
-    figure = Figure(figsize=(11, 8 if with_lengths else 4.6), dpi=120, layout=layout)
+    figure.set_layout_engine(layout)
     grid = figure.add_gridspec(2 if with_lengths else 1, 2)
     areas = [figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])]
     if with_lengths:
@@ -136,12 +143,12 @@ def _draw_zipf(axes: Axes, falling: np.ndarray) -> None:
 
 
 def _draw_lengths(axes: Axes, lengths: SentenceLengths) -> None:
-    """Bars of the share of sentences by their number of tokens, the longest few left out."""
+    """Bars of the share of sequences by their number of tokens, the longest few left out."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    _label(axes, "Sentence lengths", "tokens a sentence", "share of sentences (%)")
+    _label(axes, "Sequence lengths", "tokens per sequence", "share of sequences (%)")
     if not lengths.total:
-        axes.text(0.5, 0.5, "no sentences", ha="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, "no sequences", ha="center", transform=axes.transAxes)
         return
     low, high = int(lengths.lengths[0]), lengths.quantile(_DRAWN_SHARE)
     width = -(-(high - low + 1) // _BARS)
@@ -163,7 +170,7 @@ def _draw_lengths(axes: Axes, lengths: SentenceLengths) -> None:
         axes.axvline(place, color=ORANGE, lw=1.5, ls=style, label=f"{name}: {place:,}")
     axes.axvline(lengths.mean, color=GRAY, lw=1.5, ls=":", label=f"mean: {lengths.mean:,.1f}")
     longest, beyond = int(lengths.lengths[-1]), 100 * sums[-1] / lengths.total
-    heading = f"{lengths.total:,} sentences"
+    heading = f"{lengths.total:,} sequences"
     if beyond:
         heading += f"\n{beyond:.2g} % are longer, up to {longest:,}"
     legend = axes.legend(

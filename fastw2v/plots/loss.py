@@ -1,40 +1,49 @@
-"""The panels of a loss plot: their layout, the marks of epochs and events, legend and labels.
+"""The loss curve of a run: training and held-out loss, learning rate, epochs and events.
 
-Nothing is measured and nothing searches for its best place, so that a drawing takes little time.
-
-The loss curve of a run: training and held-out loss, learning rate, epochs and events.
+It is drawn during training, so nothing is measured and nothing searches for its best place.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastw2v.plots.style import GREEN, GRID, INK, RED, readable_count
-from fastw2v.vectors.loss_history import LossHistory
+from fastw2v.plots.style import (
+    BLUE,
+    GRAY,
+    GREEN,
+    GRID,
+    INK,
+    ORANGE,
+    RED,
+    bare_figure,
+    check_suffix,
+    readable_count,
+    save_figure,
+)
+from fastw2v.vectors.loss_history import LossHistory, averaged_down, readable_limits, smoothed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-
-from fastw2v.plots.style import BLUE, GRAY, ORANGE, check_suffix, save_figure
-from fastw2v.vectors.loss_history import averaged_down, readable_limits, smoothed
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _WIDTH = 8.5  # inches, as all that follows
 _LEFT, _RIGHT = 0.78, 0.22
 _HEIGHTS = {"loss": 3.5, "softmax": 1.5, "alpha": 0.9}
-_GAP, _BOTTOM, _HEAD, _LEGEND_ROW = 0.16, 0.52, 0.8, 0.2
+_GAP, _BOTTOM, _NOTE, _HEAD, _LEGEND_ROW = 0.16, 0.52, 0.2, 0.8, 0.2
 _LEGEND_COLUMNS = 4  # in one row; more entries make two rows of three
 _MAX_EPOCH_MARKS = 12
 _MAX_EVENT_LABELS = 12
+_CHARACTER = 0.011  # width of a letter or digit of a label, as a share of the panel's
 _EVENT_COLORS = {"rollback": RED, "cooldown": GREEN, "new corpus": INK}
+NEGATIVE_SAMPLING_UNIT = "nats per positive pair"
+SOFTMAX_UNIT = "nats per target"
+FEW = 60  # points up to which each is marked, and none is smoothed
+_MAX_OUTLIERS = 200  # marks of one curve
 
 
 @dataclasses.dataclass
@@ -55,11 +64,7 @@ class Drawing:
     @classmethod
     def of(cls, history: LossHistory, *, softmax: bool, alpha: bool) -> Drawing:
         """An empty one with the panels that are wanted."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        figure = Figure(dpi=120)
-        FigureCanvasAgg(figure)
+        figure = bare_figure(dpi=120)
         panels: dict[str, Axes] = {}
         for name, wanted in {"loss": True, "softmax": softmax, "alpha": alpha}.items():
             if wanted:
@@ -88,11 +93,15 @@ def mark_epochs(drawing: Drawing) -> None:
     # A row closes its interval, so an epoch begins at the last row of the one before.
     places = np.where(begins == 0, 0.0, words[np.maximum(begins - 1, 0)])
     every = -(-len(begins) // _MAX_EPOCH_MARKS)
-    top = drawing.panels["loss"]
+    top, end = drawing.panels["loss"], 0.0  # where the last label ends, as a share of the width
     for place, number in zip(places[::every], numbers[begins[::every]], strict=True):
         for axes in drawing.panels.values() if place > 0 else ():
             axes.axvline(place, color="#cccccc", lw=0.8, zorder=0)
         label = f"epoch {number:.0f}" if place == 0 else f"{number:.0f}"
+        share, width = place / max(drawing.last_words, 1.0), _CHARACTER * (len(label) + 1)
+        if place > 0 and share - width / 2 < end:
+            continue
+        end = share + (width if place == 0 else width / 2)
         top.text(
             place, 1.015, label, transform=top.get_xaxis_transform(), color=INK, fontsize=8,
             ha="left" if place == 0 else "center", va="bottom",
@@ -107,7 +116,7 @@ def mark_events(drawing: Drawing) -> None:
         color = _EVENT_COLORS[kind]
         for axes in drawing.panels.values():
             axes.axvline(words, color=color, lw=1.1, ls=(0, (4, 2)), zorder=1)
-        place, width = words / right, 0.012 * (len(kind) + 1)
+        place, width = words / right, _CHARACTER * (len(kind) + 1)
         at_left = place + width > 0.98
         begin = place - width if at_left else place
         row = next((row for row, end in enumerate(ends) if begin >= end), None)
@@ -122,12 +131,12 @@ def mark_events(drawing: Drawing) -> None:
         )  # fmt: skip
 
 
-def finish(drawing: Drawing, title: str) -> None:
-    """Give everything its place: panels, title, legend, and the axis that the panels share."""
+def finish(drawing: Drawing, title: str, note: str) -> None:
+    """Lay out the panels, the title, the legend, the shared x axis and a note below it."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     panels = list(drawing.panels.values())
-    height = _lay_out(drawing)
+    height = _lay_out(drawing, _BOTTOM + (_NOTE if note else 0.0))
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=8.5, labelbottom=axes is panels[-1])
@@ -143,6 +152,8 @@ def finish(drawing: Drawing, title: str) -> None:
     drawing.figure.text(
         left, 1 - 0.12 / height, title, parse_math=False, color=INK, fontsize=12, va="top"
     )
+    if note:
+        drawing.figure.text(left, 0.1 / height, note, color="#666666", fontsize=8, va="bottom")
     if not drawing.handles:
         panels[0].text(0.5, 0.5, "nothing trained yet", ha="center", transform=panels[0].transAxes)
         return
@@ -157,24 +168,18 @@ def _legend_columns(drawing: Drawing) -> int:
     return _LEGEND_COLUMNS if len(drawing.handles) <= _LEGEND_COLUMNS else 3
 
 
-def _lay_out(drawing: Drawing) -> float:
+def _lay_out(drawing: Drawing, bottom: float) -> float:
     """The panels under a title and as many rows as the legend has; the height in inches."""
     rows = max(1, -(-len(drawing.handles) // _legend_columns(drawing)))
     heights = [_HEIGHTS[name] for name in drawing.panels]
     head = _HEAD + _LEGEND_ROW * (rows - 1)
-    height = head + _BOTTOM + sum(heights) + _GAP * (len(heights) - 1)
+    height = head + bottom + sum(heights) + _GAP * (len(heights) - 1)
     drawing.figure.set_size_inches(_WIDTH, height)
     top, wide = height - head, (_WIDTH - _LEFT - _RIGHT) / _WIDTH
     for axes, tall in zip(drawing.panels.values(), heights, strict=True):
         axes.set_position((_LEFT / _WIDTH, (top - tall) / height, wide, tall / height))
         top -= tall + _GAP
     return height
-
-
-NEGATIVE_SAMPLING_UNIT = "nats per positive pair"
-SOFTMAX_UNIT = "nats per target"
-FEW = 60  # points up to which each is marked, and none is smoothed
-_MAX_OUTLIERS = 200  # marks of one curve
 
 
 def loss_unit(model_type: str | None) -> str:
@@ -187,11 +192,27 @@ def loss_title(name: str, model_type: str, dim: int, words: int) -> str:
     return f"{name}: {model_type}, {dim:,} dimensions, {readable_count(words)} words trained"
 
 
+def comparability_note(subsample: float | None, window_sampling: str) -> str:
+    """What keeps the levels of training and held-out loss from being compared; "" for nothing.
+
+    The held-out loss is always of all words and whole windows.
+    """
+    text = "subsampled text" if subsample else ""
+    windows = "windows of random size" if window_sampling == "dynamic" else ""
+    if not (text or windows):
+        return ""
+    return (
+        f"Training loss is of {' and '.join(filter(None, (text, windows)))}, held-out loss of all "
+        "words and full windows: their levels differ."
+    )
+
+
 def plot_loss(
     history: Sequence[Mapping[str, Any]],
     path: str | Path,
     title: str,
     model_type: str | None = None,
+    note: str = "",
 ) -> None:
     """Draw the loss curve of a training run to `path` (.png, .pdf or .svg), atomically.
 
@@ -202,6 +223,7 @@ def plot_loss(
         path: replaced if it exists.
         title: drawn above the curve as it stands (see `loss_title`).
         model_type: says what the losses are measured in; None: negative sampling.
+        note: drawn below if there is a held-out loss (see `comparability_note`).
 
     Raises:
         UsageError: the suffix names no picture format.
@@ -233,7 +255,7 @@ def plot_loss(
         _draw_alpha(drawing, drawing.panels["alpha"])
     mark_epochs(drawing)
     mark_events(drawing)
-    finish(drawing, title)
+    finish(drawing, title, note if np.isfinite(curves.holdout_loss).any() else "")
     save_figure(drawing.figure, path)
 
 

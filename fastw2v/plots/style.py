@@ -7,10 +7,11 @@ training thread may draw.
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fastw2v.errors import UsageError
 from fastw2v.io import storage
@@ -25,7 +26,7 @@ GREEN, RED, GRID = "#2f7d4f", "#b3262e", "#e6e6e6"
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a picture format that we do not write.
+    """Check that `path` ends in a format that can be written.
 
     Raises:
         UsageError: `path` does not end in .png, .pdf or .svg.
@@ -34,18 +35,28 @@ def check_suffix(path: Path) -> None:
         raise UsageError(f"{path}: {path.suffix!r} names no picture format; use .png, .pdf or .svg")
 
 
+def bare_figure(**settings: Any) -> Figure:
+    """An empty `matplotlib.figure.Figure` that draws with Agg, whatever backend is set."""
+    try:
+        from matplotlib.figure import Figure
+    except ValueError:  # MPLBACKEND, which a notebook sets, names a module that is not installed
+        del os.environ["MPLBACKEND"]
+        from matplotlib.figure import Figure
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = Figure(**settings)
+    FigureCanvasAgg(figure)  # keeps its renderer, so that measuring labels is cheap
+    return figure
+
+
 def new_figure(path: Path, width: float, height: float) -> tuple[Figure, Axes]:
     """An empty figure (inches) for `path`, with one pair of axes.
 
     Raises:
         UsageError: the suffix names no picture format.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     check_suffix(path)
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)  # keeps its renderer, so that measuring labels is cheap
+    figure = bare_figure(figsize=(width, height), dpi=120, layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
@@ -53,7 +64,7 @@ def new_figure(path: Path, width: float, height: float) -> tuple[Figure, Axes]:
 
 @contextlib.contextmanager
 def any_script() -> Iterator[None]:
-    """Words may be in any script; one that the font lacks is drawn as a box, not warned about."""
+    """No warnings about words in scripts that the font lacks, which are drawn as boxes."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         warnings.filterwarnings("ignore", message="Matplotlib currently does not support")

@@ -1,4 +1,4 @@
-"""The pictures of a model: the loss curve (`loss_plot`), the vector map, and bars."""
+"""Pictures of words: a map of their vectors, and bars of their probabilities."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastw2v.errors import UsageError
-from fastw2v.plots.loss import plot_loss
 from fastw2v.plots.style import BLUE, GRAY, GRID, INK, any_script, new_figure, save_figure
 
 if TYPE_CHECKING:
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fastw2v.vectors.keyed_vectors import KeyedVectors
-
-__all__ = ["check_bars", "plot_bars", "plot_loss", "plot_map", "principal_plane"]
 
 _MAX_BARS = 100
 _LEADER_FROM = 12  # points between dot and label from which a line joins them
@@ -31,8 +28,8 @@ _LABEL_PLACES = tuple(  # where a label may stand, in points from its dot: near 
 
 def principal_plane(vectors: np.ndarray) -> np.ndarray:
     """Coordinates of `vectors`, shape (n, dim), on their two main axes (PCA), shape (n, 2)."""
-    centerd = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
-    left, singular, _ = np.linalg.svd(centerd, full_matrices=False)
+    centered = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
+    left, singular, _ = np.linalg.svd(centered, full_matrices=False)
     plane = np.zeros((len(vectors), 2))
     plane[:, : min(2, len(singular))] = (left * singular)[:, :2]
     largest = np.abs(plane).argmax(axis=0)  # fixes the signs, which the SVD leaves open
@@ -104,12 +101,12 @@ def plot_map(
     """
     path, words = Path(path), list(dict.fromkeys(words))
     if len(words) < 2:
-        raise UsageError("a map needs two words at least")
+        raise UsageError("a map needs at least two words")
     units = np.stack([keyed_vectors.get_vector(word, norm=True) for word in words])
     finite = np.isfinite(units).all(axis=1)
     words = [word for word, good in zip(words, finite, strict=True) if good]
     if len(words) < 2:
-        raise UsageError("a map needs two words at least whose vectors are finite")
+        raise UsageError("a map needs at least two words whose vectors are finite")
     plane = principal_plane(units[finite])
     figure, axes = new_figure(path, 10, 8)
     axes.scatter(plane[:, 0], plane[:, 1], s=9, color=BLUE, alpha=0.7, lw=0)
@@ -126,10 +123,10 @@ def plot_map(
 
 
 def check_bars(count: int) -> None:
-    """Refuse more bars than a picture has room for.
+    """Check that a picture has room for `count` bars.
 
     Raises:
-        UsageError: they are too many.
+        UsageError: too many.
     """
     if count > _MAX_BARS:
         raise UsageError(f"{count:,} words are too many for one picture; draw {_MAX_BARS} or fewer")

@@ -126,6 +126,11 @@ class TokenPart:
     metadata: Any
     row_groups: list[RowGroup]
 
+    def __repr__(self) -> str:
+        return (
+            f"TokenStore('{self.path}': {self.num_tokens:,} tokens, {len(self.vocabulary):,} words)"
+        )
+
     @classmethod
     def open(cls, path: Path) -> TokenPart:
         """Read the footer.

@@ -79,12 +79,13 @@ class Reporter:
         began = time.monotonic()
         if not history or (not now and began < self._next_plot):
             return
-        from fastw2v.plots.loss import loss_title, plot_loss
+        from fastw2v.plots.loss import comparability_note, loss_title, plot_loss
 
         config, words = self._config, history[-1]["words"]
         title = loss_title(self._model.name, config.type, config.vector_dim, words)
         try:
-            plot_loss(history, self._model / layout.LOSS_PLOT, title, config.type)
+            note = comparability_note(config.subsample, config.window_sampling)
+            plot_loss(history, self._model / layout.LOSS_PLOT, title, config.type, note)
         except ResourceError as error:  # a picture is no reason to stop
             self.say(f"warning: {error}")
         ended = time.monotonic()

@@ -135,7 +135,7 @@ class KeyedVectors:
         return iter(self.index_to_key)
 
     def __repr__(self) -> str:
-        return f"KeyedVectors({len(self):,} words, dim {self.vector_size})"
+        return f"KeyedVectors({len(self):,} words, {self.vector_size} dimensions)"
 
     def __getitem__(self, key_or_keys: str | int | Iterable[str | int]) -> np.ndarray:
         if isinstance(key_or_keys, (str, int, np.integer)):

@@ -91,7 +91,7 @@ def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     values = [row.get(name) for row in rows]
     try:
         column = np.array(values, dtype=np.float64)  # None becomes NaN
-    except (TypeError, ValueError, OverflowError):  # a file of a stranger's
+    except (TypeError, ValueError, OverflowError):  # an untrusted file
         numbers = [value if isinstance(value, float) else np.nan for value in values]
         column = np.array(numbers, dtype=np.float64)
     column[~np.isfinite(column)] = np.nan
@@ -173,7 +173,7 @@ def averaged_down(*columns: np.ndarray, most: int = MAX_POINTS) -> tuple[np.ndar
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:
-    """Centerd moving mean over a twentieth of the curve.
+    """Centered moving mean over a twentieth of the curve.
 
     The window shrinks at the beginning, where the curve is steep; over its last half the least
     squares' line goes on to the end.

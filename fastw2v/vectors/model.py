@@ -79,6 +79,13 @@ class Model:
 
         return read_model(path, read, on_damage=on_damage)
 
+    def __repr__(self) -> str:
+        dim = self.input_vectors.shape[1]
+        return (
+            f"Model('{self.path}': {self.config.get('type')}, {len(self.vocabulary):,} words, "
+            f"{dim} dimensions, {self.words_done:,} words trained)"
+        )
+
     @cached_property
     def wv(self) -> KeyedVectors:
         """The input vectors, to ask questions of (gensim's name)."""

@@ -137,6 +137,14 @@ def test_plot_draws_maps(model, tmp_path):
     assert {"royal.png", "five.pdf", "v.bin-map.png"} <= {p.name for p in tmp_path.iterdir()}
 
 
+def test_maps_leave_out_function_words_unless_asked(model, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("fastw2v.plots.words.plot_map", lambda _, words, *rest: drawn.append(words))
+    run("plot", model, "--map", "-n", 20)
+    run("plot", model, "--function-words", "-n", 20)
+    assert set(drawn[1]) - set(drawn[0]) == {"the"}
+
+
 MISUSE = {
     ("neighbors", "M", "quen"): "'quen' is not in the vocabulary; nearest spellings: queen",
     ("neighbors", "M", "king", "zzzzz"): "'zzzzz' is not in the vocabulary of 10 words",
@@ -150,7 +158,7 @@ MISUSE = {
     ("evaluate", "M"): "give --pairs FILE, --analogies FILE or --text FILE",
     ("evaluate", "M", "--pairs", "none.tsv"): "none.tsv: no such file",
     ("plot", "M", "--words", "king,quen"): "nearest spellings: queen",
-    ("plot", "M", "--words", "king"): "a map needs two words",
+    ("plot", "M", "--words", "king"): "a map needs at least two words",
     ("plot", "M", "--words", "king,man", "--topn", "3"): "exclude each other",
     ("plot", "M", "--vectors", "mean"): "add --map",
     ("plot", "M", "--output", "loss.exe"): "names no picture format",

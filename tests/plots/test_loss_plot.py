@@ -279,6 +279,36 @@ def test_many_epochs_are_marked_sparsely(tmp_path, kept):
     assert 6 <= len(kept.texts()) <= 12
 
 
+def test_epoch_labels_never_overprint(tmp_path, kept):
+    for rows in (
+        history(300, epochs=2),
+        history(100, epochs=100),
+        history(80, epochs=2, total=1e5),
+    ):
+        long = history(300, epochs=3, total=9e6)
+        again = [row | {"words": row["words"] + 9_000_000} for row in rows]
+        again[0]["event"] = "new corpus"
+        loss_plot.plot_loss(long + again, tmp_path / "loss.png", "t")
+        boxes = [text.get_window_extent() for text in kept.panel("loss").texts]
+        for place, box in enumerate(boxes):
+            assert not any(box.overlaps(other) for other in boxes[:place])
+
+
+def test_the_picture_says_that_losses_are_measured_differently(tmp_path, kept):
+    note = loss_plot.comparability_note(1e-4, "dynamic")
+    assert "subsampled" in note
+    assert "random size" in note
+    assert "subsampled" not in loss_plot.comparability_note(0.0, "dynamic")
+    assert loss_plot.comparability_note(0.0, "fixed") == ""
+    for every, shown in ((20, True), (0, False)):
+        rows = history(200, holdout_every=every)
+        loss_plot.plot_loss(rows, tmp_path / "loss.png", "t", note=note)
+        assert (note in [text.get_text() for text in kept.figure.texts]) == shown
+        (text,) = [t for t in kept.figure.texts if t.get_text() == note] or [None]
+        if text is not None:
+            assert text.get_window_extent().x1 < kept.figure.bbox.x1
+
+
 def test_vector_graphics_too_and_nothing_else(tmp_path):
     for suffix, magic in ((".pdf", b"%PDF"), (".svg", b"<?xml")):
         loss_plot.plot_loss(history(3), tmp_path / f"loss{suffix}", "t")

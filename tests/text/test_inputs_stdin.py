@@ -137,7 +137,7 @@ def test_an_interrupted_run_starts_anew(tmp_path):
     assert process.stderr is not None
     told = process.stderr.read().decode()
     assert process.wait(60) == 130
-    assert "standard input anew" in told
+    assert "standard input again" in told
     assert is_unfinished_store(output)
     done = subprocess.run(arguments, input=TEXT, capture_output=True)
     assert done.returncode == 0, done.stderr

@@ -356,7 +356,7 @@ def test_losses_of_another_unit_have_panels_of_their_own(two, tmp_path, panels):
 def test_held_out_losses_that_do_not_compare_are_marked_so(two, tmp_path, panels):
     other = make_model(tmp_path / "o", rows=rows_of(20, 2, 3), state={"corpus_hash": "other"})
     run(*two, other, "--no-quality", "--output", tmp_path / "c.png")
-    assert panels.titles()[1] == "held-out loss (not all compare), 95 % interval"
+    assert panels.titles()[1] == "held-out loss (not all comparable), 95 % interval"
 
 
 def test_misuse_is_told_in_one_line(two, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from vectors_helper import WORDS, royal, royal_vectors, write_model
 
 from fastw2v.errors import DataError, UsageError
+from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.vectors.geometry import best_rows
 from fastw2v.vectors.keyed_vectors import KeyedVectors, UnknownWordError
+from fastw2v.vectors.model import Model
 
 
 def cosine(a, b):
@@ -282,3 +285,13 @@ def test_agrees_with_gensim():
     found = ours.n_similarity(some, ["w1", "none"])
     assert found == pytest.approx(theirs.n_similarity(some, ["w1", "none"]), abs=1e-6)
     assert np.allclose(ours.get_mean_vector(some), theirs.get_mean_vector(some), atol=1e-6)
+
+
+def test_a_model_and_its_vectors_have_a_short_repr(tmp_path):
+    words = Vocabulary(WORDS, list(range(20, 10, -1)))
+    config = {"type": "sgram_neg"}
+    model = Model(Path("my.model"), config, words, royal_vectors(), royal_vectors(), [], 2000, 1.0)
+    assert repr(model) == (
+        "Model('my.model': sgram_neg, 10 words, 12 dimensions, 2,000 words trained)"
+    )
+    assert repr(model.wv) == "KeyedVectors(10 words, 12 dimensions)"

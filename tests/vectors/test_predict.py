@@ -14,6 +14,7 @@ from fastw2v.cli.main import fastw2v as cli
 from fastw2v.errors import DataError, UsageError
 from fastw2v.kernels.negative_sampling import Weights
 from fastw2v.plots import words as plots
+from fastw2v.text.stopwords import ENGLISH
 from fastw2v.training.config import NEGATIVE_TYPES, TYPES
 from fastw2v.vectors.keyed_vectors import UnknownWordError
 from fastw2v.vectors.predict import predict
@@ -192,3 +193,11 @@ def test_bars_say_what_they_show(tmp_path, monkeypatch):
     for words in ([], [str(n) for n in range(101)]):
         with pytest.raises(UsageError):
             plots.plot_bars(words, [0.01] * len(words), tmp_path / "no.png", "")
+
+
+def test_content_words_only(model):
+    everything = run("predict", model.name, "pear", "--topn", "100").stdout.splitlines()
+    content = run("predict", model.name, "pear", "--topn", "100", "--content-words").stdout
+    assert [line for line in everything if line.split("\t")[0] not in ENGLISH] == (
+        content.splitlines()
+    )
