@@ -126,11 +126,6 @@ class TokenPart:
     metadata: Any
     row_groups: list[RowGroup]
 
-    def __repr__(self) -> str:
-        return (
-            f"TokenStore('{self.path}': {self.num_tokens:,} tokens, {len(self.vocabulary):,} words)"
-        )
-
     @classmethod
     def open(cls, path: Path) -> TokenPart:
         """Read the footer.
@@ -229,6 +224,11 @@ class TokenStore:
         self.num_sentences = sum(group["sentences"] for group in groups)
         self._groups_before = np.cumsum([0] + [len(p["row_groups"]) for p in manifest["parts"]])
         self._parts = [_open_part(path, entry, self.vocabulary.hash) for entry in manifest["parts"]]
+
+    def __repr__(self) -> str:
+        return (
+            f"TokenStore('{self.path}': {self.num_tokens:,} tokens, {len(self.vocabulary):,} words)"
+        )
 
     @classmethod
     def open(cls, path: str | Path) -> TokenStore:

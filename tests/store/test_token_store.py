@@ -360,3 +360,10 @@ def test_no_parquet_file_is_read_ahead(made, tmp_path, monkeypatch):
     preprocess(tmp_path / "v.parquet", tmp_path / "s", text_column="token", min_count=1, threads=1)
     assert len(ahead) >= 6
     assert not any(ahead)
+
+
+def test_a_store_has_a_short_repr(tmp_path):
+    (tmp_path / "t").write_text("a b a\n")
+    preprocess(tmp_path / "t", tmp_path / "s", min_count=1, threads=1)
+    shown = f"TokenStore('{tmp_path / 's'}': 3 tokens, 2 words)"
+    assert repr(TokenStore.open(tmp_path / "s")) == shown
