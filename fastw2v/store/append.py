@@ -12,8 +12,9 @@ from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.format import TokenStore
 from fastw2v.store.report import PreprocessReport
 from fastw2v.store.settings import Settings
+from fastw2v.text.config import Layout, TextConfig
 from fastw2v.text.custom_tokenizer import tokenizer_again
-from fastw2v.text.inputs import STDIN, InputFile, Layout, ReadOptions
+from fastw2v.text.inputs import STDIN, InputFile
 from fastw2v.text.shards import plan_units
 from fastw2v.text.streams import is_unchanged
 
@@ -76,7 +77,7 @@ def _refuse_others(store: TokenStore, settings: Settings, options: Mapping[str, 
 
 
 def new_files(
-    store: TokenStore, files: Sequence[InputFile], layout: Layout, options: ReadOptions
+    store: TokenStore, files: Sequence[InputFile], layout: Layout, config: TextConfig
 ) -> list[InputFile]:
     """The files that are not in the store yet; those that are, are left out.
 
@@ -91,7 +92,7 @@ def new_files(
         if file.name not in recorded or file.place == STDIN:
             new.append(file)
             continue
-        segments = [s for unit in plan_units([file], layout, options) for s in unit]
+        segments = [s for unit in plan_units([file], layout, config) for s in unit]
         entries = recorded[file.name]
         same = [(s.start, s.end) for s in segments] == [(e["start"], e["end"]) for e in entries]
         if not same or not all(map(is_unchanged, segments, entries)):

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from fastw2v.errors import UsageError
-from fastw2v.options import check_options, flag_of, option
-from fastw2v.text.custom_tokenizer import check_name
-
-_LARGEST = 1 << 62  # counts and lengths are kept as int64
+from fastw2v.options import flag_of, option
+from fastw2v.text.config import MAX_INTEGER, TEXT_OPTIONS, TextConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class PreprocessConfig:
-    """Options of `fastw2v preprocess`, of `fastw2v.preprocess`, and of training on text.
+class PreprocessConfig(TextConfig):
+    """Options of `fastw2v preprocess`, of `fastw2v.preprocess`, and of training on text: those of
+    reading text, and those of the store that is made of it.
 
     Raises:
         UsageError: a value that is not allowed, or options that exclude each other.
     """
 
     min_count: int = option(
-        5, "Leave out words that occur less often than this.", kind=int, minimum=1, maximum=_LARGEST
+        5,
+        "Leave out words that occur less often than this.",
+        kind=int,
+        minimum=1,
+        maximum=MAX_INTEGER,
     )
     max_vocab: int | None = option(
         None,
         "Keep at most this many words, the most frequent.",
         kind=int,
         minimum=2,
-        maximum=_LARGEST,
+        maximum=MAX_INTEGER,
         shown_default="no limit",
     )
     approximate_vocab: int | None = option(
@@ -37,76 +41,23 @@ class PreprocessConfig:
         "end. The report says by how much a count may be too low.",
         kind=int,
         minimum=1000,
-        maximum=_LARGEST,
+        maximum=MAX_INTEGER,
         metavar="WORDS",
         shown_default="off: counts are exact",
-    )
-    lowercase: bool = option(True, "Fold text to lower case.", kind=bool)
-    strip_accents: bool = option(
-        False,
-        "Remove accents (diacritics of Latin, Greek, Cyrillic; vowel signs of other scripts stay).",
-        kind=bool,
-    )
-    tokenizer: str = option(
-        "words",
-        "words: runs of letters, digits and combining marks with inner apostrophes. whitespace: "
-        "whatever stands between white space, for text that is tokenized already. characters: "
-        "every character but white space; combining marks, joiners and skin tones stay with what "
-        "they follow. regex:PATTERN: what PATTERN (of Python's re) matches in a line, or its first "
-        "group. module:function: your own, called with each line, gives a list of strings; the "
-        "module may lie in the working directory. The last two see lines after normalization, so "
-        "in lower case without --no-lowercase.",
-        metavar="[words|whitespace|characters|regex:PATTERN|module:function]",
-    )
-    unicode: str | None = option(
-        None,
-        "Unicode normalization. nfkc also makes ligatures, full-width and other variants of "
-        "characters plain. The order is: this, lower case, accents, digits, cut into tokens, "
-        "length, stop words, stem.",
-        choices=("nfc", "nfkc"),
-        shown_default="nfc; for whitespace, text as it stands",
-    )
-    digits: str = option(
-        "keep",
-        "zero: every decimal digit of any script becomes 0, so that numbers of one shape are one "
-        "token.",
-        choices=("keep", "zero"),
-    )
-    min_token_length: int = option(
-        1,
-        "Leave out tokens of fewer characters (Unicode code points).",
-        kind=int,
-        minimum=1,
-        maximum=_LARGEST,
-    )
-    max_token_length: int | None = option(
-        None,
-        "Leave out tokens of more characters; none is cut off.",
-        kind=int,
-        minimum=1,
-        maximum=_LARGEST,
-        shown_default="no limit",
-    )
-    stem: str | None = option(
-        None,
-        "Replace words by their Snowball stems, in a language such as english; for text in lower "
-        "case. Stop words are left out before. Needs the extra `stem` (PyStemmer).",
-        metavar="LANGUAGE",
-        shown_default="none",
     )
     min_sequence_length: int = option(
         1,
         "Drop lines with fewer words (counted after stop words, before the vocabulary).",
         kind=int,
         minimum=1,
-        maximum=_LARGEST,
+        maximum=MAX_INTEGER,
     )
     max_sequence_length: int = option(
         10000,
         "Split longer lines into sequences of this many words; nothing is cut off. 0 = no limit.",
         kind=int,
         minimum=0,
-        maximum=_LARGEST,
+        maximum=MAX_INTEGER,
     )
     stopwords: str | None = option(
         None,
@@ -157,7 +108,7 @@ class PreprocessConfig:
         "Words that come together less often than this, or than --min-count, are no phrase.",
         kind=int,
         minimum=1,
-        maximum=_LARGEST,
+        maximum=MAX_INTEGER,
     )
     phrase_separator: str = option("_", "What stands between the words of a phrase's token.")
     connectors: str | None = option(
@@ -166,50 +117,6 @@ class PreprocessConfig:
         "those of a text file (one or more a line), or the built-in English list.",
         metavar="FILE|english",
         shown_default="none",
-    )
-    errors: str = option(
-        "replace",
-        "Bytes that are not UTF-8. replace: they separate words; skip: they are removed; "
-        "strict: they are refused.",
-        choices=("replace", "skip", "strict"),
-    )
-    text_column: str | None = option(
-        None,
-        "The column or field that holds the text, of Parquet, JSON Lines (.jsonl, .ndjson) and "
-        "datasets saved by Hugging Face; a.b for b within a. A row is a sequence. Nulls are left "
-        "out and counted; so are bad lines of JSON, unless --errors strict.",
-        metavar="NAME",
-        shown_default="none",
-    )
-    ids_column: str | None = option(
-        None,
-        "The column of Parquet or a saved dataset that holds lists of tokens, taken as they are, "
-        "or of token ids: rows of --vocabulary, or else the token is the number.",
-        metavar="NAME",
-        shown_default="none",
-    )
-    document_separator: str | None = option(
-        None,
-        'A line equal to this ("": an empty line) ends a document, which is one sequence; the '
-        "line ends within it become spaces.",
-        metavar="TEXT",
-        shown_default="every line is one",
-    )
-    sentences: bool = option(
-        False,
-        "Cut lines and documents into sentences: behind . ! ? … (closing quotes and brackets "
-        "included) and white space, but not behind a single letter (J. Smith); behind 。！？ also "
-        "without white space.",
-        kind=bool,
-    )
-    max_unpacked: int = option(
-        500,
-        "Refuse a compressed file that unpacks to more than this many times its size (and to more "
-        "than 64 MB). 0 = no limit.",
-        kind=int,
-        minimum=0,
-        maximum=_LARGEST,
-        metavar="TIMES",
     )
 
     skip_bad_files: bool = option(
@@ -224,13 +131,7 @@ class PreprocessConfig:
             value = getattr(self, name)
             if hasattr(value, "__fspath__"):
                 object.__setattr__(self, name, str(value))
-        check_options(self)
-        check_name(self.tokenizer)
-        if self.max_token_length is not None and self.max_token_length < self.min_token_length:
-            raise UsageError(
-                f"--max-token-length: {self.max_token_length} is less than --min-token-length "
-                f"({self.min_token_length})"
-            )
+        super().__post_init__()
         chosen = (self.max_vocab, self.approximate_vocab) != (None, None) or self.min_count != 5
         if self.vocabulary is not None and chosen and not self.update_vocab:
             raise UsageError(
@@ -240,7 +141,15 @@ class PreprocessConfig:
         if self.update_vocab and self.vocabulary is None:
             raise UsageError("--update-vocab: no vocabulary that could grow; give --vocabulary")
         self._check_phrases()
-        self._check_reading()
+
+    def as_settings(self) -> dict[str, Any]:
+        """All options by name, in the order in which manifests list them."""
+        values = dataclasses.asdict(self)
+        own = [name for name in values if name not in TEXT_OPTIONS]
+        errors, sequences = TEXT_OPTIONS.index("errors"), own.index("min_sequence_length")
+        names = [*own[:sequences], *TEXT_OPTIONS[:errors], *own[sequences:-1]]
+        names += [*TEXT_OPTIONS[errors:], own[-1]]
+        return {name: values[name] for name in names}
 
     def _check_phrases(self) -> None:
         if self.phrases and self.approximate_vocab is not None:
@@ -261,34 +170,3 @@ class PreprocessConfig:
             raise UsageError(
                 f"--phrase-separator: {self.phrase_separator!r} is empty or has white space in it"
             )
-
-    def _check_reading(self) -> None:
-        separator = self.document_separator
-        if separator is not None and ("\n" in separator or len(separator) > 1000):
-            raise UsageError("--document-separator: must be one line of at most 1,000 characters")
-        if "" in (self.text_column, self.ids_column):
-            raise UsageError("--text-column, --ids-column: an empty name; name a column")
-        if self.ids_column is None:
-            return
-        fields = {field.name: field for field in dataclasses.fields(self)}
-        others = ("text_column", "document_separator", "sentences", *TEXT_OPTIONS)
-        for name in others:
-            if getattr(self, name) != fields[name].default:
-                raise UsageError(f"{flag_of(name)}: only for text; --ids-column is taken as it is")
-
-
-# Options that decide how inputs are cut into sequences; see `inputs.ReadOptions`.
-READ_OPTIONS = ("text_column", "ids_column", "document_separator", "sentences", "max_unpacked")
-
-# Options that decide how bytes become tokens; tokens that are given as such do not need them.
-TEXT_OPTIONS = (
-    "lowercase",
-    "strip_accents",
-    "tokenizer",
-    "unicode",
-    "digits",
-    "min_token_length",
-    "max_token_length",
-    "stem",
-    "errors",
-)

@@ -26,11 +26,13 @@ import pyarrow as pa
 from fastw2v.errors import DataError, UsageError
 from fastw2v.kernels import sequences as kernels
 from fastw2v.kernels.sequences import expand, expanded_size
+from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.settings import load_vocabulary
 from fastw2v.store.string_table import ChunkTable
 from fastw2v.store.vocabulary import Vocabulary
+from fastw2v.text.config import Layout
 from fastw2v.text.custom_tokenizer import FunctionFailed
-from fastw2v.text.inputs import BYTE_ORDER_MARK, Layout, ReadOptions, Segment
+from fastw2v.text.inputs import BYTE_ORDER_MARK, Segment
 from fastw2v.text.lines import cut_lines
 from fastw2v.text.shards import SegmentReader
 from fastw2v.text.tokenizer import Tokenizer, UndecodableBytes, valid_utf8
@@ -404,7 +406,7 @@ class TextCodes:
     """Makes the codes of text with `words`.
 
     Args:
-        options: how to read, and what to do with bytes that are not UTF-8.
+        config: how to read, and what to do with bytes that are not UTF-8.
         stats: gets what was read and made clean added, by the names of `PreprocessReport`.
         progress: called with the bytes read from where they are stored, and with 0 and the
             `Place` of each block before it is looked at.
@@ -417,13 +419,13 @@ class TextCodes:
     def __init__(
         self,
         words: WordCodes,
-        options: ReadOptions,
+        config: PreprocessConfig,
         stats: Counter[str],
         progress: Progress,
         block_bytes: int = Layout.block_bytes,
     ) -> None:
         self._words = words
-        self._options, self._stats = options, stats
+        self._config, self._stats = config, stats
         self._progress, self._block_bytes = progress, block_bytes
         self.inputs: list[dict[str, Any]] = []
 
@@ -435,7 +437,7 @@ class TextCodes:
             ResourceError: the disk cannot be read.
             UsageError: the user's function fails; with the line where it does.
         """
-        if self._options.ids_column is not None:
+        if self._config.ids_column is not None:
             return self._listed(segments)
         return self._coded(segments)
 
@@ -450,14 +452,14 @@ class TextCodes:
     def _line(self, lines_before: int) -> str:
         """The file and the line that comes so many lines after the one of `_at`, for messages."""
         reader, offset = self._at
-        cut_anew = self._options.sentences or self._options.document_separator is not None
+        cut_anew = self._config.sentences or self._config.document_separator is not None
         line = reader.line_at(offset, 0 if cut_anew else lines_before)
         near = "near " if cut_anew or line.startswith("byte") else ""
         return f"{reader.shown}: {near}{line}{reader.offset_of}"
 
     def _listed(self, segments: Iterable[Segment]) -> Iterator[np.ndarray]:
         """The codes of tokens that stand in lists."""
-        path = self._options.vocabulary
+        path = self._config.vocabulary
         names = load_vocabulary(path).tokens if path is not None else None
         for number, segment in enumerate(segments):
             self._progress(0, (number, 0))
@@ -466,7 +468,7 @@ class TextCodes:
             self.inputs.append(reader.entry())
 
     def _reader(self, segment: Segment) -> SegmentReader:
-        return SegmentReader(segment, self._block_bytes, self._progress, self._options, self._stats)
+        return SegmentReader(segment, self._block_bytes, self._progress, self._config, self._stats)
 
     def _blocks(self, segments: Iterable[Segment]) -> Iterator[bytes]:
         """Blocks of clean UTF-8."""
@@ -474,7 +476,7 @@ class TextCodes:
             reader = self._reader(segment)
             clean = self._clean_blocks(reader, number)
             last = b"\n"
-            for block in cut_lines(clean, self._options, self._block_bytes):
+            for block in cut_lines(clean, self._config, self._block_bytes):
                 last = block[-1:] or last
                 yield block
             if last != b"\n":
@@ -502,7 +504,7 @@ class TextCodes:
         if b"\r" in block:
             stats["crlf_lines"] += block.count(b"\r\n")
         try:
-            block, undecodable = valid_utf8(block, self._options.errors)
+            block, undecodable = valid_utf8(block, self._config.errors)
         except UndecodableBytes as error:
             where = offset + removed + error.position
             raise DataError(

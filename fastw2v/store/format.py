@@ -35,7 +35,7 @@ from fastw2v.io.store_directory import (
 from fastw2v.io.untrusted import inside, open_regular
 from fastw2v.store.phrases.joined import Phrases, load_phrases
 from fastw2v.store.vocabulary import PARQUET_ERRORS, PARQUET_OPTIONS, Vocabulary, first_line
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 
 _HASH_KEY = b"fastw2v.vocabulary"
 # The four bytes of an id apart, as most high bytes are 0: a fifth less on disk than plain pages, in

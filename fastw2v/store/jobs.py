@@ -38,8 +38,9 @@ from fastw2v.store.phrases.search import (
 )
 from fastw2v.store.string_table import ChunkTable
 from fastw2v.store.vocabulary import load_tokens
+from fastw2v.text.config import Layout
 from fastw2v.text.custom_tokenizer import extend_import_path
-from fastw2v.text.inputs import Layout, ReadOptions, Segment
+from fastw2v.text.inputs import Segment
 from fastw2v.text.tokenizer import Tokenizer
 
 Batch = tuple[np.ndarray, np.ndarray, int]  # ids, lengths, how many tokens it was made of
@@ -330,14 +331,13 @@ class UnitJobs:
         config = PreprocessConfig(**settings.config)
         if self._words is None:
             extend_import_path(settings.import_path)
-            tokenizer = Tokenizer.of(config, settings.stopwords)
+            tokenizer = Tokenizer(config, settings.stopwords)
             self._words = WordCodes(tokenizer, tokenizer.stop_tokens)
         words, self._words = self._words, None  # a job that fails may leave it inside a line
         words.forget()
         sequencer = settings.sequencer(words.first_word)
         block_bytes = settings.layout.block_bytes
-        options = ReadOptions.of(config)
-        text = TextCodes(words, options, sequencer.stats, progress, block_bytes)
+        text = TextCodes(words, config, sequencer.stats, progress, block_bytes)
         tables = spill_codes(settings, unit, text.batches(segments), words, sequencer)
         self._words = words
         return {"inputs": text.inputs, "stats": dict(sequencer.stats), "tables": tables}

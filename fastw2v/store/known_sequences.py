@@ -23,8 +23,8 @@ from fastw2v.store.phrases.new_text import PhraseText
 from fastw2v.store.settings import Settings
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.store.workers import Place
+from fastw2v.text.config import Layout
 from fastw2v.text.find import find_files
-from fastw2v.text.inputs import Layout, ReadOptions
 from fastw2v.text.shards import plan_units
 from fastw2v.text.tokenizer import Tokenizer
 
@@ -136,14 +136,13 @@ class _KnownText:
         config: PreprocessConfig,
         phrases: Phrases | None,
     ) -> None:
-        options = ReadOptions.of(config)
-        files, _ = find_files([source], options)
-        units = plan_units(files, Layout(), options)
+        files, _ = find_files([source], config)
+        units = plan_units(files, Layout(), config)
         self._segments = [segment for unit in units for segment in unit]
         self.total = sum(file.size for file in files)
         self.left_out = 0
         stopwords = Settings.of(config).stopwords
-        tokenizer = Tokenizer.of(config, stopwords)
+        tokenizer = Tokenizer(config, stopwords)
         self._phrases = PhraseText(vocabulary.tokens, phrases) if phrases is not None else None
         if self._phrases is not None:  # with the words that are only in phrases
             tokens = self._phrases.tokens
@@ -154,7 +153,7 @@ class _KnownText:
             words.first_word, config.min_sequence_length, config.max_sequence_length
         )
         self._done = 0
-        self._text = TextCodes(words, options, self._sequencer.stats, self._add_done)
+        self._text = TextCodes(words, config, self._sequencer.stats, self._add_done)
 
     def pieces(self) -> Iterator[Piece]:
         """Block by block."""

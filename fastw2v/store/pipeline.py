@@ -22,7 +22,7 @@ from fastw2v.io.store_directory import is_store
 from fastw2v.options import make_config
 from fastw2v.store.append import new_files, settings_of
 from fastw2v.store.build import StoreBuild
-from fastw2v.store.config import READ_OPTIONS, TEXT_OPTIONS, PreprocessConfig
+from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.format import TokenStore, read_manifest
 from fastw2v.store.jobs import UnitSettings, spill_digest
 from fastw2v.store.made_vocabulary import COUNTING
@@ -40,8 +40,9 @@ from fastw2v.store.report import PreprocessReport
 from fastw2v.store.settings import Settings
 from fastw2v.store.sources import TextSource, TokenArrays, TokenLists, refuse_changed, spill_tokens
 from fastw2v.store.workers import Place, WorkerPool
+from fastw2v.text.config import TEXT_OPTIONS, Layout
 from fastw2v.text.custom_tokenizer import import_path
-from fastw2v.text.inputs import Layout, ReadOptions, Segment
+from fastw2v.text.inputs import Segment
 
 Progress = Callable[[str, int, int], None]
 Source = TextSource | TokenLists | TokenArrays
@@ -222,9 +223,7 @@ def preprocess(
     layout = layout or Layout()
     source = _source_of(inputs, tokens, layout, config)
     text = isinstance(source, TextSource)
-    if not text and (
-        useless := [name for name in (*TEXT_OPTIONS, *READ_OPTIONS) if name in options]
-    ):
+    if not text and (useless := [name for name in TEXT_OPTIONS if name in options]):
         raise UsageError(f"{', '.join(useless)}: only for text; tokens are taken as they are")
     settings = Settings.of(config, text=text)
     plan = {**_plan(source, settings, layout), "made_for": made_for}
@@ -262,7 +261,7 @@ def _append(
         inputs,
         layout,
         settings.config,
-        lambda files: new_files(store, files, layout, ReadOptions.of(settings.config)),
+        lambda files: new_files(store, files, layout, settings.config),
     )
     if not text.units and not text.bad_files:
         remove_stale_work(output)

@@ -10,12 +10,13 @@ from typing import Any
 
 from fastw2v.errors import UsageError
 from fastw2v.options import make_config
-from fastw2v.store.config import READ_OPTIONS, TEXT_OPTIONS, PreprocessConfig
+from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.format import TokenStore
 from fastw2v.store.phrases.joined import find_phrases
 from fastw2v.store.phrases.search import PhraseSettings, load_connectors
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.store.vocabulary_files import read_vocabulary
+from fastw2v.text.config import TEXT_OPTIONS
 from fastw2v.text.custom_tokenizer import source_hash
 from fastw2v.text.stopwords import load_stopwords
 from fastw2v.text.tokenizer import Tokenizer
@@ -57,7 +58,7 @@ class Settings:
                 f"--update-vocab: {config.vocabulary} has phrases, which are not looked for anew, "
                 "so that words beside them cannot be counted; leave it out"
             )
-        values = dataclasses.asdict(config)
+        values = config.as_settings()
         files = {}
         if config.stopwords is not None:
             values["stopwords"] = Path(config.stopwords).name
@@ -71,7 +72,7 @@ class Settings:
             files["connectors"] = hashlib.sha256("\n".join(connectors).encode()).hexdigest()
         if text and (code := source_hash(config.tokenizer)):
             files["tokenizer"] = code
-        for name in () if text else (*TEXT_OPTIONS, *READ_OPTIONS):
+        for name in () if text else TEXT_OPTIONS:
             del values[name]
         phrases = PhraseSettings.of(config, connectors)
         return cls(config, stopwords, vocabulary, phrases, values, files)
@@ -81,16 +82,15 @@ def _words_of(config: PreprocessConfig, text: bool) -> Callable[[str], list[str]
     """Cuts the text of a list as that of the corpus is cut."""
     if not text or config.ids_column is not None:
         return str.split
-    return Tokenizer.of(config).words_of
+    return Tokenizer(config).words_of
 
 
 def _load_stopwords(config: PreprocessConfig, text: bool) -> list[str]:
     """The stop words as they are in the text before it is stemmed; given tokens are not cut."""
     if not text or config.ids_column is not None:
         return load_stopwords(config.stopwords, str.split)
-    tokenizer = Tokenizer.of(config)  # with its stemmer, so that a missing one is told now
-    if config.stem is not None:
-        tokenizer = dataclasses.replace(tokenizer, stem=None)
+    Tokenizer(config)  # with its stemmer: an error if that is missing
+    tokenizer = Tokenizer(dataclasses.replace(config, stem=None))
     if config.tokenizer == "characters" and config.stopwords == "english":
         raise UsageError(
             "--stopwords: english is a list of words, and --tokenizer characters makes no words; "

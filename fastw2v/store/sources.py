@@ -17,8 +17,9 @@ from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.encoder import TokenCodes
 from fastw2v.store.format import TokenStore, read_manifest
 from fastw2v.store.jobs import UnitSettings, spill_codes, spill_result_path, write_result
+from fastw2v.text.config import Layout, TextConfig
 from fastw2v.text.find import BadFiles, find_files
-from fastw2v.text.inputs import InputFile, Layout, ReadOptions, Segment
+from fastw2v.text.inputs import InputFile, Segment
 from fastw2v.text.shards import plan_units
 from fastw2v.text.streams import is_unchanged
 
@@ -41,10 +42,10 @@ class TextSource:
         choose: Callable[[list[InputFile]], list[InputFile]] = lambda files: files,
     ) -> TextSource:
         """The text of `inputs`, of the files that `choose` leaves."""
-        options, bad = ReadOptions.of(config), BadFiles()
-        files, skipped = find_files(inputs, options, bad if config.skip_bad_files else None)
+        bad = BadFiles()
+        files, skipped = find_files(inputs, config, bad if config.skip_bad_files else None)
         files = choose(files)
-        return cls(len(files), skipped, plan_units(files, layout, options), bad)
+        return cls(len(files), skipped, plan_units(files, layout, config), bad)
 
 
 def inputs_unchanged(store: TokenStore, inputs: str | Path | Iterable[str | Path]) -> bool:
@@ -57,12 +58,12 @@ def inputs_unchanged(store: TokenStore, inputs: str | Path | Iterable[str | Path
     if manifest["source"] != "text":
         return False
     paths = [inputs] if isinstance(inputs, str | Path) else inputs
-    options = ReadOptions.from_settings(manifest["settings"])
+    config = TextConfig.from_settings(manifest["settings"])
     skips = manifest["settings"].get("skip_bad_files", False)
     left_out = {file["name"] for file in manifest.get("bad_files", [])}
-    files, _ = find_files(paths, options, BadFiles() if skips else None)
+    files, _ = find_files(paths, config, BadFiles() if skips else None)
     files = [file for file in files if file.name not in left_out]
-    units = plan_units(files, Layout(**manifest["layout"]), options)
+    units = plan_units(files, Layout(**manifest["layout"]), config)
     segments = [segment for unit in units for segment in unit]
     recorded = manifest["inputs"]
     if [(s.name, s.start, s.end) for s in segments] != [

@@ -30,7 +30,8 @@ import fastw2v
 from fastw2v import errors
 from fastw2v.errors import DataError, FastW2VError, ResourceError
 from fastw2v.store.jobs import UnitJobs, UnitSettings
-from fastw2v.text.inputs import ReadOptions, Segment
+from fastw2v.text.config import TextConfig
+from fastw2v.text.inputs import Segment
 from fastw2v.text.shards import SegmentReader
 
 Place = tuple[int, int]  # the number of the segment, and an offset of `SegmentReader.blocks`
@@ -80,9 +81,9 @@ Event = tuple[str, int, Any]
 class WorkerDied(ResourceError):  # noqa: N818 - named by what happened
     """A worker process ended in the middle of a job, which may be the fault of its text."""
 
-    def at(self, job: Job, place: Place, options: ReadOptions) -> WorkerDied:
+    def at(self, job: Job, place: Place, config: TextConfig) -> WorkerDied:
         """The same, with the line where the job was."""
-        reader = SegmentReader(Segment.from_json(job["segments"][place[0]]), options=options)
+        reader = SegmentReader(Segment.from_json(job["segments"][place[0]]), config=config)
         return WorkerDied(f"{reader.shown}: near {reader.line_at(place[1])}: {self}")
 
 
@@ -132,7 +133,7 @@ class WorkerPool:
         def fail(unit: int, error: FastW2VError, place: Place | None) -> None:
             if isinstance(error, WorkerDied) and place is not None:
                 job = next(job for job in jobs if job["unit"] == unit)
-                error = error.at(job, place, ReadOptions.from_settings(self._settings.config))
+                error = error.at(job, place, TextConfig.from_settings(self._settings.config))
             of_the_text = isinstance(error, DataError | WorkerDied)
             if failed is None or not of_the_text:
                 raise error

@@ -17,6 +17,7 @@ from fastw2v.io.model_directory import is_model_directory
 from fastw2v.io.storage import reporting_unreadable
 from fastw2v.io.store_directory import is_damaged_store, is_store, is_unfinished_store
 from fastw2v.text import remote
+from fastw2v.text.config import TextConfig
 from fastw2v.text.inputs import (
     ARROW,
     HEAD_BYTES,
@@ -27,7 +28,6 @@ from fastw2v.text.inputs import (
     STDIN,
     TEXT,
     InputFile,
-    ReadOptions,
     kind_of,
     looks_binary,
 )
@@ -53,7 +53,7 @@ class _Found(NamedTuple):
 
 
 def find_files(
-    inputs: Iterable[str | Path], options: ReadOptions | None = None, bad: BadFiles | None = None
+    inputs: Iterable[str | Path], config: TextConfig | None = None, bad: BadFiles | None = None
 ) -> tuple[list[InputFile], int]:
     """The files that inputs name, and how many were passed over.
 
@@ -73,7 +73,7 @@ def find_files(
     passed_over = 0
     for item in inputs:
         with reporting_unreadable(_shown(item)):
-            found, skipped = _files_of(item, options or ReadOptions(), bad)
+            found, skipped = _files_of(item, config or TextConfig(), bad)
         files += found
         passed_over += skipped
     if not files and bad:
@@ -89,29 +89,29 @@ def _shown(item: str | Path) -> str:
 
 
 def _files_of(
-    item: str | Path, options: ReadOptions, bad: BadFiles | None
+    item: str | Path, config: TextConfig, bad: BadFiles | None
 ) -> tuple[list[InputFile], int]:
     if not os.fspath(item):  # as a Path it would be the working directory
         raise UsageError(f"input: empty path; {_NOTHING.partition(': ')[2]}")
     if os.fspath(item) == "-":
-        if options.ids_column is not None:
+        if config.ids_column is not None:
             raise UsageError("standard input: --ids-column is for Parquet and saved datasets")
-        kind = TEXT if options.text_column is None else JSONL
+        kind = TEXT if config.text_column is None else JSONL
         return [InputFile("-", "stdin", 0, kind=kind, place=STDIN, ranges=False)], 0
     if remote.is_url(item):
-        return _remote_files(str(item), options, bad)
+        return _remote_files(str(item), config, bad)
     path = Path(item)
     if path.is_dir():
-        return _files_in(path, options, bad)
+        return _files_in(path, config, bad)
     if path.exists():
-        return _files([_local(path, path.name)], options, bad), 0
+        return _files([_local(path, path.name)], config, bad), 0
     if not glob.has_magic(str(item)):
         raise UsageError(f"{item}: no such file or directory")
     matches = [Path(match) for match in sorted(glob.glob(str(item), recursive=True))]
     found = [_local(match, match.name) for match in matches if not match.is_dir()]
     if not found:
         raise UsageError(f"{item}: no file matches this pattern")
-    return _files(found, options, bad), 0
+    return _files(found, config, bad), 0
 
 
 def _refuse_repeats(files: list[InputFile]) -> None:
@@ -124,7 +124,7 @@ def _refuse_repeats(files: list[InputFile]) -> None:
 
 
 def _remote_files(
-    url: str, options: ReadOptions, bad: BadFiles | None
+    url: str, config: TextConfig, bad: BadFiles | None
 ) -> tuple[list[InputFile], int]:
     listed, directory = remote.list_files(url)
     if directory:
@@ -147,26 +147,26 @@ def _remote_files(
         for file, head in zip(listed, heads, strict=True)
     ]
     if directory:
-        return _readable(found, remote.shown_url(url), options, bad)
-    return _files(found, options, bad), 0
+        return _readable(found, remote.shown_url(url), config, bad)
+    return _files(found, config, bad), 0
 
 
 def _files_in(
-    directory: Path, options: ReadOptions, bad: BadFiles | None
+    directory: Path, config: TextConfig, bad: BadFiles | None
 ) -> tuple[list[InputFile], int]:
     _refuse_ours(directory)
     found = [_local(path, path.relative_to(directory).as_posix()) for path in _walk(directory)]
-    return _readable(found, str(directory), options, bad)
+    return _readable(found, str(directory), config, bad)
 
 
 def _readable(
-    found: list[_Found], directory: str, options: ReadOptions, bad: BadFiles | None
+    found: list[_Found], directory: str, config: TextConfig, bad: BadFiles | None
 ) -> tuple[list[InputFile], int]:
     """What is to be read of the files of a directory, and how many files are not."""
     text = [file for file in found if file.size > 0 and not looks_binary(file.head)]
     if not text:
         raise UsageError(f"{directory}: no text in this directory")
-    files = _files(text, options, bad)
+    files = _files(text, config, bad)
     return sorted(files, key=lambda file: file.name), len(found) - len(text)
 
 
@@ -247,14 +247,14 @@ def _local(path: Path, name: str) -> _Found:
             return _Found(path, name, path.stat().st_size, file.read(HEAD_BYTES), LOCAL)
 
 
-def _files(found: list[_Found], options: ReadOptions, bad: BadFiles | None) -> list[InputFile]:
+def _files(found: list[_Found], config: TextConfig, bad: BadFiles | None) -> list[InputFile]:
     files = []
     for file in found:
         if bad is not None and file.size == 0:
             bad.append((str(file.path), file.name, DataError(f"{file.path}: an empty file")))
             continue
         try:
-            files.append(_file(file, options))
+            files.append(_file(file, config))
         except DataError as error:
             if bad is None:
                 raise
@@ -262,7 +262,7 @@ def _files(found: list[_Found], options: ReadOptions, bad: BadFiles | None) -> l
     return files
 
 
-def _file(found: _Found, options: ReadOptions) -> InputFile:
+def _file(found: _Found, config: TextConfig) -> InputFile:
     """What a file is.
 
     Raises:
@@ -275,14 +275,14 @@ def _file(found: _Found, options: ReadOptions) -> InputFile:
     if found.size == 0:
         raise UsageError(f"{shown}: an empty file")
     bare = posixpath.basename(found.name)
-    kind, compression = kind_of(found.head, bare, shown, options)
+    kind, compression = kind_of(found.head, bare, shown, config)
     file = dataclasses.replace(file, kind=kind, compression=compression)
     if kind != TEXT:
-        _check_column(file, options)
+        _check_column(file, config)
     return file
 
 
-def _check_column(file: InputFile, options: ReadOptions) -> None:
+def _check_column(file: InputFile, config: TextConfig) -> None:
     # Imported here: plain text needs neither Arrow's JSON nor its Parquet.
     from fastw2v.text import json_lines as jsonl
     from fastw2v.text import tables as columns
@@ -292,8 +292,8 @@ def _check_column(file: InputFile, options: ReadOptions) -> None:
     if file.kind in (PARQUET, ARROW) and not file.ranges:
         raise UsageError(f"{shown}: its server gives no parts of files; download it first")
     if file.kind == JSONL:
-        head = first_text(file.segment(), options, _CHECKED_BYTES)
-        jsonl.check_column(head.removeprefix(b"\xef\xbb\xbf"), options, shown)
+        head = first_text(file.segment(), config, _CHECKED_BYTES)
+        jsonl.check_column(head.removeprefix(b"\xef\xbb\xbf"), config, shown)
         return
     with columns.reporting_damage(shown):
-        columns.check_column(file, options)
+        columns.check_column(file, config)

@@ -8,61 +8,11 @@ What a file is, by its first bytes and its name.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fastw2v.errors import DataError, UsageError
-
-
-@dataclasses.dataclass(frozen=True)
-class ReadOptions:
-    """Those options of `PreprocessConfig` that readers need; `dataclasses.asdict` is JSON-able.
-
-    Attributes:
-        text_column: the field of JSON Lines, or column of a table, that holds the text.
-        ids_column: the column of a table that holds lists of tokens or of token ids.
-        document_separator: the line that ends a document; None: every line is one.
-        sentences: whether lines and documents are cut at sentence ends.
-        max_unpacked: how many times its size a compressed file may unpack to; 0 = no limit.
-        errors: what to do with bad lines of JSON ("strict" refuses them).
-        vocabulary: where the tokens of integer ids are, as a path; None: a token is its number.
-    """
-
-    text_column: str | None = None
-    ids_column: str | None = None
-    document_separator: str | None = None
-    sentences: bool = False
-    max_unpacked: int = 500
-    errors: str = "replace"
-    vocabulary: str | None = None
-
-    @classmethod
-    def of(cls, config: Any) -> ReadOptions:
-        """Those of a `PreprocessConfig`."""
-        return cls.from_settings(
-            {field.name: getattr(config, field.name) for field in dataclasses.fields(cls)}
-        )
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> ReadOptions:
-        """Those of a manifest's settings (an older one lacks some), or of `dataclasses.asdict`."""
-        names = [field.name for field in dataclasses.fields(cls)]
-        given = {name: settings[name] for name in names if name in settings}
-        if given.get("ids_column") is None:
-            given["vocabulary"] = None
-        return cls(**given)
-
-    @property
-    def column(self) -> str | None:
-        """The column to read, of whatever kind."""
-        return self.text_column if self.ids_column is None else self.ids_column
-
-    @property
-    def column_flag(self) -> str:
-        """The flag that names it."""
-        return "--text-column" if self.ids_column is None else "--ids-column"
-
+from fastw2v.text.config import TextConfig
 
 LOCAL, REMOTE, STDIN = "local", "remote", "stdin"
 TEXT, JSONL, PARQUET, ARROW = "text", "jsonl", "parquet", "arrow"
@@ -191,7 +141,7 @@ def compression_of(head: bytes) -> str:
     return next((name for magic, name in COMPRESSIONS.items() if head.startswith(magic)), "")
 
 
-def kind_of(head: bytes, name: str, shown: str, options: ReadOptions) -> tuple[str, str]:
+def kind_of(head: bytes, name: str, shown: str, config: TextConfig) -> tuple[str, str]:
     """(kind, compression) of a file that begins with `head`.
 
     Raises:
@@ -206,33 +156,33 @@ def kind_of(head: bytes, name: str, shown: str, options: ReadOptions) -> tuple[s
     for magic, what in _FOREIGN.items():
         if head.startswith(magic):
             raise DataError(f"{shown}: {what}; {_READ}")
-    kind = _kind(head, suffixes[:-1] if promised else suffixes, options)
+    kind = _kind(head, suffixes[:-1] if promised else suffixes, config)
     if kind == PARQUET and len(head) < 12:
         raise DataError(f"{shown}: truncated or damaged (too short for a Parquet file)")
-    _check_column(kind, shown, options)
+    _check_column(kind, shown, config)
     return kind, compression
 
 
 _READ = "plain, gz, bz2, xz and zst text, JSON Lines, Parquet and saved datasets are read"
 
 
-def _kind(head: bytes, suffixes: list[str], options: ReadOptions) -> str:
+def _kind(head: bytes, suffixes: list[str], config: TextConfig) -> str:
     if head.startswith(_PARQUET_MAGIC):
         return PARQUET
     if head.startswith(_ARROW_STREAM):
         return ARROW
     suffix = suffixes[-1] if suffixes else ""
-    json = suffix in (".jsonl", ".ndjson") or (suffix == ".json" and options.text_column)
+    json = suffix in (".jsonl", ".ndjson") or (suffix == ".json" and config.text_column)
     return JSONL if json else TEXT
 
 
-def _check_column(kind: str, shown: str, options: ReadOptions) -> None:
-    if kind == TEXT and options.column is not None:
+def _check_column(kind: str, shown: str, config: TextConfig) -> None:
+    if kind == TEXT and config.column is not None:
         raise UsageError(
-            f"{shown}: plain text has no columns; leave out {options.column_flag}, or name only "
+            f"{shown}: plain text has no columns; leave out {config.column_flag}, or name only "
             "JSON Lines (.jsonl, .ndjson), Parquet or saved datasets"
         )
-    if kind == JSONL and options.ids_column is not None:
+    if kind == JSONL and config.ids_column is not None:
         raise UsageError(f"{shown}: --ids-column is for Parquet and saved datasets")
 
 
@@ -264,27 +214,3 @@ def check_text(block: bytes, shown: str) -> None:
         raise DataError(
             f"{shown}: Parquet and Arrow are read from plain files only; write it to one (unpacked)"
         )
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """How work and files are cut: by the input alone, so the store's bytes depend on nothing else.
-
-    Attributes:
-        unit_bytes: a larger plain file is split into units of this size, at line ends.
-        small_unit_bytes: smaller files that follow one another share a unit up to this size.
-        block_bytes: text is read in blocks of about this size.
-        row_group_tokens: tokens of a row group, the unit of reading in training.
-        local_tokens: different words that a unit holds in memory before it starts a new table.
-    """
-
-    unit_bytes: int = 64_000_000
-    small_unit_bytes: int = 4_000_000
-    block_bytes: int = 1 << 19
-    row_group_tokens: int = 1_000_000
-    local_tokens: int = 1_000_000
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            if getattr(self, field.name) < 1:
-                raise UsageError(f"layout: {field.name} must be at least 1")

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from fastw2v.errors import DataError, UsageError
-from fastw2v.text.inputs import ReadOptions
+from fastw2v.text.config import TextConfig
 
 LONGEST_LINE = 1 << 28  # bytes
 _BLANK = b" \t\r\n"
@@ -26,14 +26,14 @@ class JsonLines:
     """Takes the texts out of blocks of whole lines.
 
     Args:
-        options: `text_column`, and whether bad lines are refused.
+        config: `text_column`, and whether bad lines are refused.
         shown: what messages call the file.
         stats: gets `bad_json_lines` and `null_texts` added.
     """
 
-    def __init__(self, options: ReadOptions, shown: str, stats: Counter[str]) -> None:
-        self._column = str(options.text_column)
-        self._strict = options.errors == "strict"
+    def __init__(self, config: TextConfig, shown: str, stats: Counter[str]) -> None:
+        self._column = str(config.text_column)
+        self._strict = config.errors == "strict"
         self._shown, self._stats = shown, stats
         self._schema = _schema_for(self._column)
         self.lines = 0  # gone through so far
@@ -145,7 +145,7 @@ def _encoded(text: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
-def check_column(head: bytes, options: ReadOptions, shown: str) -> None:
+def check_column(head: bytes, config: TextConfig, shown: str) -> None:
     """Check, by the first lines of a file, that it has objects, and the column that is asked for.
 
     Raises:
@@ -161,21 +161,21 @@ def check_column(head: bytes, options: ReadOptions, shown: str) -> None:
         except (ValueError, RecursionError):
             bad += 1
             continue
-        if options.text_column is not None and (
-            options.text_column in value or field_of(value, options.text_column) is not None
+        if config.text_column is not None and (
+            config.text_column in value or field_of(value, config.text_column) is not None
         ):
             return
         strings = [name for name in value if isinstance(value[name], str)]
         columns.update(dict.fromkeys([*strings, *value]))
     if columns:
-        raise missing_column(options, shown, list(columns))
-    if bad or options.text_column is None:
+        raise missing_column(config, shown, list(columns))
+    if bad or config.text_column is None:
         raise DataError(f"{shown}: not JSON Lines: none of its first lines is a JSON object")
 
 
-def missing_column(options: ReadOptions, shown: str, columns: list[str]) -> UsageError:
+def missing_column(config: TextConfig, shown: str, columns: list[str]) -> UsageError:
     """The error for a column that is not named, or not there."""
     there = ", ".join(columns[:_SHOWN_COLUMNS]) + (", ..." if len(columns) > _SHOWN_COLUMNS else "")
-    if options.column is None:
+    if config.column is None:
         return UsageError(f"{shown}: name the column to read with --text-column: {there}")
-    return UsageError(f"{shown}: has no column {options.column}; it has: {there}")
+    return UsageError(f"{shown}: has no column {config.column}; it has: {there}")

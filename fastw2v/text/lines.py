@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from fastw2v.errors import DataError
-from fastw2v.text.inputs import ReadOptions
+from fastw2v.text.config import TextConfig
 
 
 def line_blocks(pieces: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
@@ -90,8 +90,8 @@ class Cutter(Protocol):
         ...
 
 
-def cut_lines(blocks: Iterable[bytes], options: ReadOptions, block_bytes: int) -> Iterable[bytes]:
-    """The blocks of one segment with documents joined and sentences cut, as `options` say.
+def cut_lines(blocks: Iterable[bytes], config: TextConfig, block_bytes: int) -> Iterable[bytes]:
+    """The blocks of one segment with documents joined and sentences cut, as `config` says.
 
     What comes out is cut into blocks as `lines.line_blocks` does it.
 
@@ -99,9 +99,9 @@ def cut_lines(blocks: Iterable[bytes], options: ReadOptions, block_bytes: int) -
         blocks: of valid UTF-8.
     """
     cutters: list[Cutter] = []
-    if options.document_separator is not None:
-        cutters.append(DocumentJoiner(options.document_separator.encode()))
-    if options.sentences:
+    if config.document_separator is not None:
+        cutters.append(DocumentJoiner(config.document_separator.encode()))
+    if config.sentences:
         cutters.append(SentenceCutter())
     return line_blocks(_through(blocks, cutters), block_bytes) if cutters else blocks
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 from fastw2v.errors import DataError, FastW2VError, ResourceError, UsageError
 from fastw2v.io.storage import reporting_unreadable
 from fastw2v.text import streams as unpack
+from fastw2v.text.config import Layout, TextConfig
 from fastw2v.text.inputs import (
     ARROW,
     BYTE_ORDER_MARK,
@@ -26,8 +27,6 @@ from fastw2v.text.inputs import (
     STDIN,
     TEXT,
     InputFile,
-    Layout,
-    ReadOptions,
     Segment,
     check_text,
     compression_of,
@@ -48,7 +47,7 @@ class SegmentReader:
         segment: what to read.
         block_bytes: text comes in blocks of about this size.
         on_bytes: called with the bytes read from where they are stored.
-        options: how to read.
+        config: how to read.
         stats: gets `bad_json_lines`, `null_texts` and `null_tokens` added.
 
     Attributes:
@@ -60,13 +59,13 @@ class SegmentReader:
         segment: Segment,
         block_bytes: int = Layout.block_bytes,
         on_bytes: Callable[[int], None] = lambda count: None,
-        options: ReadOptions | None = None,
+        config: TextConfig | None = None,
         stats: Counter[str] | None = None,
     ) -> None:
         self._segment = segment
         self._block_bytes = block_bytes
         self._on_bytes = on_bytes
-        self._options = options or ReadOptions()
+        self._config = config or TextConfig()
         self._stats: Counter[str] = Counter() if stats is None else stats
         self._end = segment.end
         self.sha256 = ""
@@ -124,7 +123,7 @@ class SegmentReader:
         """
         rows = TokenRows(codes_of_tokens, names, self._stats, self._segment.shown)
         with self._reading() as raw:
-            for batch in column_batches(self._segment, raw, self._options):
+            for batch in column_batches(self._segment, raw, self._config):
                 yield rows.codes_of(batch)
 
     @contextlib.contextmanager
@@ -155,8 +154,8 @@ class SegmentReader:
 
     def _texts(self, raw: RangeReader) -> Iterator[bytes]:
         if self._segment.kind in _TABLES:
-            batches = column_batches(self._segment, raw, self._options)
-            yield from as_lines(text_rows(batches, self._stats), self._options)
+            batches = column_batches(self._segment, raw, self._config)
+            yield from as_lines(text_rows(batches, self._stats), self._config)
         elif self._segment.kind == JSONL:
             yield from self._json_lines(raw)
         else:
@@ -173,11 +172,11 @@ class SegmentReader:
             return pieces
         plain = unpack.unpacked(pieces, compression, self._block_bytes)
         size = (lambda: raw.count) if segment.place == STDIN else (lambda: segment.end)
-        return unpack.within_limit(plain, segment.shown, self._options.max_unpacked, size)
+        return unpack.within_limit(plain, segment.shown, self._config.max_unpacked, size)
 
     def _json_lines(self, raw: RangeReader) -> Iterator[bytes]:
         shown = self._segment.shown
-        parser = JsonLines(self._options, shown, self._stats)
+        parser = JsonLines(self._config, shown, self._stats)
         first = self._segment.start == 0
 
         def texts() -> Iterator[pa.Array]:
@@ -190,7 +189,7 @@ class SegmentReader:
                 yield parser.texts(block)
 
         try:
-            yield from as_lines(texts(), self._options)
+            yield from as_lines(texts(), self._config)
         except BadLine as error:
             number = error.number + self._lines_before()
             raise DataError(
@@ -204,7 +203,7 @@ class SegmentReader:
         line = 1 + lines
         if self._segment.only_here:
             return f"byte {offset:,}"
-        reader = SegmentReader(self._segment, self._block_bytes, options=self._options)
+        reader = SegmentReader(self._segment, self._block_bytes, config=self._config)
         try:
             for start, block in reader.blocks():
                 line += block.count(b"\n", 0, max(0, offset - start))
@@ -222,13 +221,13 @@ class SegmentReader:
         return sum(read_range(self._segment, *bounds).count(b"\n") for bounds in ranges)
 
 
-def first_text(segment: Segment, options: ReadOptions, most: int) -> bytes:
+def first_text(segment: Segment, config: TextConfig, most: int) -> bytes:
     """About the first `most` bytes of a segment's unpacked content.
 
     Raises:
         DataError: damaged. ResourceError: it cannot be read.
     """
-    reader = SegmentReader(segment, 1 << 16, options=options)
+    reader = SegmentReader(segment, 1 << 16, config=config)
     held, size = [], 0
     with contextlib.closing(RangeReader(segment, lambda count: None)) as raw:
         try:
@@ -248,7 +247,7 @@ _SEARCHED_BYTES = 1 << 16  # at a time
 
 
 def plan_units(
-    files: Iterable[InputFile], layout: Layout, options: ReadOptions | None = None
+    files: Iterable[InputFile], layout: Layout, config: TextConfig | None = None
 ) -> list[list[Segment]]:
     """Units of work, each a list of segments.
 
@@ -267,18 +266,18 @@ def plan_units(
             room = max(0, layout.small_unit_bytes - file.size) if file.size else 0
         else:
             with reporting_unreadable(file.segment().shown):
-                bounds = [0, *_cuts(file, layout.unit_bytes, options or ReadOptions()), file.size]
+                bounds = [0, *_cuts(file, layout.unit_bytes, config or TextConfig()), file.size]
             units += [[file.segment(start, end)] for start, end in itertools.pairwise(bounds)]
             room = 0
     return units
 
 
-def _cuts(file: InputFile, unit_bytes: int, options: ReadOptions) -> Iterator[int]:
+def _cuts(file: InputFile, unit_bytes: int, config: TextConfig) -> Iterator[int]:
     """Where to cut a file into ranges of about `unit_bytes`: neither at 0 nor at its end."""
     if file.kind in (PARQUET, ARROW):
         yield from _cuts_of_bounds(_bounds(file), unit_bytes)
         return
-    separator = options.document_separator if file.kind == TEXT else None
+    separator = config.document_separator if file.kind == TEXT else None
     at = 0
     while file.size - at > unit_bytes:
         at = _line_end(file, at + unit_bytes, separator)

@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 
 from fastw2v.errors import DataError, UsageError
 from fastw2v.io.parquet_check import RowGroup, read_footer
-from fastw2v.text.inputs import LOCAL, PARQUET, InputFile, ReadOptions, Segment
+from fastw2v.text.config import TextConfig
+from fastw2v.text.inputs import LOCAL, PARQUET, InputFile, Segment
 from fastw2v.text.json_lines import missing_column
 from fastw2v.text.streams import RangeReader, open_bytes
 
@@ -37,13 +38,13 @@ def text_rows(batches: Iterable[pa.Array], stats: Counter[str]) -> Iterator[pa.A
         yield array.cast(pa.large_binary()).drop_null()
 
 
-def as_lines(texts: Iterable[pa.Array], options: ReadOptions) -> Iterator[bytes]:
+def as_lines(texts: Iterable[pa.Array], config: TextConfig) -> Iterator[bytes]:
     """Each text a line, its own line ends made spaces.
 
     With a document separator the line ends stay, and each text ends with the separator: so
     `DocumentJoiner` cuts within texts and between them.
     """
-    separator = options.document_separator
+    separator = config.document_separator
     for rows in texts:
         if not len(rows):
             continue
@@ -149,7 +150,7 @@ def reporting_damage(shown: str) -> Iterator[None]:
         raise DataError(f"{shown}: truncated or damaged ({reason})") from error
 
 
-def check_column(file: InputFile, options: ReadOptions) -> None:
+def check_column(file: InputFile, config: TextConfig) -> None:
     """Check that a file has the column that is asked for, of a type that can be read.
 
     Raises:
@@ -163,19 +164,18 @@ def check_column(file: InputFile, options: ReadOptions) -> None:
     leaves = list(_leaves(schema))
     kinds = {name: _use_of(kind) for name, kind in leaves}
     readable = [name for name, use in kinds.items() if use] or list(kinds)
-    if options.column is None:
+    if config.column is None:
         listed = ", ".join(f"{kinds[name]} {name}" for name in readable[:20] if kinds[name])
         raise UsageError(
             f"{file.segment().shown}: name the column to read: {listed or 'but none can be read'}"
         )
-    if options.column not in kinds:
-        raise missing_column(options, file.segment().shown, readable)
-    if kinds[options.column] != options.column_flag:
-        kind = dict(leaves)[options.column]
-        use = f"; give it as {kinds[options.column]}" if kinds[options.column] else ""
+    if config.column not in kinds:
+        raise missing_column(config, file.segment().shown, readable)
+    if kinds[config.column] != config.column_flag:
+        kind = dict(leaves)[config.column]
+        use = f"; give it as {kinds[config.column]}" if kinds[config.column] else ""
         raise UsageError(
-            f"{file.segment().shown}: {options.column_flag} {options.column}: is of type {kind}"
-            f"{use}"
+            f"{file.segment().shown}: {config.column_flag} {config.column}: is of type {kind}{use}"
         )
 
 
@@ -209,13 +209,13 @@ def _is_integer(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind.value_type))
 
 
-def column_batches(segment: Segment, raw: RangeReader, options: ReadOptions) -> Iterator[pa.Array]:
+def column_batches(segment: Segment, raw: RangeReader, config: TextConfig) -> Iterator[pa.Array]:
     """The column's rows of a segment, some at a time; `raw` reads the segment.
 
     Raises:
         ArrowInvalid, OSError: damaged.
     """
-    column = str(options.column)
+    column = str(config.column)
     batches = _parquet(segment, raw, column) if segment.kind == PARQUET else _stream(segment, raw)
     for batch in batches:
         array = _picked(batch, column)

@@ -24,7 +24,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 
 from fastw2v.errors import DataError, UsageError
-from fastw2v.store.config import PreprocessConfig
+from fastw2v.text.config import TextConfig
 from fastw2v.text.custom_tokenizer import Cut, by_line, cut_by
 
 
@@ -195,12 +195,14 @@ _STOP_MARK = "\0"  # no token holds one
 _ESCAPED = re.compile("[\udc80-\udcff]")  # what `surrogateescape` makes of undecodable bytes
 
 
-@dataclasses.dataclass(frozen=True)
 class Tokenizer:
-    """How text becomes tokens (the options of `PreprocessConfig` of the same names).
+    """How text becomes tokens.
+
+    Args:
+        config: the options.
+        stopwords: needed for stemming only, which leaves them unchanged.
 
     Attributes:
-        stopwords: needed for stemming only, which spares them.
         table: what each byte becomes before chunks are cut at ASCII white space (256 bytes).
         own_token: 1 for every byte of which tokens can consist, 2 for one that may stand between
             two of those; a chunk of such bytes alone is one token, itself (256 bytes, all 0 where
@@ -209,63 +211,25 @@ class Tokenizer:
         stop_tokens: what `tokens_of` gives for each of `stopwords`.
 
     Raises:
-        UsageError: a function, module or language of stems that is not there.
+        UsageError: the function, module or language of stems does not exist.
     """
 
-    tokenizer: str = "words"
-    lowercase: bool = True
-    strip_accents: bool = False
-    unicode: str | None = None
-    digits: str = "keep"
-    min_token_length: int = 1
-    max_token_length: int | None = None
-    stem: str | None = None
-    stopwords: tuple[str, ...] = ()
-    table: bytes = dataclasses.field(init=False, repr=False, compare=False)
-    own_token: bytes = dataclasses.field(init=False, repr=False, compare=False)
-    by_line: bool = dataclasses.field(init=False, repr=False, compare=False)
-    stop_tokens: tuple[str, ...] = dataclasses.field(init=False, repr=False, compare=False)
-    _normalize: Normalizer = dataclasses.field(init=False, repr=False, compare=False)
-    _cut: Cut = dataclasses.field(init=False, repr=False, compare=False)
-    _stem: Callable[[str], str] | None = dataclasses.field(init=False, repr=False, compare=False)
-    _stop_token_of: dict[str, str] = dataclasses.field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        form = self.unicode or (None if self.tokenizer == "whitespace" else "nfc")
-        zero_digits = self.digits == "zero"
+    def __init__(self, config: TextConfig, stopwords: Iterable[str] = ()) -> None:
+        name, zero_digits = config.tokenizer, config.digits == "zero"
+        self._is_words = name == "words"
+        self._min_length, self._max_length = config.min_token_length, config.max_token_length
+        self._cut = _cut_of(name)
+        self._stem = stemmer(config.stem) if config.stem else None
+        form = config.unicode or (None if name == "whitespace" else "nfc")
+        self._normalize = Normalizer(form, config.lowercase, config.strip_accents, zero_digits)
         # A stem may look like a stop word ("canned", "can"), but a mark can only be a stop word's.
-        mark = _STOP_MARK if self.stem else ""
-        values = {
-            "table": _table(self.tokenizer == "words", self.lowercase, zero_digits),
-            "own_token": self._own_bytes(),
-            "by_line": by_line(self.tokenizer),
-            "stop_tokens": tuple(mark + word for word in self.stopwords),
-            "_normalize": Normalizer(form, self.lowercase, self.strip_accents, zero_digits),
-            "_cut": _cut_of(self.tokenizer),
-            "_stem": stemmer(self.stem) if self.stem else None,
-            "_stop_token_of": {word: mark + word for word in self.stopwords},
-        }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-    @classmethod
-    def of(cls, config: PreprocessConfig, stopwords: Iterable[str] = ()) -> Tokenizer:
-        """The tokenizer of these options; `stopwords` are those that `config.stopwords` names.
-
-        Raises:
-            UsageError: as the class.
-        """
-        return cls(
-            config.tokenizer,
-            config.lowercase,
-            config.strip_accents,
-            config.unicode,
-            config.digits,
-            config.min_token_length,
-            config.max_token_length,
-            config.stem,
-            tuple(stopwords),
-        )
+        mark = _STOP_MARK if self._stem else ""
+        self._stop_token_of = {word: mark + word for word in stopwords}
+        self._finishes = bool(config.min_token_length > 1 or config.max_token_length or self._stem)
+        self.stop_tokens = tuple(self._stop_token_of.values())
+        self.table = _table(self._is_words, config.lowercase, zero_digits)
+        self.own_token = self._own_bytes(name)
+        self.by_line = by_line(name)
 
     def tokens_of(self, chunk: bytes) -> list[str | None]:
         """The tokens (none, one or more) of a chunk; None for one that is too short or too long.
@@ -273,9 +237,9 @@ class Tokenizer:
         Stop words are among them, as `stop_tokens` has them.
         """
         text = chunk.decode("utf-8")
-        if text.isascii() and self.tokenizer == "words":  # `table` has normalized ASCII
+        if text.isascii() and self._is_words:  # `table` has normalized ASCII
             return self._finished(words_of_ascii(text))
-        if self.tokenizer == "words":
+        if self._is_words:
             text = with_plain_apostrophes(text)
         return self._finished(self._cut(text if text.isascii() else self._normalize(text)))
 
@@ -302,29 +266,22 @@ class Tokenizer:
         left_out = {None, *self.stop_tokens}
         return [token for token in tokens if token not in left_out]  # type: ignore[misc]
 
-    def _own_bytes(self) -> bytes:
-        looked_at = (
-            self.tokenizer not in ("words", "whitespace")
-            or self.min_token_length > 1
-            or self.max_token_length is not None
-            or self.stem is not None
-        )
-        if looked_at:
+    def _own_bytes(self, name: str) -> bytes:
+        if name not in ("words", "whitespace") or self._finishes:
             return bytes(256)
-        words = self.tokenizer == "words"
         own = bytearray(
-            code < 128 and (chr(code).isalnum() if words else 32 < code < 127)
+            code < 128 and (chr(code).isalnum() if self._is_words else 32 < code < 127)
             for code in range(256)
         )
-        if words:
+        if self._is_words:
             own[ord("'")] = 2
         return bytes(own)
 
     def _finished(self, tokens: list[str]) -> list[str | None]:
         """After the cut: length, stop words, stem."""
-        least, most, stem = self.min_token_length, self.max_token_length, self._stem
-        if least == 1 and most is None and stem is None:
+        if not self._finishes:
             return tokens  # type: ignore[return-value]
+        least, most, stem = self._min_length, self._max_length, self._stem
         kept = [
             token if least <= len(token) and (most is None or len(token) <= most) else None
             for token in tokens

@@ -20,19 +20,20 @@ from fastw2v.io import storage
 from fastw2v.io.model_directory import STATE, Generation, generations
 from fastw2v.io.store_directory import is_store, is_unfinished_store, made_for_of, opens_as_store
 from fastw2v.options import flag_of
-from fastw2v.store.config import TEXT_OPTIONS, PreprocessConfig
+from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.format import TokenStore
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.report import PreprocessReport
 from fastw2v.store.settings import Settings, settings_unchanged
 from fastw2v.store.sources import inputs_unchanged
 from fastw2v.store.vocabulary import Vocabulary
+from fastw2v.text.config import TOKENIZER_OPTIONS
 from fastw2v.text.custom_tokenizer import tokenizer_again
 from fastw2v.training.data import corpus_hash
 
 NOTE_KEY = "corpus"  # in the state of a save
 _NOTED = ("source", "settings", "setting_files")
-_OPTIONS = (*TEXT_OPTIONS, "min_sequence_length", "max_sequence_length")
+_OPTIONS = (*TOKENIZER_OPTIONS, "min_sequence_length", "max_sequence_length")
 
 
 def corpus_note(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from fastw2v.store.inspect import first_sentences, random_sentences, sentences_w
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.store.vocabulary_files import read_vocabulary
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 
 
 @pytest.fixture(scope="module")

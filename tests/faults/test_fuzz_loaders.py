@@ -39,7 +39,7 @@ from fastw2v.store.phrases.joined import Phrase, Phrases, load_phrases
 from fastw2v.store.verify import verify_store
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.store.vocabulary_files import read_vocabulary
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 from fastw2v.training import checkpoint
 from fastw2v.vectors.keyed_vectors import KeyedVectors
 

@@ -25,7 +25,7 @@ from preprocess_helper import (
 from fastw2v.errors import ResourceError
 from fastw2v.store.format import TokenStore
 from fastw2v.store.pipeline import preprocess
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked")
 

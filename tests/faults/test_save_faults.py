@@ -35,7 +35,7 @@ from fastw2v.io import storage
 from fastw2v.kernels.negative_sampling import Weights
 from fastw2v.store.format import TokenStore
 from fastw2v.store.vocabulary import Vocabulary
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 from fastw2v.training import checkpoint
 from fastw2v.training.checkpoint import Snapshot
 from fastw2v.training.steppers import new_matrix

@@ -21,7 +21,7 @@ from kill_helper import Runs, is_running, kill_group
 
 import fastw2v
 from fastw2v.io import model_directory as layout
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 from fastw2v.training.data import Position
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked")

@@ -54,7 +54,7 @@ def make_artifacts(folder: Path) -> None:
 
     import fastw2v
     from fastw2v.store.vocabulary_files import write_vocabulary
-    from fastw2v.text.inputs import Layout
+    from fastw2v.text.config import Layout
 
     layout = Layout(unit_bytes=9000, row_group_tokens=1000)
     for run, lines in (("a", LINES), ("b", [line.replace("w1", "v1") for line in LINES[::-1]])):

@@ -8,7 +8,7 @@ import numpy as np
 
 import fastw2v
 from fastw2v.store.format import TokenStore
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 
 GROUPS = [[f"{name}{number}" for number in range(10)] for name in ("fruit", "metal")]
 

@@ -18,7 +18,7 @@ from fastw2v.io.store_directory import part_name
 from fastw2v.store.format import TokenStore
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.spill import table_paths
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 
 SMALL = Layout(unit_bytes=3000, small_unit_bytes=1, block_bytes=256, row_group_tokens=300)
 

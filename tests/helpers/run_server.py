@@ -53,7 +53,7 @@ def kill_at(step: int) -> None:
 
 def run_preprocess(call: dict[str, Any], note: Any) -> str:
     from fastw2v.store.pipeline import preprocess
-    from fastw2v.text.inputs import Layout
+    from fastw2v.text.config import Layout
 
     layout = None if call.get("append") else Layout(**call["layout"])
     preprocess(**{**call, "layout": layout})

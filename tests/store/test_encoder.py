@@ -13,18 +13,19 @@ from fastw2v.store import encoder as word_codes
 from fastw2v.store import string_table as chunk_table
 from fastw2v.store.encoder import WordCodes
 from fastw2v.store.vocabulary import Vocabulary
+from fastw2v.text.config import TextConfig
 from fastw2v.text.tokenizer import Tokenizer
 
 STOPWORDS = ("the", "it's", "é", "a-b")
 TOKENIZERS = {
-    "words": Tokenizer(stopwords=STOPWORDS),
-    "cased": Tokenizer(lowercase=False, stopwords=STOPWORDS),
-    "accents, digits": Tokenizer(strip_accents=True, digits="zero", stopwords=STOPWORDS),
-    "lengths": Tokenizer(min_token_length=2, max_token_length=4, stopwords=STOPWORDS),
-    "stems": Tokenizer(stem="english", stopwords=STOPWORDS),
-    "whitespace": Tokenizer("whitespace", stopwords=STOPWORDS),
-    "characters": Tokenizer("characters", stopwords=STOPWORDS),
-    "regex": Tokenizer(r"regex:\w+(?: of \w+)?", stopwords=STOPWORDS),
+    "words": Tokenizer(TextConfig(), STOPWORDS),
+    "cased": Tokenizer(TextConfig(lowercase=False), STOPWORDS),
+    "accents, digits": Tokenizer(TextConfig(strip_accents=True, digits="zero"), STOPWORDS),
+    "lengths": Tokenizer(TextConfig(min_token_length=2, max_token_length=4), STOPWORDS),
+    "stems": Tokenizer(TextConfig(stem="english"), STOPWORDS),
+    "whitespace": Tokenizer(TextConfig(tokenizer="whitespace"), STOPWORDS),
+    "characters": Tokenizer(TextConfig(tokenizer="characters"), STOPWORDS),
+    "regex": Tokenizer(TextConfig(tokenizer=r"regex:\w+(?: of \w+)?"), STOPWORDS),
 }
 
 # Words that are plain, that are found inside other chunks, that are stop words; all kinds of white
@@ -154,7 +155,7 @@ def test_special_chunks_are_tokenized_once_even_when_tables_begin_anew(monkeypat
         return real(self, chunk)
 
     monkeypatch.setattr(Tokenizer, "tokens_of", noted)
-    codes = WordCodes(Tokenizer(), ())
+    codes = WordCodes(Tokenizer(TextConfig()), ())
     long = "é" * 100
     for _ in range(3):
         for _ in range(2):
@@ -164,7 +165,7 @@ def test_special_chunks_are_tokenized_once_even_when_tables_begin_anew(monkeypat
 
 
 def test_codes_are_int32_and_empty_blocks_have_none():
-    codes = WordCodes(Tokenizer(), ())
+    codes = WordCodes(Tokenizer(TextConfig()), ())
     for block in (b"", b" ", b"  .. "):
         found = codes.codes_of(block)
         assert (found.dtype, found.tolist()) == (np.int32, [])

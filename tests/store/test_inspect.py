@@ -26,7 +26,7 @@ from fastw2v.store.inspect import (
     sentence_lengths,
 )
 from fastw2v.store.pipeline import preprocess
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 
 COUNTS = np.array([4, 100, 1, 20, 20, 5])  # 150 in all
 

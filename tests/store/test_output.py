@@ -25,7 +25,7 @@ from fastw2v.store import output as store_place
 from fastw2v.store.format import TokenStore
 from fastw2v.store.output import lock_of
 from fastw2v.store.pipeline import preprocess
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from fastw2v.store.format import TokenStore
 from fastw2v.store.jobs import UnitJobs, UnitSettings
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.spill import read_counts, table_paths
-from fastw2v.text.inputs import Layout, Segment
+from fastw2v.text.config import Layout
+from fastw2v.text.inputs import Segment
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from fastw2v.errors import DataError, FastW2VError, UsageError
 from fastw2v.store.format import TokenStore
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.verify import verify_store
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 
 FIRST = "a b c a b\nb c a\na a\n"
 SECOND = "c d a\nd d\nb a new york b\n"

@@ -21,7 +21,7 @@ from fastw2v.errors import DataError, FastW2VError, ResourceError, UsageError
 from fastw2v.store.format import TokenStore
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.sources import inputs_unchanged
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from fastw2v.store import pipeline as preprocess_module
 from fastw2v.store.output import lock_of
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.verify import verify_store
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 
 KINDS = {
     "build": {"min_count": 1},

@@ -27,7 +27,7 @@ from fastw2v.errors import UsageError
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.workers import WorkerPool
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 from fastw2v.text.tokenizer import Tokenizer
 
 # Stop words are told in a form that the text has in another one, too.
@@ -96,7 +96,7 @@ class Naive:
 
     def __init__(self, files: list[bytes], config: PreprocessConfig) -> None:
         any_length = dataclasses.replace(config, min_token_length=1, max_token_length=None)
-        words_of = Tokenizer.of(any_length).words_of
+        words_of = Tokenizer(any_length).words_of
         self.texts = [self.decoded(file, config.errors) for file in files]
         self.tokens = [words_of(line) for text in self.texts for line in self.lines_of(text)]
         least, most = config.min_token_length, config.max_token_length or 10**9

@@ -54,7 +54,7 @@ def test_whether_text_and_options_are_those_of_a_store(tmp_path, corpus):
 
 KILLED = """
 import os, signal, sys
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 from fastw2v.store.pipeline import preprocess
 layout = Layout(unit_bytes=3000, small_unit_bytes=1, block_bytes=256, row_group_tokens=300)
 calls = {"reading": 0, "writing": 0}

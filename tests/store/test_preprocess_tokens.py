@@ -18,7 +18,7 @@ from fastw2v.errors import FastW2VError, UsageError
 from fastw2v.store.format import TokenStore
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.sources import inputs_unchanged
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 
 
 def test_token_lists_and_arrays_make_the_store_that_text_makes(tmp_path):

@@ -15,7 +15,7 @@ from fastw2v.errors import DataError, UsageError
 from fastw2v.io.store_directory import made_for_of
 from fastw2v.store.format import TokenPart, TokenPartWriter, TokenStore
 from fastw2v.store.pipeline import preprocess
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 from fastw2v.vectors.formats import VectorTable, read_vectors, shape_of, write_vectors
 
 

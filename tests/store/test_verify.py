@@ -15,7 +15,7 @@ from fastw2v.store.format import TokenPartWriter, TokenStore
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.verify import verify_store
 from fastw2v.store.vocabulary import Vocabulary
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 
 
 @pytest.fixture(scope="module")

@@ -17,13 +17,13 @@ from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.format import TokenStore
 from fastw2v.store.settings import Settings, settings_unchanged
 from fastw2v.text import custom_tokenizer as named_tokenizer
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout, TextConfig
 from fastw2v.text.tokenizer import Tokenizer
 from fastw2v.training.corpus import corpus_note, noted_config
 
 
 def tokens(text: str, tokenizer: str, **options) -> list[str]:
-    return Tokenizer.of(PreprocessConfig(tokenizer=tokenizer, **options)).words_of(text)
+    return Tokenizer(PreprocessConfig(tokenizer=tokenizer, **options)).words_of(text)
 
 
 # --- wrong names ---
@@ -46,7 +46,7 @@ def tokens(text: str, tokenizer: str, **options) -> list[str]:
         ({"digits": "drop"}, "`digits` must be one of"),
         ({"min_token_length": 0}, "`min_token_length` must be"),
         ({"max_token_length": 0}, "`max_token_length` must be"),
-        ({"min_token_length": 4, "max_token_length": 3}, "3 is less than --min-token-length"),
+        ({"min_token_length": 4, "max_token_length": 3}, r"at least `min_token_length` \(4"),
     ],
 )
 def test_wrong_options_are_told_in_one_line(options, message):
@@ -87,13 +87,13 @@ def test_a_function_of_the_working_directory(module):
         "ab",
         "running dog",
     ]
-    assert Tokenizer(name).by_line
+    assert Tokenizer(TextConfig(tokenizer=name)).by_line
 
 
 def test_no_module_of_the_working_directory_stands_in_for_a_library(module):
     module("colorsys", "def f(line):\n    return line.split()\n")
     with pytest.raises(UsageError, match=r"no 'f' in colorsys \(.*colorsys.py\)"):
-        Tokenizer("colorsys:f")
+        Tokenizer(TextConfig(tokenizer="colorsys:f"))
 
 
 def test_checking_a_name_imports_nothing(module):
@@ -167,12 +167,12 @@ def test_another_process_finds_the_function_where_this_one_does(module, tmp_path
         "import json, sys\n"
         "from fastw2v.text import custom_tokenizer as named_tokenizer\n"
         "from fastw2v.store.config import PreprocessConfig\n"
-        "from fastw2v.text.inputs import Layout\n"
+        "from fastw2v.text.config import Layout\n"
         "from fastw2v.text.tokenizer import Tokenizer\n"
         "before = list(sys.path)\n"
         "named_tokenizer.extend_import_path(json.loads(sys.argv[1]))\n"
         "assert sys.path[:len(before)] == before\n"
-        "print(Tokenizer.of(PreprocessConfig(tokenizer='cut4:f')).words_of('a-b'))\n"
+        "print(Tokenizer(PreprocessConfig(tokenizer='cut4:f')).words_of('a-b'))\n"
     )
     package = str(next(iter(fastw2v.__path__)).rpartition("/")[0])
     run = subprocess.run(
@@ -221,7 +221,7 @@ def test_a_noted_function_is_used_when_it_is_named_again(module):
     config = noted_config(
         note({"tokenizer": "cut7:f", "digits": "zero"}), "m", pytest.fail, "cut7:f"
     )
-    assert Tokenizer.of(config).words_of("A-1") == ["a", "0"]
+    assert Tokenizer(config).words_of("A-1") == ["a", "0"]
 
 
 def test_another_tokenizer_than_the_noted_one_is_told():

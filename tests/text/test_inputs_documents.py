@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastw2v.text.inputs import ReadOptions
+from fastw2v.text.config import TextConfig
 from fastw2v.text.lines import DocumentJoiner, SentenceCutter, cut_lines
 
 
@@ -93,15 +93,15 @@ def test_no_word_is_cut_by_what_is_held_back():
     text = b"".join(b"word%d and more. " % n for n in range(3000))
     blocks = [text[at : at + 997] for at in range(0, len(text), 997)]
     for options in (
-        ReadOptions(sentences=True),
-        ReadOptions(document_separator=""),
-        ReadOptions(document_separator="--", sentences=True),
+        TextConfig(sentences=True),
+        TextConfig(document_separator=""),
+        TextConfig(document_separator="--", sentences=True),
     ):
         found = list(cut_lines(blocks, options, 500))
         assert all(block.endswith((b" ", b"\n")) for block in found[:-1])
         assert max(map(len, found)) < 2500
         assert b"".join(found).split() == text.split()
-    assert list(cut_lines(blocks, ReadOptions(), 500)) == blocks
+    assert list(cut_lines(blocks, TextConfig(), 500)) == blocks
 
 
 def test_very_long_runs_are_quick_and_bounded():

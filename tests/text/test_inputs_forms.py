@@ -22,8 +22,8 @@ from fastw2v.store.format import TokenStore
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.sources import inputs_unchanged
 from fastw2v.text import streams as unpack
+from fastw2v.text.config import Layout, TextConfig
 from fastw2v.text.find import find_files
-from fastw2v.text.inputs import Layout, ReadOptions
 from fastw2v.text.shards import SegmentReader, plan_units
 
 SMALL = Layout(unit_bytes=3000, small_unit_bytes=1, block_bytes=256, row_group_tokens=300)
@@ -168,14 +168,14 @@ def test_splits_of_a_dataset_are_read_in_order(tmp_path):
     make.dataset(tmp_path / "d" / "train", LINES[:100])
     make.dataset(tmp_path / "d" / "test", LINES[100:150])
     (tmp_path / "d" / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
-    files, _ = find_files([tmp_path / "d"], ReadOptions(text_column="text"))
+    files, _ = find_files([tmp_path / "d"], TextConfig(text_column="text"))
     assert [file.name.split("/")[0] for file in files] == ["test", "test", "train", "train"]
     sentences, *_ = run(tmp_path, tmp_path / "d", text_column="text")
     both = [*LINES[100:150], *LINES[:100]]
     assert sentences == [line.lower().split() for line in both if line]
     (tmp_path / "d" / "test" / "data-00000-of-00002.arrow").unlink()
     with pytest.raises(DataError, match=r"data-00000-of-00002\.arrow of this saved dataset is mis"):
-        find_files([tmp_path / "d"], ReadOptions(text_column="text"))
+        find_files([tmp_path / "d"], TextConfig(text_column="text"))
 
 
 def test_a_dataset_with_an_order_of_its_own_is_refused(tmp_path):
@@ -183,7 +183,7 @@ def test_a_dataset_with_an_order_of_its_own_is_refused(tmp_path):
     state = json.loads((path / "state.json").read_text())
     (path / "state.json").write_text(json.dumps({**state, "_indices_data_files": [{"f": "x"}]}))
     with pytest.raises(DataError, match="flatten_indices"):
-        find_files([path], ReadOptions(text_column="text"))
+        find_files([path], TextConfig(text_column="text"))
 
 
 # How tables and lines are split
@@ -192,7 +192,7 @@ def test_a_dataset_with_an_order_of_its_own_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["text.jsonl", "text.parquet", "dataset"])
 def test_large_files_are_split_and_every_byte_belongs_to_one_unit(tmp_path, name):
     write, options = FORMS[name]
-    read = ReadOptions(**options)
+    read = TextConfig(**options)
     files, _ = find_files([write(tmp_path / name, LINES)], read)
     layout = Layout(unit_bytes=9000, small_unit_bytes=1)
     units = plan_units(files, layout, read)
@@ -269,7 +269,7 @@ _EVERY_FOOTER = """
 import sys
 from pathlib import Path
 from fastw2v.text.tables import column_batches, group_bounds, reporting_damage
-from fastw2v.text.inputs import ReadOptions
+from fastw2v.text.config import TextConfig
 from fastw2v.text.streams import RangeReader
 from fastw2v.text.inputs import PARQUET, InputFile
 from fastw2v.errors import DataError
@@ -284,7 +284,7 @@ for place in range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(
     try:
         with reporting_damage("it"), RangeReader(file.segment(), lambda count: None) as reader:
             group_bounds(file)
-            rows = list(column_batches(file.segment(), reader, ReadOptions(text_column="text")))
+            rows = list(column_batches(file.segment(), reader, TextConfig(text_column="text")))
     except (DataError, KeyError, IndexError):  # that the column is there was checked before
         refused += 1
 print(refused)
@@ -375,10 +375,10 @@ def test_columns_that_are_missing_or_make_no_sense_are_misuse(tmp_path):
         (lines, {"ids_column": "text"}, r"t\.jsonl: --ids-column is for Parquet"),
         (text, {"text_column": "text"}, r"t\.txt: plain text has no columns; leave out --text-c"),
         (text, {"ids_column": "text"}, r"t\.txt: plain text has no columns; leave out --ids-col"),
-        (table, {"text_column": "text", "ids_column": "ids"}, r"--text-column: only for text; --i"),
-        (table, {"ids_column": "ids", "sentences": True}, r"--sentences: only for text; --ids-col"),
-        (table, {"ids_column": "ids", "lowercase": False}, r"--lowercase: only for text; --ids-co"),
-        (text, {"document_separator": "a\nb"}, r"--document-separator: must be one line"),
+        (table, {"text_column": "text", "ids_column": "ids"}, "`text_column` applies to text only"),
+        (table, {"ids_column": "ids", "sentences": True}, "`sentences` applies to text only"),
+        (table, {"ids_column": "ids", "lowercase": False}, "`lowercase` applies to text only"),
+        (text, {"document_separator": "a\nb"}, "`document_separator` must be one line"),
         (table, {"text_column": ""}, r"an empty name"),
     ]
     for path, options, message in cases:
@@ -477,9 +477,9 @@ def test_long_rows_and_lines_come_in_blocks(tmp_path):
     pq.write_table(pa.table({"t": rows}), tmp_path / "t.parquet")
     (tmp_path / "t.jsonl").write_text("".join(json.dumps({"t": row}) + "\n" for row in rows))
     for name in ("t.parquet", "t.jsonl"):
-        options = ReadOptions(text_column="t")
+        options = TextConfig(text_column="t")
         files, _ = find_files([tmp_path / name], options)
-        reader = SegmentReader(files[0].segment(), 1000, options=options)
+        reader = SegmentReader(files[0].segment(), 1000, config=options)
         blocks = [block for _, block in reader.blocks()]
         assert max(map(len, blocks)) < 3000
         assert b"".join(blocks).decode() == "".join(row + "\n" for row in rows)

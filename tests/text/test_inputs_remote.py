@@ -16,8 +16,8 @@ from fastw2v.errors import DataError, FastW2VError, UsageError
 from fastw2v.store.format import TokenStore
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.sources import inputs_unchanged
+from fastw2v.text.config import Layout, TextConfig
 from fastw2v.text.find import find_files
-from fastw2v.text.inputs import Layout, ReadOptions
 from fastw2v.text.shards import SegmentReader, plan_units
 from fastw2v.text.streams import is_unchanged, segment_sha256
 
@@ -91,7 +91,7 @@ def test_columns_of_s3(tmp_path, s3, name):
     assert stores[0].num_tokens == stores[1].num_tokens == sum(len(s.split()) for s in LINES)
     assert stores[0].vocabulary.hash == stores[1].vocabulary.hash
     with pytest.raises(UsageError, match=r"s3://corpus/columns.*has no column x; it has: text"):
-        find_files([f"s3://corpus/columns/{name}"], ReadOptions(text_column="x"))
+        find_files([f"s3://corpus/columns/{name}"], TextConfig(text_column="x"))
 
 
 def test_what_is_wrong_with_s3_is_one_line(s3):
@@ -188,7 +188,7 @@ def test_web_servers_without_ranges(tmp_path, web, local):
         assert [entry["name"] for entry in store.manifest["inputs"]] == [name]
     for url in (f"{web}/none.txt?token=s3cret", f"{web}/t.parquet?token=s3cret"):
         with pytest.raises(FastW2VError) as error:
-            find_files([url], ReadOptions(text_column="text"))
+            find_files([url], TextConfig(text_column="text"))
         assert "s3cret" not in str(error.value)
         assert "\n" not in str(error.value)
 

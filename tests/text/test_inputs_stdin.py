@@ -20,8 +20,8 @@ from fastw2v.io.store_directory import is_unfinished_store
 from fastw2v.store.format import TokenStore
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.sources import inputs_unchanged
+from fastw2v.text.config import TextConfig
 from fastw2v.text.find import find_files
-from fastw2v.text.inputs import ReadOptions
 from fastw2v.text.shards import SegmentReader
 from fastw2v.text.streams import segment_sha256
 
@@ -86,7 +86,7 @@ def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="given twice"):
         find_files(["-", "-"])
     with pytest.raises(UsageError, match="--ids-column is for Parquet"):
-        find_files(["-"], ReadOptions(ids_column="ids"))
+        find_files(["-"], TextConfig(ids_column="ids"))
     assert not (tmp_path / "s").exists()
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from vectors_helper import write_model
 
 from fastw2v.errors import DataError, UsageError
+from fastw2v.text.config import Layout
 from fastw2v.text.find import find_files
-from fastw2v.text.inputs import Layout
 from fastw2v.text.shards import SegmentReader, plan_units
 
 

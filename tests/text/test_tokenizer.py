@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastw2v.errors import DataError, UsageError
+from fastw2v.text.config import TextConfig
 from fastw2v.text.stopwords import ENGLISH, load_stopwords
 from fastw2v.text.tokenizer import LINE_END, Tokenizer, UndecodableBytes, valid_utf8
 
@@ -16,7 +17,7 @@ JOINERS = "\u200c\u200d"
 
 
 def words(text: str, **settings) -> list[str]:
-    return Tokenizer(**settings).words_of(text)
+    return Tokenizer(TextConfig(**settings)).words_of(text)
 
 
 def naive_words(text: str) -> list[str]:
@@ -94,7 +95,7 @@ def test_strip_accents_spares_vowel_signs():
 
 
 def test_line_ends_are_chunks_of_their_own():
-    chunks = Tokenizer().split(b"a b\nc\0d\r\n\n")
+    chunks = Tokenizer(TextConfig()).split(b"a b\nc\0d\r\n\n")
     assert chunks == [b"a", b"b", LINE_END, b"c", b"d", LINE_END, LINE_END]
 
 
@@ -124,19 +125,19 @@ def test_a_replacement_character_in_the_text_is_not_an_undecodable_byte():
 
 def test_english_stop_words_survive_the_tokenizer():
     assert len(ENGLISH) > 200
-    assert set(load_stopwords("english", Tokenizer().words_of)) == set(ENGLISH)
-    assert "The" in load_stopwords("english", Tokenizer(lowercase=False).words_of)
+    assert set(load_stopwords("english", Tokenizer(TextConfig()).words_of)) == set(ENGLISH)
+    assert "The" in load_stopwords("english", Tokenizer(TextConfig(lowercase=False)).words_of)
 
 
 def test_stop_list_from_a_file(tmp_path):
     path = tmp_path / "stop.txt"
     path.write_text("\ufeffThe\nÜber and\n", encoding="utf-8")
-    assert load_stopwords(str(path), Tokenizer().words_of) == ["and", "the", "über"]
+    assert load_stopwords(str(path), Tokenizer(TextConfig()).words_of) == ["and", "the", "über"]
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="UTF-8"):
-        load_stopwords(str(path), Tokenizer().words_of)
+        load_stopwords(str(path), Tokenizer(TextConfig()).words_of)
     path.write_text(" \n")
     with pytest.raises(UsageError, match="no word"):
-        load_stopwords(str(path), Tokenizer().words_of)
+        load_stopwords(str(path), Tokenizer(TextConfig()).words_of)
     with pytest.raises(UsageError, match="no such file"):
-        load_stopwords(str(tmp_path / "none"), Tokenizer().words_of)
+        load_stopwords(str(tmp_path / "none"), Tokenizer(TextConfig()).words_of)

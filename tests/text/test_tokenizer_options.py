@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fastw2v.errors import UsageError
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.settings import Settings
+from fastw2v.text.config import TextConfig
 from fastw2v.text.tokenizer import Tokenizer
 
 ALPHABET = (
@@ -33,7 +34,7 @@ def tokenizer_of(**options) -> Tokenizer:
     """The way of the workers: options as JSON."""
     values = json.loads(json.dumps(dataclasses.asdict(PreprocessConfig(**options))))
     config = PreprocessConfig(**values)
-    return Tokenizer.of(config, Settings.of(config).stopwords)
+    return Tokenizer(config, Settings.of(config).stopwords)
 
 
 def chunk_tokens(text: str, **options) -> list[str]:
@@ -230,25 +231,27 @@ def test_options(options, text, expected):
 
 
 def test_tokens_of_the_wrong_length_are_none_in_their_places():
-    tokenizer = Tokenizer(min_token_length=2, max_token_length=3)
+    tokenizer = Tokenizer(TextConfig(min_token_length=2, max_token_length=3))
     assert tokenizer.tokens_of("é’éé’abcd’ab".encode()) == [None]  # one word with apostrophes
     assert tokenizer.tokens_of("é—abc—abcd—ab".encode()) == [None, "abc", None, "ab"]
-    by_line = Tokenizer(r"regex:\w+", min_token_length=2)
+    by_line = Tokenizer(TextConfig(tokenizer=r"regex:\w+", min_token_length=2))
     assert by_line.tokens_of_line("a bc d") == [None, "bc", None]
 
 
 def test_plain_chunks_never_come_to_python_where_no_option_wants_them():
-    words = Tokenizer().own_token
+    words = Tokenizer(TextConfig()).own_token
     assert words.index(2) == ord("'")
     assert bytes(b for b in range(256) if words[b] == 1).decode() == (
         "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
     )
-    whitespace = Tokenizer("whitespace").own_token
+    whitespace = Tokenizer(TextConfig(tokenizer="whitespace")).own_token
     assert [b for b in range(256) if whitespace[b]] == list(range(33, 127))
     for options in ({"tokenizer": "characters"}, {"stem": "english"}, {"max_token_length": 9}):
-        assert not any(Tokenizer(**options).own_token)
-    assert Tokenizer().table == Tokenizer(unicode="nfkc").table
-    assert Tokenizer(digits="zero").table.translate(Tokenizer().table)[ord("7")] == ord("0")
+        assert not any(Tokenizer(TextConfig(**options)).own_token)
+    assert Tokenizer(TextConfig()).table == Tokenizer(TextConfig(unicode="nfkc")).table
+    assert Tokenizer(TextConfig(digits="zero")).table.translate(Tokenizer(TextConfig()).table)[
+        ord("7")
+    ] == ord("0")
 
 
 # --- stems and stop words ---
@@ -285,10 +288,10 @@ def test_stop_words_are_normalized_like_text(tmp_path):
 
 def test_stemmers_that_are_not_there(monkeypatch):
     with pytest.raises(UsageError, match=r"--stem: 'klingon' is not one of .*english.*turkish"):
-        Tokenizer(stem="klingon")
+        Tokenizer(TextConfig(stem="klingon"))
     monkeypatch.setitem(sys.modules, "Stemmer", None)
     with pytest.raises(UsageError, match=r"pip install 'fastw2v\[stem\]'"):
-        Tokenizer(stem="english")
+        Tokenizer(TextConfig(stem="english"))
     Settings.of(PreprocessConfig(stem="english"), text=False)  # for tokens it would do nothing
 
 

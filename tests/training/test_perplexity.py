@@ -24,7 +24,7 @@ from fastw2v.kernels.negative_sampling import Weights
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.known_sequences import check_source, open_sequences
 from fastw2v.store.vocabulary import Vocabulary
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 from fastw2v.training import perplexity as module
 from fastw2v.training.config import NEGATIVE_TYPES, SGRAM_TYPES, TYPES
 from fastw2v.training.perplexity import SOFTMAX, UNTHINNED, WITH_NOISE, perplexity

@@ -25,7 +25,7 @@ from fastw2v.io import model_directory as layout
 from fastw2v.io import storage
 from fastw2v.store.format import TokenStore
 from fastw2v.store.verify import verify_store
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 from fastw2v.training import steppers as steps
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.session import TrainingRun

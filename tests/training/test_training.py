@@ -15,7 +15,7 @@ from fastw2v.errors import DataError, DivergenceError, UsageError
 from fastw2v.io import model_directory as layout
 from fastw2v.kernels.negative_sampling import Weights
 from fastw2v.kernels.streams import Noise
-from fastw2v.text.inputs import Layout
+from fastw2v.text.config import Layout
 from fastw2v.training import data as batches
 from fastw2v.training import monitor, resources
 from fastw2v.training import steppers as steps
