@@ -46,15 +46,15 @@ def demo(output: Path, epochs: int | None, threads: int | None, as_json: bool, q
     fastw2v demo
     fastw2v demo --output words-demo --epochs 3
     """
-    from fastw2v.cli.display import training_display
+    from fastw2v.cli.display import progress_display
     from fastw2v.demo import run_demo
 
-    with training_display(quiet) as display:
+    with progress_display(quiet) as display:
         try:
             result = run_demo(
                 output,
                 notify=display.notify,
-                preprocess_progress=display.preprocessing,
+                preprocess_progress=display.bytes,
                 callback=display.training,
                 epochs=epochs,
                 threads=threads,

@@ -1,8 +1,7 @@
-"""The loss so far as one line of characters.
+"""What the user sees of a command that takes a while, on standard error.
 
-How far work on bytes is: what the user sees of `preprocess`, `verify` and `info`.
-
-What the user sees while text is preprocessed or scored, and a model trains.
+A live bar on a terminal, with the loss below it in training; a line now and then elsewhere; notices
+only with --quiet.
 """
 
 from __future__ import annotations
@@ -11,11 +10,13 @@ import itertools
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from fastw2v.cli.options import with_flags
 
 if TYPE_CHECKING:
     from fastw2v.training.monitor import Progress
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII = "_.-~=*%#"
 _MAX_BUCKETS = 256
+_LONGEST_SPARKLINE, _SHORTEST_SPARKLINE = 48, 8  # characters
+_MIN_BAR = 10  # columns
+_LINE_EVERY = 5.0  # seconds between progress lines where there is no terminal
+_MIN_SECONDS = 1.0  # of a phase, before the time left is estimated
 
 
 class LossTrace:
@@ -34,7 +39,7 @@ class LossTrace:
         self._sum, self._count = 0.0, 0
 
     def add(self, loss: float) -> None:
-        """Take the loss of the next interval; one that is not finite is left out."""
+        """Add the loss of the next interval, if it is finite."""
         if not math.isfinite(loss):
             return
         self._sum, self._count = self._sum + loss, self._count + 1
@@ -81,172 +86,135 @@ def _drawn(values: Sequence[float], levels: str) -> str:
     return "".join(levels[round((min(value, high) - low) * scale)] for value in values)
 
 
-ByteProgress = Callable[[str, int, int], None]
-
-
-@contextmanager
-def byte_progress(quiet: bool) -> Iterator[ByteProgress | None]:
-    """What the user sees of work on bytes: nothing, a bar on a terminal, or a line now and then."""
-    if quiet:
-        yield None
-    elif sys.stderr is not None and sys.stderr.isatty():
-        with _bar() as progress:
-            yield progress
-    else:
-        yield _lines()
-
-
-@contextmanager
-def _bar() -> Iterator[ByteProgress]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        TaskProgressColumn,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-    from rich.progress import Progress as Bar
-
-    with Bar(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TaskProgressColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    ) as bar:
-        tasks: dict[str, Any] = {}
-
-        def show(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = bar.add_task(phase, total=total or None)
-            bar.update(tasks[phase], completed=done)
-
-        yield show
-
-
-def _lines() -> ByteProgress:
-    last = time.monotonic()
-    began: dict[str, tuple[float, int]] = {}  # of each phase: when, and what was done then
-
-    def show(phase: str, done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        start, done_before = began.setdefault(phase, (now, done))
-        if now - last >= _LINE_EVERY:
-            last = now
-            share = f" of {total / 1e6:,.1f} MB ({done / total:.0%})" if total else " MB"
-            speed = (done - done_before) / (now - start) if now > start else 0.0
-            rate = f", {speed / 1e6:,.1f} MB/s" if speed else ""
-            left = f", {(total - done) / speed:,.0f} s left" if speed and total > done else ""
-            click.echo(f"{phase}: {done / 1e6:,.1f}{share}{rate}{left}", err=True)
-
-    return show
-
-
-_WIDE, _NARROW = 90, 60  # columns from which the bar has all its figures, and below which one
-_LONGEST_SPARKLINE, _SHORTEST_SPARKLINE = 48, 8  # characters
-_LINE_EVERY = 5.0  # seconds between progress lines where there is no terminal
-_MIN_SECONDS = 1.0  # of a phase, before the time left is told
-
-
 class Display:
-    """What the user sees while training; this base shows notices only."""
+    """Progress and notices of a command; this base shows notices only."""
 
-    def __init__(self, quiet: bool) -> None:
+    def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
 
     def notify(self, line: str) -> None:
         """Show a line meant for the user."""
         if not self._quiet or line.startswith("warning:"):
-            click.echo(line, err=True)
+            click.echo(with_flags(line), err=True)
 
-    def preprocessing(self, phase: str, done: int, total: int) -> None:
-        """Take the progress of `preprocess` or `perplexity`."""
+    def bytes(self, phase: str, done: int, total: int) -> None:
+        """Show how many bytes of a phase are done; `total` is 0 where it is unknown."""
+
+    def items(self, phase: str, done: int, total: int) -> None:
+        """Show which share of a phase is done."""
 
     def training(self, progress: Progress) -> None:
-        """Take `train`'s progress."""
+        """Show `train`'s progress."""
 
 
-class _PhaseClock:
-    """The time left of a phase, if it goes on as it has since it was first heard of."""
+class _Phases(Display):
+    """Words the state of a phase, for a bar or a line."""
 
     def __init__(self) -> None:
-        self._phase: tuple[str, int] | None = None
-        self._began, self._done_at_first = 0.0, 0
+        super().__init__()
+        self._phase, self._began, self._done_before = "", 0.0, 0
 
-    def left(self, phase: str, done: int, total: int) -> str:
-        """`0:12:34 left`; empty as long as that cannot be told."""
+    def bytes(self, phase: str, done: int, total: int) -> None:
+        speed = self._speed(phase, done)
+        amount = f"{done / 1e6:,.1f} of {total / 1e6:,.1f} MB" if total else f"{done / 1e6:,.1f} MB"
+        rate = f"{speed / 1e6:,.1f} MB/s" if speed else ""
+        self._show(phase, done, total, [amount, rate, _left(done, total, speed)])
+
+    def items(self, phase: str, done: int, total: int) -> None:
+        self._show(phase, done, total, [_left(done, total, self._speed(phase, done))])
+
+    def _speed(self, phase: str, done: int) -> float:
+        """Units a second since the phase began; 0 while that is unknown."""
         now = time.monotonic()
-        if (phase, total) != self._phase:
-            self._phase, self._began, self._done_at_first = (phase, total), now, done
-        gone, seconds = done - self._done_at_first, now - self._began
-        if gone <= 0 or seconds < _MIN_SECONDS:
-            return ""
-        return _clock(seconds * max(0, total - done) / gone)
+        if phase != self._phase:
+            self._phase, self._began, self._done_before = phase, now, done
+        seconds = now - self._began
+        return max(0, done - self._done_before) / seconds if seconds >= _MIN_SECONDS else 0.0
+
+    def _show(self, phase: str, done: int, total: int, figures: list[str]) -> None:
+        """Show a phase; the last of `figures` matter most."""
+        raise NotImplementedError
 
 
-class _Lines(Display):
-    """Plain lines on standard error, a few a minute."""
+class _Lines(_Phases):
+    """Plain lines, a few a minute."""
 
     def __init__(self) -> None:
-        super().__init__(quiet=False)
-        self._last = time.monotonic()
-        self._last_words = -1
-        self._phase_clock = _PhaseClock()
+        super().__init__()
+        self._last_line, self._last_words = time.monotonic(), -1
 
-    def preprocessing(self, phase: str, done: int, total: int) -> None:
-        now, left = time.monotonic(), self._phase_clock.left(phase, done, total)
-        if now - self._last >= _LINE_EVERY:
-            self._last = now
-            click.echo(f"{phase}: {done / max(total, 1):.0%}  {left}".rstrip(), err=True)
+    def _show(self, phase: str, done: int, total: int, figures: list[str]) -> None:
+        if time.monotonic() - self._last_line >= _LINE_EVERY:
+            share = f"{done / total:.0%}" if total else ""
+            state = "  ".join(filter(None, [share, *figures]))
+            self._print(f"{phase}: {state}" if state else phase)
+
+    def _print(self, line: str) -> None:
+        self._last_line = time.monotonic()
+        click.echo(line, err=True)
 
     def training(self, progress: Progress) -> None:
         if progress.event == "start":
-            self._last = time.monotonic()
+            self._last_line = time.monotonic()
             return
-        now = time.monotonic()
-        often = progress.event in ("interval", "evaluation")
-        due = often and now - self._last >= _LINE_EVERY
-        last = progress.event in ("epoch", "end") and progress.words != self._last_words
-        if due or last:
-            self._last, self._last_words = now, progress.words
+        due = time.monotonic() - self._last_line >= _LINE_EVERY
+        if progress.event in ("epoch", "end"):  # the last epoch's line is that of the end
+            over = progress.event == "epoch" and progress.words >= progress.total_words
+            due = progress.words != self._last_words and not over
+        elif progress.event not in ("interval", "evaluation"):
+            return
+        if due:
+            self._last_words = progress.words
             encoding = getattr(sys.stderr, "encoding", None)
+            share = min(1.0, progress.words / max(progress.total_words, 1))
             parts = [
-                f"epoch {progress.epoch}/{progress.epochs}", f"{_share(progress):.0%}",
-                _speed(progress), _loss(progress), _holdout(progress, encoding),
-                f"alpha {progress.alpha:.4g}", _time_left(progress),
+                _epoch(progress), f"{share:.0%}", _words_per_second(progress), _loss(progress),
+                _holdout(progress, encoding), f"alpha {progress.alpha:.4g}", _clock(progress),
             ]  # fmt: skip
-            click.echo("  ".join(part for part in parts if part), err=True)
+            self._print("  ".join(filter(None, parts)))
 
 
-class _Bar(Display):
+class _Bar(_Phases):
     """A live bar on a terminal, and below it the loss: now, so far, and on the held-out text."""
 
-    def __init__(self, bar: Any, loss_line: _LossLine) -> None:
-        super().__init__(quiet=False)
-        self._bar, self._loss_line = bar, loss_line
+    def __init__(self, bar: Any, loss_line: _LossLine, width: int) -> None:
+        super().__init__()
+        self._bar, self._loss_line, self._width = bar, loss_line, width
         self._task = bar.add_task("starting", total=None, figures="")
-        self._phase_clock = _PhaseClock()
+        self.trained = False
 
     def notify(self, line: str) -> None:
-        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._bar.console.print(with_flags(line), markup=False, highlight=False, soft_wrap=True)
 
-    def preprocessing(self, phase: str, done: int, total: int) -> None:
-        left = self._phase_clock.left(phase, done, total)
-        self._bar.update(self._task, description=phase, completed=done, total=total, figures=left)
+    def _show(self, phase: str, done: int, total: int, figures: list[str]) -> None:
+        room = self._width - len(phase) - len(" 100% ") - _MIN_BAR - 2
+        parts = list(filter(None, figures))
+        while parts and len("  ".join(parts)) > room:
+            parts.pop(0)
+        self._bar.update(
+            self._task, description=phase, completed=done, total=total or None,
+            figures="  ".join(parts),
+        )  # fmt: skip
 
     def training(self, progress: Progress) -> None:
+        self.trained = True
         self._loss_line.take(progress)
-        self._bar.update(
-            self._task,
-            description=f"epoch {progress.epoch}/{progress.epochs}",
-            completed=progress.words,
-            total=progress.total_words,
-            figures=_figures(progress, self._bar.console.width),
-        )
+        figures = [f"alpha {progress.alpha:.4g}", _words_per_second(progress), _clock(progress)]
+        if activity := _activity(progress):
+            figures = [activity]
+        self._show(_epoch(progress), progress.words, progress.total_words, figures)
+
+
+def _activity(progress: Progress) -> str:
+    """What goes on besides training; "" in training and at the end."""
+    if progress.event == "start":
+        return "compiling or loading kernels"
+    if progress.words < progress.total_words or progress.event == "end":
+        return ""
+    if progress.event == "save":
+        return "drawing the loss curve"
+    evaluated = progress.event == "evaluation" or math.isnan(progress.holdout_loss)
+    return "saving" if evaluated else "evaluating"
 
 
 class _LossLine:
@@ -280,22 +248,11 @@ class _LossLine:
             yield Text(line, no_wrap=True)
 
 
-def _share(progress: Progress) -> float:
-    return min(1.0, progress.words / max(progress.total_words, 1))
+def _epoch(progress: Progress) -> str:
+    return f"epoch {progress.epoch}/{progress.epochs}"
 
 
-def _figures(progress: Progress, width: int) -> str:
-    """What stands beside the bar of a terminal of `width` columns."""
-    if math.isnan(progress.words_per_second):
-        return "compiling or loading kernels" if progress.event == "start" else ""
-    clock = _time_left(progress)
-    if width < _NARROW:
-        return clock
-    alpha = f"alpha {progress.alpha:.4g}  " if width >= _WIDE else ""
-    return f"{_speed(progress)}  {alpha}{clock}"
-
-
-def _speed(progress: Progress) -> str:
+def _words_per_second(progress: Progress) -> str:
     speed = progress.words_per_second
     return "" if math.isnan(speed) else f"{speed:,.0f} words/s"
 
@@ -305,10 +262,8 @@ def _loss(progress: Progress) -> str:
 
 
 def _holdout(progress: Progress, encoding: str | None) -> str:
-    """`held-out 3.412 ± 0.011`; empty where the loss on the held-out text is not known."""
-    loss, low, high = (
-        getattr(progress, f"holdout_{name}", math.nan) for name in ("loss", "low", "high")
-    )
+    """`held-out 3.412 ± 0.011`; empty while the held-out loss is unknown."""
+    loss, low, high = progress.holdout_loss, progress.holdout_low, progress.holdout_high
     if math.isnan(loss):
         return ""
     half = (high - low) / 2
@@ -319,21 +274,25 @@ def _holdout(progress: Progress, encoding: str | None) -> str:
     return f"held-out {loss:.{digits}f} {sign} {half:.{digits}f}"
 
 
-def _time_left(progress: Progress) -> str:
-    seconds = progress.seconds_left
-    if math.isnan(seconds) and math.isnan(progress.words_per_second):
-        return ""
-    return _clock(0 if math.isnan(seconds) else seconds)
+def _clock(progress: Progress) -> str:
+    """The time left, or at the end the time that training took."""
+    if progress.event == "end":
+        return f"in {_hours(progress.seconds)}"
+    return "" if math.isnan(progress.seconds_left) else f"{_hours(progress.seconds_left)} left"
 
 
-def _clock(seconds: float) -> str:
-    left = int(seconds)
-    return f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+def _left(done: int, total: int, speed: float) -> str:
+    return f"{_hours(max(0, total - done) / speed)} left" if speed and total else ""
+
+
+def _hours(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
 
 
 @contextmanager
-def training_display(quiet: bool) -> Iterator[Display]:
-    """A live bar on a terminal, plain lines elsewhere, notices only when `quiet`."""
+def progress_display(quiet: bool) -> Iterator[Display]:
+    """A live bar on a terminal, plain lines elsewhere, warnings only when `quiet`."""
     if quiet:
         yield Display(quiet=True)
         return
@@ -347,10 +306,13 @@ def training_display(quiet: bool) -> Iterator[Display]:
     console, loss_line = Console(stderr=True), _LossLine()
     bar = Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=6 if console.width < _WIDE else 24),
+        BarColumn(bar_width=None),
         TaskProgressColumn(),
         TextColumn("{task.fields[figures]}"),
         console=console,
+        expand=True,
     )
-    with Live(Group(bar, loss_line), console=console, refresh_per_second=10):
-        yield _Bar(bar, loss_line)
+    with Live(Group(bar, loss_line), console=console, refresh_per_second=10) as live:
+        display = _Bar(bar, loss_line, console.width)
+        yield display
+        live.transient = not display.trained  # what follows training is its last frame

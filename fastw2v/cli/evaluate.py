@@ -195,21 +195,21 @@ def _perplexities(
     quiet: bool,
 ) -> list[dict[str, Any]]:
     """Score each text; each is printed at once, so that no result is lost if a later one fails."""
-    from fastw2v.cli.display import training_display
+    from fastw2v.cli.display import progress_display
     from fastw2v.store.known_sequences import is_store
     from fastw2v.training.perplexity import perplexity
 
     columns = ("text", "words", "known", "centers", "p is", "loss", "perplexity")
     found: list[dict[str, Any]] = []
     for number, text in enumerate(texts):
-        with training_display(quiet) as display:
+        with progress_display(quiet) as display:
             result = perplexity(
                 model,
                 text,
                 threads=threads,
                 tokenizer=None if is_store(text) else tokenizer,
                 notify=display.notify,
-                progress=display.preprocessing,
+                progress=display.items,
             )
         readings: list[dict[str, Any]] = [
             {"p_is": one.probability, "loss": one.loss, "perplexity": one.perplexity}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastw2v.cli.display import byte_progress
+from fastw2v.cli.display import progress_display
 from fastw2v.cli.options import force_option, output_option, result_options, warn
 from fastw2v.cli.tables import print_json, print_rows, shown
 from fastw2v.errors import DataError, UsageError
@@ -83,8 +83,8 @@ def _lengths_of(store: TokenStore, quiet: bool) -> SentenceLengths | None:
     from fastw2v.store.inspect import sentence_lengths
 
     try:
-        with byte_progress(quiet) as progress:
-            return sentence_lengths(store, progress)
+        with progress_display(quiet) as display:
+            return sentence_lengths(store, display.bytes)
     except DataError as error:
         warn(f"{error}; the sequence lengths are not shown")
         return None

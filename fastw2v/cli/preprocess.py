@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fastw2v.cli.display import byte_progress
+from fastw2v.cli.display import progress_display
 from fastw2v.cli.options import (
     force_option,
     given_options,
@@ -59,14 +59,14 @@ def preprocess(
     from fastw2v.store.pipeline import preprocess as run
 
     try:
-        with byte_progress(quiet) as progress:
+        with progress_display(quiet) as display:
             report = run(
                 list(inputs),
                 output,
                 threads=threads,
                 force=force,
                 append=append,
-                progress=progress,
+                progress=display.bytes,
                 **given_options(context, options),
             )
     except KeyboardInterrupt:

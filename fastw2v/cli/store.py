@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastw2v.cli.display import byte_progress
+from fastw2v.cli.display import progress_display
 from fastw2v.cli.options import (
     Choice,
     Number,
@@ -51,8 +51,8 @@ def verify(path: str, threads: int | None, as_json: bool, quiet: bool) -> None:
 
     if not path:  # as a Path it would be the working directory
         raise UsageError("empty path; name a token store")
-    with byte_progress(quiet) as progress:
-        findings = verify_store(path, progress, threads=threads)
+    with progress_display(quiet) as display:
+        findings = verify_store(path, display.bytes, threads=threads)
     damaged = [finding for finding in findings if finding.damage]
     files = None if damaged else len(listed_files(read_manifest(Path(path))))
     for finding in findings:

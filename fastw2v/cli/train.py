@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from fastw2v.cli.display import training_display
+from fastw2v.cli.display import progress_display
 from fastw2v.cli.options import given_options, option, options_of, result_options
 from fastw2v.cli.tables import print_json, shown
 from fastw2v.errors import UsageError
@@ -96,7 +96,7 @@ def train(
     data, model_path = _data_and_model(paths, data_file, output)
     from fastw2v.training.api import train as run_training
 
-    with training_display(quiet) as display:
+    with progress_display(quiet) as display:
         model = run_training(
             data,
             model_path,
@@ -104,7 +104,7 @@ def train(
             new_corpus=new_corpus,
             callback=display.training,
             notify=display.notify,
-            preprocess_progress=display.preprocessing,
+            preprocess_progress=display.bytes,
             **given_options(context, options),
         )
     last = model.history[-1] if model.history else {}

@@ -26,32 +26,81 @@ def clock(monkeypatch):
 
 
 def test_lines_tell_the_time_left_of_each_phase(clock, capsys):
-    with display.training_display(quiet=False) as shown:
+    with display.progress_display(quiet=False) as shown:
         for seconds, phase, done in (
             (0, "counting", 0), (10, "counting", 100), (20, "counting", 400),
             (30, "writing", 500), (40, "writing", 600), (7240, "writing", 900),
         ):  # fmt: skip
             clock.seconds = 1000.0 + seconds
-            shown.preprocessing(phase, done, 1000)
+            shown.items(phase, done, 1000)
     assert capsys.readouterr().err.splitlines() == [
         "counting: 10%  0:01:30 left", "counting: 40%  0:00:30 left", "writing: 50%",
         "writing: 60%  0:00:40 left", "writing: 90%  0:30:02 left",
     ]  # fmt: skip
 
 
+def test_lines_tell_bytes_and_their_rate(clock, capsys):
+    with display.progress_display(quiet=False) as shown:
+        for seconds, phase, done, total in (
+            (0, "reading", 0, 0), (6, "reading", 12_000_000, 0), (12, "writing", 0, 9_000_000),
+            (18, "writing", 6_000_000, 9_000_000),
+        ):  # fmt: skip
+            clock.seconds = 1000.0 + seconds
+            shown.bytes(phase, done, total)
+    assert capsys.readouterr().err.splitlines() == [
+        "reading: 12.0 MB  2.0 MB/s", "writing: 0%  0.0 of 9.0 MB",
+        "writing: 67%  6.0 of 9.0 MB  1.0 MB/s  0:00:03 left",
+    ]  # fmt: skip
+
+
+def test_quiet_shows_warnings_with_flags_only(capsys):
+    with display.progress_display(quiet=True) as shown:
+        shown.notify("a notice")
+        shown.notify("warning: `min_count` is large")
+        shown.bytes("reading", 1, 2)
+    assert capsys.readouterr().err == "warning: --min-count is large\n"
+
+
+def test_what_is_done_after_the_last_word_is_told():
+    told = []
+    bar = types.SimpleNamespace(
+        add_task=lambda *_, **__: 0, update=lambda task, **fields: told.append(fields["figures"])
+    )
+    shown = display._Bar(bar, display._LossLine(), 80)
+    for event, words in (
+        ("start", 0), ("interval", 500), ("interval", 1000), ("evaluation", 1000), ("save", 1000),
+        ("end", 1000),
+    ):  # fmt: skip
+        shown.training(progress(event, words, holdout=3.4))
+    assert told == [
+        "compiling or loading kernels", "alpha 0.0125  1,234,567 words/s  0:01:30 left",
+        "evaluating", "saving", "drawing the loss curve",
+        "alpha 0.0125  1,234,567 words/s  in 0:01:00",
+    ]  # fmt: skip
+
+
+def test_the_last_epoch_has_one_line(capsys):
+    with display.progress_display(quiet=False) as shown:
+        for event in ("epoch", "end"):
+            shown.training(progress(event, 1000, holdout=3.4))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "held-out" in line
+    assert line.endswith("in 0:01:00")
+
+
 def test_a_short_phase_has_no_line(clock, capsys):
-    with display.training_display(quiet=False) as shown:
+    with display.progress_display(quiet=False) as shown:
         clock.seconds += 4.9
-        shown.preprocessing("scoring", 1, 1)
+        shown.items("scoring", 1, 1)
     assert capsys.readouterr().err == ""
 
 
 def test_nothing_is_told_of_an_unknown_total(clock, capsys):
-    with display.training_display(quiet=False) as shown:
+    with display.progress_display(quiet=False) as shown:
         for _ in range(2):
             clock.seconds += 10
-            shown.preprocessing("counting", 0, 0)
-    assert capsys.readouterr().err.splitlines() == ["counting: 0%"] * 2
+            shown.items("counting", 0, 0)
+    assert capsys.readouterr().err.splitlines() == ["counting"] * 2
 
 
 def test_the_bar_tells_the_time_left(clock):
@@ -59,19 +108,19 @@ def test_the_bar_tells_the_time_left(clock):
     bar = types.SimpleNamespace(
         add_task=lambda *_, **__: 0, update=lambda task, **fields: told.append(fields["figures"])
     )
-    shown = display._Bar(bar, display._LossLine())
+    shown = display._Bar(bar, display._LossLine(), 80)
     for seconds, done in ((0, 0), (0.5, 10), (100, 200)):
         clock.seconds = 1000.0 + seconds
-        shown.preprocessing("scoring", done, 1000)
+        shown.items("scoring", done, 1000)
     assert told == ["", "", "0:06:40 left"]  # not from the first moments
 
 
 def test_the_time_left_reaches_the_screen(clock, monkeypatch, capsys):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    with display.training_display(quiet=False) as shown:
-        shown.preprocessing("scoring", 0, 1000)
+    with display.progress_display(quiet=False) as shown:
+        shown.items("scoring", 0, 1000)
         clock.seconds += 100
-        shown.preprocessing("scoring", 200, 1000)
+        shown.items("scoring", 200, 1000)
     assert re.search(r"scoring .*20%.* 0:06:40 left", capsys.readouterr().err)
 
 
@@ -83,7 +132,7 @@ def progress(event="interval", words=0, loss=2.5, holdout=math.nan, half=0.011, 
 
 
 def test_lines_tell_the_held_out_loss_with_its_interval(clock, capsys):
-    with display.training_display(quiet=False) as shown:
+    with display.progress_display(quiet=False) as shown:
         shown.training(progress("start", loss=math.nan, speed=math.nan))
         for event, words, holdout in (
             ("interval", 100, math.nan), ("evaluation", 200, 3.4119), ("evaluation", 201, 9.0),
@@ -117,9 +166,8 @@ def test_the_interval_decides_the_digits(half, encoding, text):
     assert display._holdout(progress(holdout=3.4119, half=half), encoding) == text
 
 
-def test_progress_without_a_held_out_loss_has_none():
-    old = types.SimpleNamespace(loss=2.5)
-    assert display._holdout(old, "utf-8") == ""
+def test_progress_without_a_loss_has_none():
+    assert display._holdout(progress(), "utf-8") == ""
     assert display._loss(progress(loss=math.nan)) == ""
 
 
@@ -185,9 +233,9 @@ def test_a_narrow_terminal_drops_the_sparkline(width, length):
 
 SCRIPT = """
 import math, sys, time
-from fastw2v.cli.display import training_display
+from fastw2v.cli.display import progress_display
 from fastw2v.training.monitor import Progress
-with training_display(quiet=False) as shown:
+with progress_display(quiet=False) as shown:
     for n in range(60):
         held_out = 3.412 if n > 30 else math.nan
         shown.training(Progress("interval", 1, 1, n, 60, 1e6, 5 - n / 15, .02, n, 60 - n,
@@ -227,6 +275,7 @@ def on_a_terminal(columns, encoding):
     [
         (100, "utf-8", r"loss 1\.0000  [▁▂▃▄▅▆▇█]{48}  held-out 3\.400 ± 0\.011"),
         (100, "ascii", r"loss 1\.0000  [_.=~*%#-]{48}  held-out 3\.400 \+/- 0\.011"),
+        (80, "utf-8", r"loss 1\.0000  [▁▂▃▄▅▆▇█]{43}  held-out 3\.400 ± 0\.011"),
         (40, "utf-8", r"loss 1\.0000  held-out 3\.400 ± 0\.011"),
     ],
 )
@@ -236,3 +285,6 @@ def test_a_terminal_gets_the_bar_and_the_losses_below(columns, encoding, line):
     assert any(shown.startswith("epoch 1/1") and "100%" in shown for shown in lines[-4:])
     assert "a notice" in lines
     assert max(map(len, lines)) <= columns
+    assert sum("in 0:01:00" in shown for shown in lines[-4:]) == 1
+    bar = next(shown for shown in lines[-4:] if "100%" in shown)
+    assert len(bar) >= columns - 2
