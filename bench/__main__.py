@@ -5,49 +5,34 @@
     python -m bench --only kernels throughput  some of them, then the report
 
 Every benchmark keeps what it has in NAME.partial.json until it is done, so that nothing is lost
-when one fails or is interrupted, and the last whole results stay. One that fails is told at the
-end, and the others run.
+when one fails or is interrupted, and the last whole results stay. The others run when one fails;
+those that failed are named at the end.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import time
 import traceback
-from collections.abc import Callable
 
-from bench import (
-    ceilings,
-    costs,
-    deterministic,
-    estimates,
-    kernels,
-    preprocess,
-    quality,
-    robustness,
-    scaling,
-    softmax,
-    softmax_quality,
-    sweep,
-    throughput,
-)
 from bench.report import document
 
-BENCHMARKS: dict[str, Callable[[list[str]], None]] = {
-    "ceilings": ceilings.main,
-    "kernels": kernels.main,
-    "throughput": throughput.main,
-    "preprocess": preprocess.main,
-    "softmax": softmax.main,
-    "costs": costs.main,
-    "estimates": estimates.main,
-    "deterministic": deterministic.main,
-    "scaling": scaling.main,
-    "robustness": robustness.main,
-    "softmax_quality": softmax_quality.main,
-    "quality": quality.main,
-    "sweep": sweep.main,
+BENCHMARKS = {
+    "ceilings": "bench.speed.ceilings",
+    "kernels": "bench.speed.kernels",
+    "throughput": "bench.speed.throughput",
+    "preprocess": "bench.preprocess.speed",
+    "softmax": "bench.softmax.speed",
+    "costs": "bench.speed.costs",
+    "estimates": "bench.speed.estimates",
+    "deterministic": "bench.speed.deterministic",
+    "scaling": "bench.speed.scaling",
+    "robustness": "bench.quality.robustness",
+    "softmax_quality": "bench.softmax.quality",
+    "quality": "bench.quality.quality",
+    "sweep": "bench.quality.sweep",
 }
 
 
@@ -58,7 +43,7 @@ def run_all(names: list[str], arguments: list[str]) -> list[str]:
         print(f"\n=== {number} of {len(names)}: {name} ===", flush=True)
         began = time.monotonic()
         try:
-            BENCHMARKS[name](arguments)
+            importlib.import_module(BENCHMARKS[name]).main(arguments)
         except (Exception, SystemExit) as error:  # SystemExit: no corpus, no peer ...
             if not isinstance(error, SystemExit):
                 traceback.print_exc()

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench import ROOT, common
-from bench.lib import tables
+from bench import ROOT
+from bench.lib import results, tables
 from bench.lib.results import origin
 from bench.report import picture
 from bench.report.tables import MEAN, SECTIONS, SHOWN, TESTS
@@ -33,7 +33,7 @@ _TRAINERS = ("fastw2v", "gensim", "fasttext")
 
 def read_result(name: str) -> dict[str, Any] | None:
     """A result file; None, with a warning, where it is damaged or has another layout."""
-    path = common.RESULTS / f"{name}.json"
+    path = results.RESULTS / f"{name}.json"
     if not path.exists():
         return None
     try:
@@ -74,7 +74,7 @@ def section(name: str) -> list[str]:
 
 def picture_of(name: str) -> Path:
     """The picture that a benchmark left beside its result file."""
-    return common.RESULTS / f"{name}.png"
+    return results.RESULTS / f"{name}.png"
 
 
 def document() -> str:

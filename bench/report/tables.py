@@ -175,7 +175,7 @@ def estimates(result: Row) -> list[Table]:
     rows = [
         [_name(run), f"{run['vocabulary']:,}",
          *(cell for name in ("memory", "disk")
-           for cell in (megabytes(run["measured"][name]), _error(run["errors"][name])))]
+           for cell in (megabytes(run["measured"][name]), error(run["errors"][name])))]
         for run in result["runs"]
     ]  # fmt: skip
     caption = (
@@ -187,8 +187,9 @@ def estimates(result: Row) -> list[Table]:
     return [Table(caption, titles, rows)]
 
 
-def _error(error: float | None) -> str:
-    return "" if error is None else f"{100 * error:+.0f} %"
+def error(share: float | None) -> str:
+    """estimated / measured - 1 in percent."""
+    return "" if share is None else f"{100 * share:+.0f} %"
 
 
 def deterministic(result: Row) -> list[Table]:
@@ -405,7 +406,7 @@ def perplexity(value: float) -> str:
 
 
 def part_of(summary: list[Row], part: str) -> list[Row]:
-    """The rows of a part of `bench.preprocess`; those of part size from the smallest text on."""
+    """The rows of a part; those of part size from the smallest text on."""
     rows = [row for row in summary if row["part"] == part]
     return sorted(rows, key=lambda row: row["size"]) if part == "size" else rows
 

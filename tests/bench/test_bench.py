@@ -7,25 +7,35 @@ import sys
 
 import pytest
 
-from bench import common, peers, throughput
+from bench.lib import common, host
+from bench.peers import trainers
+from bench.speed import throughput
 
 
-def test_fasttext_seconds_count_the_line_ends_that_it_reads(tmp_path):
-    corpus = common.Corpus(tmp_path, tmp_path, 900, 100, 10, [], {})
-    settings = peers.settings_for("fasttext", "cbow_neg", epochs=2, threads=4)
+def test_fasttext_is_timed_by_the_rate_that_it_prints_last():
     printed = (
         "\rProgress: 100.0% words/sec/thread:   77 lr:  0.02 avg.loss:  2.1 ETA:   0h 0m 9s"
         "\rProgress: 100.0% words/sec/thread:   50 lr:  0.00 avg.loss:  2.0 ETA:   0h 0m 0s\n"
     )
-    assert peers._fasttext_seconds(printed, settings, corpus) == 2 * 1000 / (50 * 4)
-    with pytest.raises(RuntimeError, match="no final"):
-        peers._fasttext_seconds("Read 1M words", settings, corpus)
+    assert trainers.fasttext_seconds(printed, 2000, 4) == 2000 / (50 * 4)
+    with pytest.raises(RuntimeError, match=r"(?s)no final.*Read 1M words"):
+        trainers.fasttext_seconds("Read 1M words", 2000, 4)
+
+
+def test_fasttext_itself_prints_what_is_read(tmp_path):
+    pytest.importorskip("fasttext")
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"a b c d{number % 500} e\n" for number in range(4000)))
+    corpus = common.Corpus(tmp_path, text, 20_000, 4000, 504, [], {})
+    found = trainers.run(trainers.settings_for("fasttext", "cbow_neg", dim=8), corpus)
+    assert found["words"] == 20_000
+    assert found["words_per_second"] > 0
 
 
 def test_a_failed_trainer_is_reported_with_what_it_printed(tmp_path):
     corpus = common.Corpus(tmp_path / "none.store", tmp_path / "none.txt", 1, 1, 1, [], {})
     with pytest.raises(RuntimeError, match=r"(?s)fastw2v sgram_neg failed.*none\.store"):
-        peers.run(peers.settings_for("fastw2v", "sgram_neg"), corpus)
+        trainers.run(trainers.settings_for("fastw2v", "sgram_neg"), corpus)
 
 
 def test_the_medians_and_ratios_of_interleaved_repeats():
@@ -92,8 +102,10 @@ def test_gensims_alpha_falls_by_a_workers_share(tmp_path, monkeypatch):
 
     monkeypatch.setattr(word2vec.Word2Vec, "train", note)
     job = {"text": str(text), "vectors": None}
-    settings = peers.settings_for("gensim", "sgram_neg", dim=8, threads=2, epochs=2, subsample=0.0)
-    found = peers._train_gensim(settings, job)
+    settings = trainers.settings_for(
+        "gensim", "sgram_neg", dim=8, threads=2, epochs=2, subsample=0.0
+    )
+    found = trainers._train_gensim(settings, job)
     assert found["words"] == 2 * 5 * 60_001
     examples, (trained, read) = given
     assert examples == 30_001
@@ -102,6 +114,6 @@ def test_gensims_alpha_falls_by_a_workers_share(tmp_path, monkeypatch):
 
 
 def test_the_machine_is_described_without_names_and_paths():
-    text = json.dumps(common.describe_machine())
+    text = json.dumps(host.describe_machine())
     assert str(common.ROOT) not in text
     assert "numba" in text

@@ -15,17 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import (
-    common,
-    preprocess,
-    preprocess_columns,
-    preprocess_memory,
-    preprocess_plan,
-    preprocess_plot,
-    preprocess_runs,
-    preprocess_summary,
-    preprocess_text,
-)
+from bench.lib import command_line, host, memory
+from bench.lib.tables import print_tables
+from bench.preprocess import figures, speed, texts, works
+from bench.report import tables
 from fastw2v.errors import ResourceError, UsageError
 
 LINES = b"".join(b"line %d of the text\n" % number for number in range(100))
@@ -37,7 +30,7 @@ LINES = b"".join(b"line %d of the text\n" % number for number in range(100))
 @pytest.mark.parametrize("size", [1, 30, len(LINES) - 1, len(LINES), 5 * len(LINES) // 2])
 @pytest.mark.parametrize("share", [0.0, 0.37, 0.999999])
 def test_rotated_text_is_whole_lines_in_order_from_elsewhere_on(share, size):
-    text = b"".join(preprocess_text.rotated(LINES, share, size))
+    text = b"".join(texts.rotated(LINES, share, size))
     assert size <= len(text) < size + 30
     numbers = [int(line.split()[1]) for line in text.splitlines()]
     assert text.endswith(b" text\n")
@@ -46,14 +39,14 @@ def test_rotated_text_is_whole_lines_in_order_from_elsewhere_on(share, size):
 
 
 def test_shards_differ_and_beyond_the_variants_they_are_links(tmp_path):
-    paths = preprocess_text.write_shards(LINES, tmp_path / "shards", 12 * 500, 12, 4)
+    paths = texts.write_shards(LINES, tmp_path / "shards", 12 * 500, 12, 4)
     assert len({path.name for path in paths}) == 12
     assert len({path.read_bytes() for path in paths}) == 4
     assert len({path.stat().st_ino for path in paths}) == 4
-    assert 6000 <= preprocess_text.bytes_of(paths) < 6000 + 12 * 30
-    whole = preprocess_text.join(paths, tmp_path / "whole.txt")
+    assert 6000 <= texts.bytes_of(paths) < 6000 + 12 * 30
+    whole = texts.join(paths, tmp_path / "whole.txt")
     assert whole.read_bytes() == b"".join(path.read_bytes() for path in paths)
-    packed = preprocess_text.compress(paths, tmp_path / "packed")
+    packed = texts.compress(paths, tmp_path / "packed")
     assert [gzip.decompress(path.read_bytes()) for path in packed] == [
         path.read_bytes() for path in paths
     ]
@@ -64,14 +57,14 @@ def test_files_are_read_unpacked_and_empty_ones_refused(tmp_path):
     (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"packed\n"))
     (tmp_path / "c.txt").write_bytes(b"")
     files = sorted(tmp_path.iterdir())
-    assert preprocess_text.read_lines(files) == b"no end of line\npacked\n"
+    assert texts.read_lines(files) == b"no end of line\npacked\n"
     with pytest.raises(UsageError, match="no text"):
-        preprocess_text.read_lines(files[2:])
+        texts.read_lines(files[2:])
 
 
 @pytest.mark.parametrize("count", [3, 999, 60_000])
 def test_the_random_words_have_the_counts_that_are_expected(tmp_path, count):
-    expected = preprocess_text.write_new_words(tmp_path / "words.txt", count)
+    expected = texts.write_new_words(tmp_path / "words.txt", count)
     counts = collections.Counter((tmp_path / "words.txt").read_text().split())
     kept = {word: number for word, number in counts.items() if number >= 5}
     assert expected == {
@@ -81,7 +74,7 @@ def test_the_random_words_have_the_counts_that_are_expected(tmp_path, count):
         "vocabulary_size": len(kept),
     }
     assert sum(number == 1 for number in counts.values()) >= 5 * (count // 5)
-    assert sum(number == 4 for number in counts.values()) == preprocess_text.DROPPED
+    assert sum(number == 4 for number in counts.values()) == texts.DROPPED
     assert all(re.fullmatch("[a-z2-7]{13}", word) for word in kept)
     lines = (tmp_path / "words.txt").read_text().splitlines()
     assert max(len(line.split()) for line in lines) == 10
@@ -89,18 +82,20 @@ def test_the_random_words_have_the_counts_that_are_expected(tmp_path, count):
 
 def test_a_full_disk_is_told_in_one_line_before_anything_is_written(tmp_path):
     with pytest.raises(ResourceError, match=r"are free, the text may take 9000\.0 TB; .*--scratch"):
-        preprocess_text.require_free(tmp_path, 9e15, "the text")
+        texts.require_free(tmp_path, 9e15, "the text")
     chosen = ["--scratch", str(tmp_path), "--text", str(tmp_path / "t.txt"), "--size", "1e9"]
     (tmp_path / "t.txt").write_bytes(LINES)
-    with pytest.raises(SystemExit, match=r"^python -m bench\.preprocess: .*are free") as failure:
-        preprocess.main(chosen)
+    with pytest.raises(
+        SystemExit, match=r"^python -m bench\.preprocess\.speed: .*are free"
+    ) as failure:
+        speed.main(chosen)
     assert "\n" not in str(failure.value)
     assert [path.name for path in tmp_path.iterdir()] == ["t.txt"]
 
 
 def test_the_disk_that_is_needed_follows_from_the_parts():
     def needed(*arguments):
-        return preprocess_plan.disk_needed(preprocess.parse_arguments(list(arguments)))
+        return speed.disk_needed(speed.parse_arguments(list(arguments)))
 
     assert needed("--parts", "size", "--sizes", "0.1", "10") == 1e9 + 15e9
     assert needed("--parts", "speed", "--size", "3") == 3 * needed(
@@ -122,7 +117,7 @@ def test_the_memory_of_a_process_and_of_its_children_is_added_up(tmp_path):
         f"subprocess.run([sys.executable, '-c', {child!r}], check=True)"
     )
     mine = bytearray(200_000_000)  # not counted: of this process
-    with preprocess_memory.Watch(tmp_path) as watch:
+    with memory.Watch(tmp_path) as watch:
         # It holds our memory before it has a program of its own: no memory of its own.
         subprocess.run(
             [sys.executable, "-c", program], check=True, preexec_fn=lambda: time.sleep(0.2)
@@ -132,32 +127,32 @@ def test_the_memory_of_a_process_and_of_its_children_is_added_up(tmp_path):
     assert 110e6 < found["private_memory"] < 150e6
     assert found["private_memory"] < found["peak_memory"] < 190e6
     assert found["processes"] == 2
-    assert list(preprocess_memory.descendants(2**30)) == []
-    assert preprocess_memory.resident(2**30) == (0, 0)
+    assert list(memory.descendants(2**30)) == []
+    assert memory.resident(2**30) == (0, 0)
 
 
 def test_without_proc_no_memory_is_claimed(tmp_path, monkeypatch):
-    monkeypatch.setattr(preprocess_memory, "_PROC", tmp_path)
-    with preprocess_memory.Watch(tmp_path) as watch:
+    monkeypatch.setattr(memory, "_PROC", tmp_path)
+    with memory.Watch(tmp_path) as watch:
         subprocess.run([sys.executable, "-c", ""], check=True)
     assert watch.describe()["peak_memory"] is None
 
 
 def test_phases_and_what_lies_between_them_add_up(monkeypatch):
     moments = iter([10.0, 11.0, 12.0, 14.0, 18.0, 19.0])
-    monkeypatch.setattr(preprocess_runs.time, "perf_counter", lambda: next(moments))
-    timeline = preprocess_runs.Timeline()
+    monkeypatch.setattr(works.time, "perf_counter", lambda: next(moments))
+    timeline = works.Timeline()
     for phase in ("reading", "reading", "reading", "writing", "writing"):
         timeline.note(phase, 0, 0)
     assert timeline.phases(10.0) == {
         "before reading": 1.0, "reading": 3.0, "after reading": 4.0, "writing": 1.0,
         "after writing": 1.0,
     }  # fmt: skip
-    assert preprocess_runs.Timeline.phases(_empty_timeline(), 3.0) == {}
+    assert works.Timeline.phases(_empty_timeline(), 3.0) == {}
 
 
 def _empty_timeline():
-    timeline = preprocess_runs.Timeline.__new__(preprocess_runs.Timeline)
+    timeline = works.Timeline.__new__(works.Timeline)
     timeline._spans = {}
     return timeline
 
@@ -202,7 +197,7 @@ def all_runs():
 
 
 def test_medians_ranges_and_the_most_memory():
-    first = preprocess_summary.summarize(all_runs())[0]
+    first = figures.summarize(all_runs())[0]
     assert first["name"] == "words, 2 workers"
     assert (first["repeats"], first["bytes_per_second"]) == (3, 120e6)
     assert (first["slowest"], first["fastest"]) == (100e6, 140e6)
@@ -210,54 +205,54 @@ def test_medians_ranges_and_the_most_memory():
     assert first["phases"] == {"reading": 4.0, "after reading": 1.0}
 
 
-def test_the_ratios_that_the_notes_state():
-    summary = preprocess_summary.summarize(all_runs())
-    assert preprocess_summary.speed_up(summary, "words") == (2, pytest.approx(120 / 63))
-    assert preprocess_summary.speed_up(summary, "whitespace") == (2, 2.0)
-    gensim = preprocess_summary.find(summary, work="gensim")
-    assert preprocess_summary.times_of(summary, gensim) == [10.0, 5.0]
-    gz = preprocess_summary.of_gz(summary)
-    assert gz["bound"] == pytest.approx(80e6)  # 1/120 + 1/240
-    assert gz["of_bound"] == pytest.approx(0.75)
-    notes = preprocess_summary.notes(summary)
-    assert notes[0] == "2 workers are 1.90 times as fast as 1 (`words`)."
-    assert "One file is read at 0.90 times the rate of shards." in notes
-    assert "From 100.0 MB to 2.0 GB a byte costs 1.25 times as much." in notes
-    assert preprocess_summary.speed_up(summary[:1], "words") is None
-    assert preprocess_summary.of_gz(summary[:1]) is None
-    assert preprocess_summary.notes([]) == []
+def test_the_ratios_of_the_rates():
+    summary = figures.summarize(all_runs())
+    ratios = tables.preprocess_ratios(summary)
+    assert ratios == pytest.approx({
+        "2 workers to 1, words": 120 / 63,
+        "2 workers to 1, whitespace": 2.0,
+        "one file to shards": 0.9,
+        "gz to the bound of unpacking first": 60 / 80,  # 1/120 + 1/240
+        "cost per byte, 2.0 GB to 100.0 MB": 1.25,
+    })  # fmt: skip
+    assert tables.preprocess_ratios(summary[:1]) == tables.preprocess_ratios([]) == {}
 
 
 def test_a_further_byte_is_without_the_start():
     runs = [run("size", seconds=2.0 + 8.0 * size / 1e9, size=size) for size in (3e9, 1e9)]
-    rows = preprocess_summary.part_of(preprocess_summary.summarize(runs), "size")
-    assert [row["size"] for row in rows] == [1e9, 3e9]
-    assert preprocess_columns.further_cost(rows, 0) is None
-    assert preprocess_columns.further_cost(rows, 1) == pytest.approx(8.0)
+    summary = figures.summarize(runs)
+    settings = {"size": 2.0, "shards": 32, "size_shard": 25_000_000}
+    *_, sizes, _ = tables.preprocess({"summary": summary, "settings": settings})
+    assert [row[0] for row in sizes.rows] == ["1.0 GB", "3.0 GB"]
+    assert [row[4] for row in sizes.rows] == ["", "8.00"]
 
 
 def test_peers_that_count_other_tokens_are_told():
     runs = all_runs()
-    assert preprocess_summary.disagreements(preprocess_summary.summarize(runs)) == []
+    assert figures.disagreements(figures.summarize(runs)) == []
     gensim = next(each for each in runs if each["work"] == "gensim")
     gensim["report"] = {**gensim["report"], "tokens_read": 71}
-    assert preprocess_summary.disagreements(preprocess_summary.summarize(runs)) == [
+    assert figures.disagreements(figures.summarize(runs)) == [
         "gensim `build_vocab` counted 71 tokens, fastw2v 70"
     ]
 
 
 @pytest.mark.parametrize("without", [(), ("speed",), ("size", "new_words"), ("speed", "size")])
 @pytest.mark.parametrize("hidden", [False, True])
-def test_tables_picture_and_readme_of_any_parts(tmp_path, capsys, monkeypatch, without, hidden):
+def test_tables_and_picture_of_any_parts(tmp_path, capsys, without, hidden):
     runs = [each for each in all_runs() if each["part"] not in without]
     if hidden:  # a system that does not tell memory
         for each in runs:
             each.update(dict.fromkeys(("peak_memory", "private_memory", "cpu_seconds")))
-    summary = preprocess_summary.summarize(runs)
-    preprocess_columns.print_tables(summary)
+    summary = figures.summarize(runs)
+    settings = {"size": 2.0, "shards": 32, "size_shard": 25_000_000}
+    machine = {"cpu": {"model": "CPU"}, "cores": 2}
+    result = {"summary": summary, "settings": settings, "machine": machine}
+    print_tables(tables.preprocess(result))
     printed = capsys.readouterr().out
-    preprocess_plot.draw(summary, "title", tmp_path / "preprocess.png")
-    assert (tmp_path / "preprocess.png").read_bytes()[:4] == b"\x89PNG"
+    figures.draw(result).savefig(tmp_path / "preprocess.png")
+    assert ("2.0 GB  " in printed) == ("size" not in without)
+    assert ("approximate, 9 words" in printed) == ("new_words" not in without)
     assert ("10.0 times (1 worker: 5.0)" in printed) == ("speed" not in without)
 
 
@@ -265,11 +260,11 @@ def test_tables_picture_and_readme_of_any_parts(tmp_path, capsys, monkeypatch, w
 
 
 def plan_of(tmp_path, *arguments, cores=4):
-    chosen = preprocess.parse_arguments(["--quick", *arguments])
+    chosen = speed.parse_arguments(["--quick", *arguments])
     return [
         each
         for part in chosen.parts
-        for each in preprocess_plan.PARTS[part](chosen, LINES, _made(tmp_path / part))
+        for each in speed.PARTS[part](chosen, LINES, _made(tmp_path / part))
     ]
 
 
@@ -279,20 +274,20 @@ def _made(folder):
 
 
 def test_everybody_reads_the_same_bytes_and_few_workers_get_few_cores(tmp_path, monkeypatch):
-    monkeypatch.setattr(preprocess_plan.machine, "usable_cores", lambda: 4)
+    monkeypatch.setattr(speed.machine, "usable_cores", lambda: 4)
     plan = plan_of(tmp_path, "--new-words", "1000", "--word2vec", sys.executable)
-    names = [preprocess_summary.name_of(each.facts) for each in plan]
+    names = [figures.name_of(each.facts) for each in plan]
     assert len(set(zip(names, (each.part for each in plan), strict=True))) == len(plan)
     assert names[:4] == ["words, 4 workers", "words, 2 workers", "words, 1 worker",
                          "whitespace, 4 workers"]  # fmt: skip
     assert [each.cores for each in plan[:4]] == [None, 2, 1, None]
     assert "word2vec.c's vocabulary" in names
-    speed = [each for each in plan if each.part == "speed" and each.facts["work"] == "fastw2v"]
+    timed = [each for each in plan if each.part == "speed" and each.facts["work"] == "fastw2v"]
     forms = {
         each.facts["form"]: b"".join(
-            preprocess_text.read_lines([Path(path)]) for path in each.request["inputs"]
+            texts.read_lines([Path(path)]) for path in each.request["inputs"]
         )
-        for each in speed
+        for each in timed
     }
     assert set(forms) == {"shards", "one file", "gz"}
     assert len(set(forms.values())) == 1
@@ -306,13 +301,13 @@ def test_everybody_reads_the_same_bytes_and_few_workers_get_few_cores(tmp_path, 
 
 
 def test_runs_take_turns_and_a_wrong_count_is_no_result():
-    plan = [preprocess_plan.Run("speed", {}, {"work": name}) for name in ("gensim", "counter")]
-    assert preprocess.in_order_of(plan, 1) == plan
-    assert preprocess.in_order_of(plan, 2) == plan[::-1]
-    checked = preprocess_plan.Run("speed", {}, {"work": "gensim"}, expected={"tokens_read": 1000})
-    preprocess.check(checked, {"report": {"tokens_read": 1000}})
+    plan = [speed.Run("speed", {}, {"work": name}) for name in ("gensim", "counter")]
+    assert command_line.turned(plan, 0) == plan
+    assert command_line.turned(plan, 1) == plan[::-1]
+    checked = speed.Run("speed", {}, {"work": "gensim"}, expected={"tokens_read": 1000})
+    speed.check(checked, {"report": {"tokens_read": 1000}})
     with pytest.raises(RuntimeError, match="tokens_read is 1,001, and should be 1,000"):
-        preprocess.check(checked, {"report": {"tokens_read": 1001}})
+        speed.check(checked, {"report": {"tokens_read": 1001}})
 
 
 def test_word2vec_is_asked_for_its_vocabulary_and_nothing_else(tmp_path):
@@ -327,27 +322,27 @@ def test_word2vec_is_asked_for_its_vocabulary_and_nothing_else(tmp_path):
     )
     binary.chmod(0o755)
     request = {"work": "word2vec", "text": str(text), "binary": str(binary)}
-    found = preprocess_runs.perform(request, tmp_path, None)
+    found = works.perform(request, tmp_path, None)
     assert found["report"] == {"tokens_kept": 4, "vocabulary_size": 2}
     assert found["text_bytes"] == 10
     binary.write_text(f"#!{sys.executable}\nprint('no memory'); raise SystemExit(1)")
     with pytest.raises(RuntimeError, match=r"(?s)wrote no vocabulary.*no memory"):
-        preprocess_runs.perform(request, tmp_path, None)
+        works.perform(request, tmp_path, None)
 
 
 def test_the_whole_of_it_on_little_text(tmp_path, capsys):
     (tmp_path / "text.txt").write_bytes(LINES)
     scratch, output = tmp_path / "scratch", tmp_path / "found.json"
     peers = ["--peers", "counter"]
-    with common.held_to(1):  # fewer runs, and none with workers
-        preprocess.main(
+    with host.held_to(1):  # fewer runs, and none with workers
+        speed.main(
             ["--quick", "--text", str(tmp_path / "text.txt"), "--size", "2e-4", "--shards", "2",
              "--sizes", "1e-4", "--new-words", "60_000", "--scratch", str(scratch),
              "--output", str(output), *peers]
         )  # fmt: skip
     assert list(scratch.iterdir()) == []  # texts and stores are gone
     result = json.loads(output.read_text())
-    runs = {(each["part"], preprocess_summary.name_of(each)): each for each in result["runs"]}
+    runs = {(each["part"], figures.name_of(each)): each for each in result["runs"]}
     counted = runs["speed", "Python's `Counter`"]["report"]["tokens_read"]
     ours = [each for each in result["runs"] if each["work"] == "fastw2v"]
     for each in ours:

@@ -7,8 +7,9 @@ import os
 
 import pytest
 
-from bench import common, costs, estimates
-from bench.estimates import Size
+from bench.lib import common, results
+from bench.speed import costs, estimates
+from bench.speed.estimates import Size
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +58,6 @@ def test_errors_and_the_largest_of_them():
     assert none["memory"] is None
 
 
-def test_speeds_of_the_intervals():
-    history = [{"words_per_second": speed} for speed in range(100, 0, -1)]
-    assert estimates.speed_range(history) == (11, 91)
-
-
 def test_links_count_once(tmp_path):
     (tmp_path / "a").write_bytes(b"x" * 100)
     (tmp_path / "below").mkdir()
@@ -84,7 +80,7 @@ def test_estimates_of_a_real_run(text, own_work, tmp_path, monkeypatch, capsys):
     assert 2 * a_save < run["measured"]["disk"] < 20 * a_save + 1e6
     printed = capsys.readouterr().out
     assert "largest error of the disk: " in printed
-    assert not common.partial_path(output).exists()
+    assert not results.partial_path(output).exists()
 
 
 def saves_of(*costs_of_saves):
@@ -145,7 +141,7 @@ def test_costs_of_real_runs_and_a_part_that_is_kept(text, own_work, tmp_path, mo
     whole = run["saves"][-1]
     assert whole["saves"] >= 2
     assert whole["stalled_seconds"] > 0
-    assert "words a token" in capsys.readouterr().out
+    assert "words of training per held-out token" in capsys.readouterr().out
 
 
 def test_a_run_ends_in_one_line_without_text(tmp_path):

@@ -14,18 +14,10 @@ import pytest
 import reference
 from kernel_cases import make_sentences, make_stream, make_weights
 
-from bench import (
-    common,
-    probes,
-    softmax,
-    softmax_batches,
-    softmax_check,
-    softmax_fasttext,
-    softmax_fastw2v,
-    softmax_numpy,
-    softmax_rung,
-    softmax_summary,
-)
+from bench.lib import command_line, common, memory, results
+from bench.peers import fasttext_softmax, numpy_softmax
+from bench.report import tables
+from bench.softmax import ready_batches, speed, training
 from fastw2v.kernels.negative_sampling import Settings
 
 TORCH_PYTHON = os.environ.get("FASTW2V_TORCH_PYTHON") or sys.executable
@@ -38,7 +30,7 @@ def stream():
 
 
 def test_batches_have_the_contexts_that_the_kernels_see(stream):
-    batches = softmax_batches.cut(stream, 7, 4)
+    batches = ready_batches.cut(stream, 7, 4)
     assert [batch.words for batch in batches] == [7, 7, 7, 7]
     for number, batch in enumerate(batches):
         places = range(7 * number, 7 * number + 7)
@@ -48,14 +40,14 @@ def test_batches_have_the_contexts_that_the_kernels_see(stream):
         assert batch.sizes.tolist() == [len(contexts[pos]) for pos in trained]
         flat = [stream.token_ids[other] for pos in trained for other in contexts[pos]]
         assert batch.context_ids.tolist() == flat
-    assert [batch.words for batch in softmax_batches.cut(stream, 16, 99)] == [16, 14]
-    assert softmax_batches.cut(stream, 1, 6)[-1].starts.tolist() == [0]  # nothing for position 5
+    assert [batch.words for batch in ready_batches.cut(stream, 16, 99)] == [16, 14]
+    assert ready_batches.cut(stream, 1, 6)[-1].starts.tolist() == [0]  # nothing for position 5
 
 
 def test_batches_are_read_as_they_were_saved(stream, tmp_path):
-    batches = softmax_batches.cut(stream, 7, 99)
-    softmax_batches.save(tmp_path / "batches.npz", batches)
-    again = softmax_batches.load(tmp_path / "batches.npz")
+    batches = ready_batches.cut(stream, 7, 99)
+    ready_batches.save(tmp_path / "batches.npz", batches)
+    again = ready_batches.load(tmp_path / "batches.npz")
     assert len(again) == len(batches)
     for one, other in zip(batches, again, strict=True):
         assert one.words == other.words
@@ -64,8 +56,8 @@ def test_batches_are_read_as_they_were_saved(stream, tmp_path):
 
 
 def test_statistics_count_words_without_context_and_distinct_centers():
-    batches = softmax_batches.cut(make_stream([[3, 3, 4], [5], [3, 4]], 1), 4, 9)
-    found = softmax_batches.statistics(batches)
+    batches = ready_batches.cut(make_stream([[3, 3, 4], [5], [3, 4]], 1), 4, 9)
+    found = ready_batches.statistics(batches)
     assert found["trained"] == 5 / 6
     assert found["distinct"] == 4 / 5  # 3 twice in the first batch
     assert found["mean_contexts"] == 6 / 5
@@ -74,8 +66,8 @@ def test_statistics_count_words_without_context_and_distinct_centers():
 @pytest.mark.parametrize("skip_gram", [True, False])
 def test_the_twin_is_that_of_the_kernels_tests(stream, skip_gram):
     weights = make_weights(np.random.default_rng(2), 9, 5)
-    (batch,) = softmax_batches.cut(stream, 64, 1)
-    loss, after = softmax_check.twin(tuple(weights), batch, 0.1, skip_gram)
+    (batch,) = ready_batches.cut(stream, 64, 1)
+    loss, after = ready_batches.twin(tuple(weights), batch, 0.1, skip_gram)
     update = reference.softmax_batch_update(
         weights, stream, 0, batch.words, Settings(3, 0, False, False), skip_gram, 0.1
     )
@@ -85,8 +77,8 @@ def test_the_twin_is_that_of_the_kernels_tests(stream, skip_gram):
 
 
 def test_the_small_problem_has_what_may_go_wrong():
-    weights, batches = softmax_check.small_problem()
-    again = softmax_check.small_problem()
+    weights, batches = ready_batches.small_problem()
+    again = ready_batches.small_problem()
     assert all(np.array_equal(a, b) for a, b in zip(weights, again[0], strict=True))
     sizes = np.concatenate([batch.sizes for batch in batches])
     assert sizes.min() == 1
@@ -96,30 +88,30 @@ def test_the_small_problem_has_what_may_go_wrong():
     assert len(np.unique(batches[0].center_ids)) < len(batches[0].center_ids)
 
 
-@pytest.mark.parametrize("name", softmax_numpy.RUNGS)
+@pytest.mark.parametrize("name", numpy_softmax.RUNGS)
 def test_numpy_rungs_are_their_twin_and_wrong_ones_are_not_timed(name, monkeypatch):
-    rung = softmax_numpy.RUNGS[name]
-    softmax_rung.check(name, rung, {})
+    rung = numpy_softmax.RUNGS[name]
+    numpy_softmax.check(name, rung, {})
 
     def slower(inputs, outputs, alpha, request):
         return rung(inputs, outputs, 0.99 * alpha, request)
 
     with pytest.raises(AssertionError, match=r"slow: (loss|input_vectors|output_vectors)"):
-        softmax_rung.check("slow", slower, {})
+        numpy_softmax.check("slow", slower, {})
     train = rung.train
     monkeypatch.setattr(rung, "train", lambda self, batch: 1.01 * train(self, batch))
     with pytest.raises(AssertionError, match="loud: loss"):
-        softmax_rung.check("loud", rung, {})
+        numpy_softmax.check("loud", rung, {})
     monkeypatch.setattr(rung, "train", train)
     weights = rung.weights
     monkeypatch.setattr(rung, "weights", lambda self: (weights(self)[0], weights(self)[1] + 0.01))
     with pytest.raises(AssertionError, match=r"shifted: output_vectors.*not timed"):
-        softmax_rung.check("shifted", rung, {})
+        numpy_softmax.check("shifted", rung, {})
 
 
 def test_a_context_that_repeats_in_a_batch_counts_each_time():
-    (inputs, outputs), batches = softmax_check.small_problem()
-    rung = softmax_numpy.NumpyRung(inputs.copy(), outputs.copy(), 0.05, {})
+    (inputs, outputs), batches = ready_batches.small_problem()
+    rung = numpy_softmax.NumpyRung(inputs.copy(), outputs.copy(), 0.05, {})
 
     def last_one_wins(batch, steps):
         rung.inputs[batch.context_ids] -= steps
@@ -127,7 +119,7 @@ def test_a_context_that_repeats_in_a_batch_counts_each_time():
     rung._subtract_from_inputs = last_one_wins
     losses = sum(rung.train(batch) for batch in batches[:1])
     with pytest.raises(AssertionError, match="input_vectors"):
-        softmax_check.check(
+        ready_batches.check(
             "one", (inputs, outputs), batches[:1], 0.05, False, losses, rung.weights()
         )
 
@@ -139,7 +131,7 @@ def has_torch():
 
 def request_folder(folder, batches, weights):
     folder.mkdir()
-    softmax_batches.save(folder / "batches.npz", batches)
+    ready_batches.save(folder / "batches.npz", batches)
     for name, matrix in zip(("inputs", "outputs"), weights, strict=True):
         np.save(folder / f"{name}.npy", matrix)
     return {"folder": str(folder), "alpha": 0.05, "threads": 1, "seconds": 0.01}
@@ -148,18 +140,18 @@ def request_folder(folder, batches, weights):
 def test_pytorch_is_checked_and_timed(tmp_path):
     if not has_torch():
         pytest.skip("no PyTorch: install it, or set FASTW2V_TORCH_PYTHON to a Python that has it")
-    weights, batches = softmax_check.small_problem()
+    weights, batches = ready_batches.small_problem()
     request = request_folder(tmp_path / "case", batches, weights)
-    found = common.in_own_process("bench.torch_rung", request, python=TORCH_PYTHON)
+    found = common.in_own_process("bench.peers.torch_softmax:measure", request, python=TORCH_PYTHON)
     assert found["threads"] == 1
     assert found["words"] > 0
     assert 0 < found["loss"] < 10
     assert found["sgemm_gflops"] > 0
     broken = (
-        "from bench import softmax_rung, torch_rung as t\n"
-        "softmax_rung.check('torch', t.TorchRung, {'threads': 1})\n"
+        "from bench.peers import numpy_softmax as n, torch_softmax as t\n"
+        "n.check('torch', t.TorchRung, {'threads': 1})\n"
         "t.TorchRung.weights = lambda self: (self.output.weight.detach().numpy(),) * 2\n"
-        "softmax_rung.check('torch', t.TorchRung, {'threads': 1})\n"
+        "n.check('torch', t.TorchRung, {'threads': 1})\n"
     )
     run = subprocess.run(
         [TORCH_PYTHON, "-c", broken], cwd=common.ROOT, capture_output=True, text=True
@@ -168,7 +160,7 @@ def test_pytorch_is_checked_and_timed(tmp_path):
 
 
 def test_the_clock_begins_after_the_warm_up_and_goes_round(monkeypatch):
-    _, batches = softmax_check.small_problem()
+    _, batches = ready_batches.small_problem()
     seen = []
 
     class Slow:
@@ -180,49 +172,49 @@ def test_the_clock_begins_after_the_warm_up_and_goes_round(monkeypatch):
             return 2.0 * len(batch.center_ids)
 
     moments = iter([100.0, 101.0, 102.0, 103.5])
-    monkeypatch.setattr(softmax_rung.time, "perf_counter", lambda: next(moments))
-    found = softmax_rung.clock(Slow(), batches, 3.0)
+    monkeypatch.setattr(numpy_softmax.time, "perf_counter", lambda: next(moments))
+    found = numpy_softmax.clock(Slow(), batches, 3.0)
     assert seen == [23, 1, 40, 23, 1]
     assert found == {"words": 64, "seconds": 3.5, "batches": 3, "loss": 2.0}
 
 
 def toy_options(model_type, **more):
     arguments = ["--ours", *(f"{name}={value}" for name, value in more.items())] if more else []
-    chosen = softmax.parse_arguments(arguments)
-    return softmax.options_of(model_type, chosen) | {"max_words": 5, "threads": 1}
+    chosen = speed.parse_arguments(arguments)
+    return speed.options_of(model_type, chosen) | {"max_words": 5, "threads": 1}
 
 
 @pytest.mark.parametrize("model_type", ["cbow", "sgram"])
 def test_fastw2v_is_its_twin(tmp_path, model_type):
-    softmax_fastw2v.check(toy_options(model_type), tmp_path)
+    training.check(toy_options(model_type), tmp_path)
 
 
 def test_fastw2v_that_computes_something_else_is_not_timed(tmp_path):
     options = toy_options("cbow", cbow_gradient="word2vec")
     with pytest.raises(AssertionError, match="fastw2v: "):
-        softmax_fastw2v.check(options, tmp_path)
+        training.check(options, tmp_path)
 
 
 @pytest.mark.skipif(
-    softmax_fastw2v.begin_peak() is None, reason="this system does not let a peak start anew"
+    memory.begin_peak() is None, reason="this system does not let a peak start anew"
 )
 def test_the_peak_starts_anew():
     program = (
-        "from bench import probes, softmax_fastw2v as s\n"
-        "room = b'x' * 150_000_000; del room; before = s.begin_peak()\n"
-        "print(before, probes.peak_memory()); room = b'x' * 50_000_000\n"
-        "print(probes.peak_memory())"
+        "from bench.lib import memory as m\n"
+        "room = b'x' * 150_000_000; del room; before = m.begin_peak()\n"
+        "print(before, m.peak_memory()); room = b'x' * 50_000_000\n"
+        "print(m.peak_memory())"
     )
     printed = subprocess.check_output([sys.executable, "-c", program], cwd=common.ROOT, text=True)
     before, restarted, after = map(int, printed.split())
     assert restarted - before < 5e6
     assert 45e6 < after - before < 60e6
-    assert probes.peak_memory() is not None
+    assert memory.peak_memory() is not None
 
 
 PROGRESS_OF_FASTTEXT = """
 import sys, time
-assert sys.argv[1:3] == ["-m", "bench.softmax_fasttext"]
+assert sys.argv[1:3] == ["-m", "bench.peers.fasttext_softmax"]
 assert sys.argv[4:] == ["9", "3", "0.005", "2"]
 print("Read 0M words\\nNumber of words:  77\\nNumber of labels: 0", file=sys.stderr, flush=True)
 for rate in (900, 20, 30, 50, 40):
@@ -253,7 +245,7 @@ def test_fasttext_is_stopped_and_rated_by_its_second_half(
 ):
     program = fake_python(PROGRESS_OF_FASTTEXT.replace("{after}", str(after)))
     monkeypatch.setattr(sys, "executable", str(program))
-    found = softmax_fasttext.run(
+    found = fasttext_softmax.run(
         tmp_path / "text", dim=9, reach=3, alpha=0.005, threads=2, seconds=0.7 if after else 99.0
     )
     assert found["words_per_second"] == 100
@@ -265,7 +257,7 @@ def test_fasttext_is_stopped_and_rated_by_its_second_half(
 def test_fasttext_that_fails_is_no_result(tmp_path, monkeypatch, fake_python):
     monkeypatch.setattr(sys, "executable", str(fake_python("print('no such file')")))
     with pytest.raises(RuntimeError, match=r"(?s)printed no rate.*no such file"):
-        softmax_fasttext.run(tmp_path / "text", dim=9, reach=3, alpha=0.005, threads=2, seconds=1.0)
+        fasttext_softmax.run(tmp_path / "text", dim=9, reach=3, alpha=0.005, threads=2, seconds=1.0)
 
 
 @pytest.mark.skipif(
@@ -274,7 +266,7 @@ def test_fasttext_that_fails_is_no_result(tmp_path, monkeypatch, fake_python):
 def test_fasttext_itself_prints_what_is_read(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("".join(f"a b c d{number % 500} e\n" for number in range(40_000)))
-    found = softmax_fasttext.run(text, dim=50, reach=3, alpha=0.005, threads=1, seconds=1.0)
+    found = fasttext_softmax.run(text, dim=50, reach=3, alpha=0.005, threads=1, seconds=1.0)
     assert found["own_vocabulary"] == 505
     assert found["words_per_second"] > 0
 
@@ -285,31 +277,31 @@ def test_pytorch_that_is_not_there_is_left_out_or_refused(
     monkeypatch.delenv("FASTW2V_TORCH_PYTHON", raising=False)
     bare = fake_python("import sys; sys.exit('No module named torch')")
     with pytest.raises(SystemExit, match=r"--torch-python .*python: cannot import.*named torch"):
-        softmax.torch_python(bare)
+        speed.torch_python(bare)
     with pytest.raises(SystemExit, match=r"nowhere: No such file"):
-        softmax.torch_python(tmp_path / "nowhere")
+        speed.torch_python(tmp_path / "nowhere")
     monkeypatch.setattr(sys, "executable", str(bare))
-    assert softmax.torch_python(None) is None
+    assert speed.torch_python(None) is None
     assert "PyTorch is left out" in capsys.readouterr().out
     with_torch = fake_python("print('9.9')")
     monkeypatch.setenv("FASTW2V_TORCH_PYTHON", str(with_torch))
-    assert softmax.torch_python(None) == (str(with_torch), "9.9")
+    assert speed.torch_python(None) == (str(with_torch), "9.9")
 
 
 def test_the_plan_has_sgram_for_fastw2v_alone_and_turns():
-    chosen = softmax.parse_arguments(["--trainers", "fastw2v", "torch", "numpy", "dense"])
-    plan = softmax.planned_runs(chosen, has_torch=True)
+    chosen = speed.parse_arguments(["--trainers", "fastw2v", "torch", "numpy", "dense"])
+    plan = speed.planned_runs(chosen, has_torch=True)
     types = [("fastw2v", "cbow"), ("fastw2v", "sgram"), ("torch", "cbow"), ("numpy", "cbow"),
              ("dense", "cbow")]  # fmt: skip
     assert plan == types
-    assert ("torch", "cbow") not in softmax.planned_runs(chosen, has_torch=False)
-    assert softmax.in_order_of(plan, 6) == types[1:] + types[:1]
+    assert ("torch", "cbow") not in speed.planned_runs(chosen, has_torch=False)
+    assert command_line.turned(plan, 6) == types[1:] + types[:1]
     assert (chosen.vocabularies, chosen.repeats) == ([10_000, 25_000, 47_000], 3)
 
 
 def sample_result():
     def run(trainer, rate, model_type="cbow", **more):
-        flops = softmax_summary.flops_per_word(
+        flops = speed.flops_per_word(
             model_type, 1000, 10, {"trained": 0.5, "distinct": 0.4, "mean_contexts": 6.0}
         )
         return {"trainer": trainer, "type": model_type, "vocabulary": 1000, "flops_per_word": flops,
@@ -318,8 +310,8 @@ def sample_result():
     sgemm = {"gflops": 1.0, "best_gflops": 2.0}
     result = {
         "runs": [
-            run("fastw2v", 20e3, buffers=5_000_000, estimated_seconds=1.1),
-            run("fastw2v", 60e3, buffers=7_000_000, estimated_seconds=0.95),
+            run("fastw2v", 20e3, buffers=5_000_000),
+            run("fastw2v", 60e3, buffers=7_000_000),
             run("fastw2v", 40e3, buffers=6_000_000), run("torch", 10e3, sgemm_gflops=3.0),
             run("fasttext", 200.0),
             run("fastw2v", 80e3, "sgram", buffers=None),
@@ -329,17 +321,13 @@ def sample_result():
         "machine": {"date": "d", "cpu": {"model": "m"}, "cores": 2}, "torch": "9.9",
         "settings": {"dim": 10, "window": 7, "batch_size": 512},
     }  # fmt: skip
-    return result | {"summary": softmax_summary.summarize(result)}
+    return result | {"summary": speed.summarize(result)}
 
 
-def test_the_summary_sets_medians_against_sgemm_and_peers(capsys):
+def test_the_summary_sets_medians_against_sgemm_and_peers(tmp_path):
     ours, sgram, torch, fasttext = sample_result()["summary"]
-    assert (ours["median"], ours["slowest"], ours["fastest"], ours["repeats"]) == (
-        40e3,
-        20e3,
-        60e3,
-        3,
-    )
+    assert ours["repeats"] == 3
+    assert (ours["median"], ours["slowest"], ours["fastest"]) == (40e3, 20e3, 60e3)
     assert ours["gflops"] == pytest.approx(6 * 1000 * 10 * 0.5 * 40e3 / 1e9)
     assert ours["sgemm_share"] == pytest.approx(ours["gflops"] / 2)
     assert ours["best_sgemm_share"] == pytest.approx(ours["gflops"] / 4)
@@ -348,31 +336,43 @@ def test_the_summary_sets_medians_against_sgemm_and_peers(capsys):
     assert sgram["fastw2v_is_times"] == 0.5
     assert sgram["gflops"] == pytest.approx(6 * 1000 * 10 * 0.5 * 0.4 * 80e3 / 1e9)
     assert (ours["buffers"], torch["buffers"]) == (7_000_000, None)
-    softmax_summary.print_table(sample_result()["summary"])
-    printed = capsys.readouterr().out
-    assert "4.00 times" in printed
-    assert "7 MB (cbow, 1,000 words)" in printed
-    assert "before the start: -5% to +10%" in printed
+    result = sample_result()
+    (table,) = tables.softmax(result)
+    assert table.rows[0] == ["1,000", "fastw2v, cbow", "40,000", "1.2", "60 %", "30 %", "", "7.0"]
+    assert table.rows[2] == [
+        "1,000",
+        "PyTorch, cbow",
+        "10,000",
+        "0.3",
+        "15 %",
+        "8 %",
+        "4.00 times",
+        "",
+    ]
+    assert table.rows[3][6] == "200 times"
+    assert "PyTorch is 9.9." in table.caption
+    speed.draw(result).savefig(tmp_path / "softmax.png")
+    assert (tmp_path / "softmax.png").stat().st_size > 10_000
 
 
 def test_the_whole_benchmark_on_a_tiny_corpus(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(common, "WORK", tmp_path / "work")
     text = tmp_path / "text.txt"
-    text.write_text("".join(" ".join(words) + "\n" for words in softmax_fastw2v.toy_sentences()))
+    text.write_text("".join(" ".join(words) + "\n" for words in training.toy_sentences()))
     blas = [{"gflops": 100.0, "architecture": "a"}, {"gflops": 200.0, "architecture": "b"}]
     sgemm = {"gflops": 100.0, "best_gflops": 200.0, "runs": blas}
     monkeypatch.setattr(
-        softmax.ceilings, "measure", lambda **options: {"all_cores": {"sgemm": sgemm}}
+        speed.ceilings, "measure", lambda **options: {"all_cores": {"sgemm": sgemm}}
     )
     peers = ["numpy", "dense", *(["fasttext"] if importlib.util.find_spec("fasttext") else [])]
-    output = tmp_path / "softmax.json"
-    softmax.main(
+    output = tmp_path / "speed.json"
+    speed.main(
         ["--text", str(text), "--vocabularies", "30", "--dim", "12", "--seconds", "0.01",
          "--fasttext-seconds", "0.1", "--repeats", "1", "--types", "sgram", "--trainers", "fastw2v",
          *peers, "--output", str(output)]
     )  # fmt: skip
     result = json.loads(output.read_text())
-    assert not common.partial_path(output).exists()
+    assert not results.partial_path(output).exists()
     assert output.with_suffix(".png").stat().st_size > 10_000
     runs = {(run["trainer"], run["type"]): run for run in result["runs"]}
     assert list(runs) == [("fastw2v", "sgram"), *((peer, "cbow") for peer in peers)]

@@ -11,16 +11,10 @@ import planted
 import pytest
 
 import fastw2v
-from bench import (
-    common,
-    scoring,
-    softmax_quality,
-    softmax_quality_model,
-    softmax_quality_summary,
-    softmax_quality_text,
-    split,
-)
-from bench.softmax_quality_summary import EQUAL_EPOCHS, EQUAL_TIME, ROLES, SOFTMAX
+from bench.lib import common, results, scoring, split
+from bench.report import tables
+from bench.softmax import quality, training
+from bench.softmax.quality import EQUAL_EPOCHS, EQUAL_TIME, ROLES, SOFTMAX
 from fastw2v.errors import UsageError
 from fastw2v.store.format import TokenStore
 from fastw2v.training.config import DEFAULT_ALPHAS
@@ -55,7 +49,7 @@ def some_vectors(noise):
 def run_of(family, role, seed=1, noise=0.0, **more):
     (settings,) = (
         settings
-        for settings in softmax_quality.planned_runs(arguments("--seeds", str(seed)))
+        for settings in quality.planned_runs(arguments("--seeds", str(seed)))
         if (settings["family"], settings["role"]) == (family, role)
     )
     losses = {"own": 3.0, "raw": 5.0, "known": 1234}
@@ -69,7 +63,7 @@ def run_of(family, role, seed=1, noise=0.0, **more):
 
 
 def arguments(*given):
-    return softmax_quality.parse_arguments(list(given))
+    return quality.parse_arguments(list(given))
 
 
 def split_of(tmp_path, share=0.1):
@@ -91,13 +85,13 @@ def sentences_of(path):
 def test_every_softmax_comes_before_its_negative_samplings():
     chosen = arguments("--seeds", "3", "4", "3", "--alpha", "cbow=0.5", "sgram_neg=0.125",
                        "--epochs", "2", "--threads", "1")  # fmt: skip
-    plan = softmax_quality.planned_runs(chosen)
+    plan = quality.planned_runs(chosen)
     assert [(run["seed"], run["type"], run["role"]) for run in plan[:6]] == [
         (3, "sgram", SOFTMAX), (3, "sgram_neg", EQUAL_EPOCHS), (3, "sgram_neg", EQUAL_TIME),
         (3, "cbow", SOFTMAX), (3, "cbow_neg", EQUAL_EPOCHS), (3, "cbow_neg", EQUAL_TIME),
     ]  # fmt: skip
     assert [run["seed"] for run in plan] == [3] * 6 + [4] * 6
-    options = [softmax_quality.options_of(run, 7) for run in plan[:6]]
+    options = [quality.options_of(run, 7) for run in plan[:6]]
     assert [each.get("alpha") for each in options] == [None, 0.125, 0.125, 0.5, None, None]
     assert {each["subsample"] for each in options} == {1e-4}
     assert {each["epochs"] for each in options} == {7}
@@ -114,15 +108,15 @@ def test_an_alpha_is_of_a_type(given, capsys):
 
 def test_epochs_go_into_the_time_at_the_measured_speed():
     measured = {"epochs": 2, "seconds": 3.0}
-    assert softmax_quality.epochs_within(30.0, measured) == 20
-    assert softmax_quality.epochs_within(32.3, measured) == 22
-    assert softmax_quality.epochs_within(0.1, measured) == 1
+    assert quality.epochs_within(30.0, measured) == 20
+    assert quality.epochs_within(32.3, measured) == 22
+    assert quality.epochs_within(0.1, measured) == 1
 
 
 def test_held_out_text_is_thinned_as_training_thins(tmp_path):
     data = split_of(tmp_path)
     subsample = 0.02
-    texts = softmax_quality_text.prepare_texts(data, subsample)
+    texts = quality.prepare_texts(data, subsample)
     held, offsets, _ = data.holdout.sequences
     names = [data.tokens[token_id] for token_id in held]
     whole = [names[a:b] for a, b in itertools.pairwise(offsets.tolist())]
@@ -144,17 +138,17 @@ def test_held_out_text_is_thinned_as_training_thins(tmp_path):
         keep = min(1.0, np.sqrt(ratio) + ratio)
         assert abs(after - keep * before) <= 4 * np.sqrt(before * keep * (1 - keep)) + 1e-9, word
     written = (texts["thinned"] / "manifest.json").stat().st_mtime_ns
-    again = softmax_quality_text.prepare_texts(data, subsample)
+    again = quality.prepare_texts(data, subsample)
     assert again == texts
     assert (texts["thinned"] / "manifest.json").stat().st_mtime_ns == written
-    assert softmax_quality_text.prepare_texts(data, 0.01)["thinned"] != texts["thinned"]
+    assert quality.prepare_texts(data, 0.01)["thinned"] != texts["thinned"]
 
 
 def test_a_vocabulary_that_benchmarks_do_not_know_is_refused():
     benchmarks = some_benchmarks()
-    softmax_quality_text.check_known(benchmarks, WORDS)
+    quality.check_known(benchmarks, WORDS)
     with pytest.raises(UsageError, match=r"WordSim-353: .* only 2 of 10 .* the 4 .*--max-vocab"):
-        softmax_quality_text.check_known(benchmarks, [*WORDS[:2], *WORDS[-2:]])
+        quality.check_known(benchmarks, [*WORDS[:2], *WORDS[-2:]])
 
 
 @pytest.mark.parametrize("model_type", ["cbow", "sgram_neg"])
@@ -164,7 +158,7 @@ def test_a_model_is_trained_and_its_perplexity_measured(tmp_path, model_type):
     options = {"type": model_type, "vector_dim": 8, "epochs": 2, "threads": 1, "subsample": 0.05}
     request = {"store": str(store), "model": str(tmp_path / "model"), "options": options,
                "texts": {"thinned": str(held), "whole": str(store)}}  # fmt: skip
-    found = common.in_own_process("bench.softmax_quality_model", request)
+    found = common.in_own_process("bench.softmax.training:measure_perplexity", request)
     assert found["words"] == 2 * 60 * 12
     assert found["seconds"] > 0
     assert found["config"]["alpha"] == DEFAULT_ALPHAS[model_type]
@@ -188,9 +182,9 @@ def fake_runs(monkeypatch, seconds):
         run = run_of(settings["family"], settings["role"], settings["seed"])
         return {**run, "settings": settings, "epochs": epochs, "seconds": took, "code": "c"}
 
-    monkeypatch.setattr(softmax_quality, "train_and_score", train_and_score)
+    monkeypatch.setattr(quality, "train_and_score", train_and_score)
     monkeypatch.setattr(
-        softmax_quality, "identity_of", lambda settings, data: {"settings": settings, "code": "c"}
+        quality, "identity_of", lambda settings, data: {"settings": settings, "code": "c"}
     )
     return asked
 
@@ -198,13 +192,13 @@ def fake_runs(monkeypatch, seconds):
 def test_equal_time_is_that_of_the_softmax_and_runs_are_kept(tmp_path, monkeypatch):
     seconds = {SOFTMAX: 40.0, EQUAL_EPOCHS: 1.5, EQUAL_TIME: 1.5}
     asked = fake_runs(monkeypatch, seconds)
-    plan = softmax_quality.planned_runs(arguments("--types", "cbow", "--epochs", "3"))
+    plan = quality.planned_runs(arguments("--types", "cbow", "--epochs", "3"))
     path = tmp_path / "r.json"
 
     def measure(runs):
         asked.clear()
-        result = {"version": softmax_quality.VERSION, "runs": runs}
-        softmax_quality.measure(plan, None, {}, path, result)
+        result = {"version": quality.VERSION, "runs": runs}
+        quality.measure(plan, None, {}, path, result)
         return result["runs"]
 
     runs = measure([])
@@ -212,9 +206,9 @@ def test_equal_time_is_that_of_the_softmax_and_runs_are_kept(tmp_path, monkeypat
         ("cbow", SOFTMAX, 3), ("cbow_neg", EQUAL_EPOCHS, 3), ("cbow_neg", EQUAL_TIME, 80)
     ]  # fmt: skip
     assert asked == everything
-    partial = json.loads(common.partial_path(path).read_text())
+    partial = json.loads(results.partial_path(path).read_text())
     assert [run["settings"]["role"] for run in partial["runs"]] == list(ROLES)
-    assert softmax_quality.kept_runs(path, plan, None) == runs
+    assert quality.kept_runs(path, plan, None) == runs
     assert measure(runs) == runs
     assert asked == []
     # A softmax that takes longer now leaves more time to negative sampling.
@@ -224,35 +218,29 @@ def test_equal_time_is_that_of_the_softmax_and_runs_are_kept(tmp_path, monkeypat
     assert sorted(run["settings"]["role"] for run in runs) == sorted(ROLES)
     # Other code or other settings: nothing is kept.
     changed = [{**run, "code": "d"} for run in runs]
-    common.write_partial(path, {"version": softmax_quality.VERSION, "runs": changed})
-    assert softmax_quality.kept_runs(path, plan, None) == []
-    common.write_partial(path, {"version": softmax_quality.VERSION, "runs": runs})
-    other = softmax_quality.planned_runs(arguments("--types", "cbow", "--epochs", "4"))
-    assert softmax_quality.kept_runs(path, other, None) == []
+    results.write_partial(path, {"version": quality.VERSION, "runs": changed})
+    assert quality.kept_runs(path, plan, None) == []
+    results.write_partial(path, {"version": quality.VERSION, "runs": runs})
+    other = quality.planned_runs(arguments("--types", "cbow", "--epochs", "4"))
+    assert quality.kept_runs(path, other, None) == []
 
 
 def test_differences_are_negative_samplings_less_the_softmaxs():
     runs = [run_of("sgram", EQUAL_TIME, noise=0.0), run_of("sgram", SOFTMAX, noise=9.0),
             run_of("sgram", EQUAL_EPOCHS, noise=9.0), run_of("cbow", SOFTMAX)]  # fmt: skip
-    comparisons = softmax_quality_summary.compare(runs, some_benchmarks())
+    comparisons = quality.compare(runs, some_benchmarks())
     assert {(row["family"], row["role"]) for row in comparisons} == {
         ("sgram", EQUAL_EPOCHS), ("sgram", EQUAL_TIME)
     }  # fmt: skip
-    rows = softmax_quality_summary.summarize(runs)
+    rows = quality.summarize(runs)
     assert [row["role"] for row in rows] == [SOFTMAX, EQUAL_EPOCHS, EQUAL_TIME, SOFTMAX]
-    none, same, better, other = (
-        softmax_quality_summary.difference_of(comparisons, row) for row in rows
-    )
-    assert none is None
-    assert other is None
+    found = {(row["family"], row["role"], row["comparison"]): row for row in comparisons}
+    same, better = (found["sgram", role, scoring.MEAN] for role in (EQUAL_EPOCHS, EQUAL_TIME))
     assert (same["difference"], same["low"], same["high"]) == (0, 0, 0)
     means = [row["scores"][scoring.MEAN] for row in rows]
     assert better["difference"] == pytest.approx(means[2] - means[0])
     assert better["difference"] > 0.1
-    pairs = softmax_quality_summary.difference_of(comparisons, rows[2], "WordSim-353")
-    assert softmax_quality_summary.verdict_of(pairs) == 1
-    assert softmax_quality_summary.verdict_of({"low": -3, "high": -1}) == -1
-    assert softmax_quality_summary.verdict_of(same) == 0
+    assert found["sgram", EQUAL_TIME, "WordSim-353"]["low"] > 0
     assert rows[0]["known"]["WordSim-353"] == (9, 10)
 
 
@@ -265,14 +253,11 @@ def test_the_summary_averages_seeds():
         run_of("cbow", EQUAL_TIME, 1, epochs=30, seconds=1.0, perplexity=losses[0]),
         run_of("cbow", EQUAL_TIME, 2, epochs=1200, seconds=4.0, perplexity=losses[1]),
     ]
-    (row,) = softmax_quality_summary.summarize(runs)
+    (row,) = quality.summarize(runs)
     assert (row["epochs"], row["seeds"], row["seconds"]) == ([30, 1200], 2, 2.5)
     assert row["perplexity"] == pytest.approx(np.exp(3.0))
     assert row["whole_perplexity"] == pytest.approx(np.exp(2.0))
     assert row["raw_perplexity"] == np.inf
-    cells = softmax_quality_summary.cells_of(row)
-    assert cells[:3] == ["30 to 1,200", "2.50", "100"]
-    assert cells[-2:] == ["20.1", "inf"]
 
 
 def sample_result(tmp_path):
@@ -290,37 +275,44 @@ def sample_result(tmp_path):
         "settings": {"dim": 8, "window": 11, "subsample": 1e-4, "threads": 2},
         "runs": runs,
     }
-    path = tmp_path / "softmax_quality.json"
+    path = tmp_path / "quality.json"
     plan = [run["settings"] for run in runs]
-    softmax_quality.finish(result, plan, some_benchmarks(), path)
+    quality.finish(result, plan, some_benchmarks(), path)
     return path
 
 
-def test_the_readmes_section_and_the_picture_are_made(tmp_path, capsys):
+def test_the_table_and_the_picture_are_made(tmp_path):
     path = sample_result(tmp_path)
     assert path.with_suffix(".png").stat().st_size > 10_000
     stored = json.loads(path.read_text())
-    softmax_quality_summary.print_table(stored["summary"])
-    softmax_quality_summary.print_comparisons(stored["comparisons"])
-    printed = capsys.readouterr().out
-    assert "sgram_neg, equal time" in printed
-    assert "points; better" in printed
+    (table,) = tables.softmax_quality(stored)
+    assert "20 most frequent words, 2,340,000 words per epoch, dim 8" in table.caption
+    assert "Known items: WordSim-353 9 of 10" in table.caption
+    assert len(table.rows) == 6
+    assert table.rows[0][:5] == ["sgram", "0.25", "1", "10.0", "100"]
+    assert table.rows[0][-3:] == ["", "20.1", ""]
+    assert table.rows[1][:4] == ["sgram_neg, equal epochs", "0.25", "1", "0.12"]
+    assert table.rows[1][-3:] == ["+0.0 (+0.0 to +0.0)", "33.1", "1,097"]
+    stored["summary"][1] |= {"epochs": [30, 1200], "raw_perplexity": float("inf")}
+    (table,) = tables.softmax_quality(stored)
+    assert (table.rows[1][2], table.rows[1][-1]) == ("30 to 1,200", "inf")
+    assert tables.softmax_quality({**stored, "summary": []}) == []
 
 
 def test_the_whole_benchmark_on_a_toy_corpus(tmp_path, monkeypatch, capsys):
     text = tmp_path / "text.txt"
     text.write_text("".join(" ".join(words) + "\n" for words in planted.sentences(2500)))
     monkeypatch.setattr(common, "WORK", tmp_path / "work")
-    monkeypatch.setattr(softmax_quality, "SUBSAMPLE", 0.1)
+    monkeypatch.setattr(quality, "SUBSAMPLE", 0.1)
     monkeypatch.setattr(scoring, "read_benchmarks", some_benchmarks)
     monkeypatch.setattr(
-        common, "in_own_process", lambda module, request: softmax_quality_model.measure(request)
+        common, "in_own_process", lambda module, request: training.measure_perplexity(request)
     )
     output = tmp_path / "result.json"
     given = ["--text", str(text), "--dim", "8", "--types", "cbow", "--threads", "1",
              "--alpha", "cbow=0.001",
              "--output", str(output)]  # fmt: skip
-    softmax_quality.main(given)
+    quality.main(given)
     result = json.loads(output.read_text())
     softmax, epochs, seconds = result["runs"]
     assert [run["settings"]["role"] for run in result["runs"]] == list(ROLES)
@@ -329,10 +321,10 @@ def test_the_whole_benchmark_on_a_toy_corpus(tmp_path, monkeypatch, capsys):
     assert seconds["words"] == seconds["epochs"] * epochs["words"] == seconds["epochs"] * (
         result["corpus"]["words"]
     )  # fmt: skip
-    assert not common.partial_path(output).exists()
+    assert not results.partial_path(output).exists()
     assert Path(output.with_suffix(".png")).is_file()
     assert len(result["comparisons"]) == 2 * len(scoring.COMPARISONS)
     assert "0 of 3 runs kept" in capsys.readouterr().out
-    softmax_quality.main([*given, "--only-new"])
+    quality.main([*given, "--only-new"])
     assert "3 of 3 runs kept" in capsys.readouterr().out
     assert json.loads(output.read_text())["runs"] == result["runs"]

@@ -11,22 +11,12 @@ import sys
 import numpy as np
 import pytest
 
-from bench import (
-    __main__,
-    ceilings,
-    common,
-    external,
-    kernels,
-    ladder,
-    numpy_rung,
-    peers,
-    probes,
-    quality,
-    robustness,
-    scaling,
-    throughput_summary,
-    validation,
-)
+from bench import __main__
+from bench.lib import command_line, common, host, memory
+from bench.peers import compiled, trainers
+from bench.quality import quality, robustness, validation
+from bench.report import tables
+from bench.speed import ceilings, kernels, rungs, scaling, throughput
 from fastw2v.training import steppers as steps
 
 needs_affinity = pytest.mark.skipif(
@@ -37,11 +27,11 @@ needs_affinity = pytest.mark.skipif(
 @needs_affinity
 def test_a_process_is_held_to_its_cores_and_let_go():
     before = os.sched_getaffinity(0)
-    with common.held_to(1) as held:
+    with host.held_to(1) as held:
         assert os.sched_getaffinity(0) == set(held)
         assert len(held) == 1
     assert os.sched_getaffinity(0) == before
-    with common.held_to(None) as held:
+    with host.held_to(None) as held:
         assert held is None
 
 
@@ -79,8 +69,8 @@ def two_words(tmp_path):
 
 
 def test_a_word2vec_is_timed_by_its_progress_without_vocabulary_and_saving(binary, two_words):
-    settings = peers.settings_for("word2vec", "cbow_neg", dim=7, threads=2, epochs=2)
-    result = external.run(settings, two_words, binary(PROGRESS_OF_WORD2VEC))
+    settings = trainers.settings_for("word2vec", "cbow_neg", dim=7, threads=2, epochs=2)
+    result = compiled.run(settings, two_words, binary(PROGRESS_OF_WORD2VEC))
     assert result["words"] == 1600  # from 0.5 to 80.5 % of 2 epochs
     assert 0.15 < result["seconds"] < 0.3
     assert result["seconds_with_vocabulary_and_saving"] > 0.6
@@ -94,21 +84,21 @@ def test_koan_is_timed_by_its_own_speed_of_kept_tokens(binary, two_words):
         "Overall speed was 410.0 toks/s\n"
     )
     program = binary(f"import sys\nassert '--cbow' in sys.argv\nprint({printed!r})")
-    settings = peers.settings_for("koan", "sgram_neg", epochs=2)
-    result = external.run(settings, two_words, program)
+    settings = trainers.settings_for("koan", "sgram_neg", epochs=2)
+    result = compiled.run(settings, two_words, program)
     assert result["seconds"] == pytest.approx(2000 * 0.41 / 410)
     assert result["words_per_second"] == pytest.approx(1000)
 
 
 def test_a_binary_that_fails_or_tells_nothing_is_no_result(binary, two_words):
-    settings = peers.settings_for("pword2vec", "sgram_neg")
+    settings = trainers.settings_for("pword2vec", "sgram_neg")
     with pytest.raises(RuntimeError, match=r"(?s)pword2vec sgram_neg failed.*no such option"):
-        external.run(settings, two_words, binary("import sys; sys.exit('no such option')"))
+        compiled.run(settings, two_words, binary("import sys; sys.exit('no such option')"))
     with pytest.raises(RuntimeError, match=r"too little of its progress.*\(none\)"):
-        external.run(settings, two_words, binary("print('done')"))
+        compiled.run(settings, two_words, binary("print('done')"))
     few = "for p in (3.0, 30.0): print(f'Progress: {p}%', flush=True)"
     with pytest.raises(RuntimeError, match="too little of its progress"):
-        external.run(settings, two_words, binary(few))
+        compiled.run(settings, two_words, binary(few))
 
 
 def test_the_flops_of_a_kept_token():
@@ -116,10 +106,10 @@ def test_the_flops_of_a_kept_token():
     assert ceilings.flops_per_token("cbow_neg", 100, 16, 4.5) == 6 * 100 * 16
     terms = {"negatives": 5, "mean_contexts": 4.5, "block_size": 32, "pool_size": 16,
              "half_window": 5}  # fmt: skip
-    assert ladder.flops_of("block", True, 100, terms) == 6 * 100 * 20.5
-    assert ladder.flops_of("classic", True, 100, terms) == 6 * 100 * 4.5 * 6
-    assert ladder.bytes_of("window_shared", True, 100, terms) == 400 * 2 * 10.5
-    assert ladder.bytes_of("block", False, 100, terms) == 400 * 2 * 90 / 32
+    assert kernels.flops_of("block", True, 100, terms) == 6 * 100 * 20.5
+    assert kernels.flops_of("classic", True, 100, terms) == 6 * 100 * 4.5 * 6
+    assert kernels.bytes_of("window_shared", True, 100, terms) == 400 * 2 * 10.5
+    assert kernels.bytes_of("block", False, 100, terms) == 400 * 2 * 90 / 32
 
 
 def test_contexts_are_counted_as_the_kernels_see_them():
@@ -133,21 +123,21 @@ def test_contexts_are_counted_as_the_kernels_see_them():
 def test_a_rung_that_computes_something_else_is_not_timed(monkeypatch):
     monkeypatch.setattr(validation, "_KEYS", 40)
     for skip_gram in (True, False):
-        validation.check_rung("reference", numpy_rung.train_numpy, skip_gram)
+        validation.check_rung("reference", rungs.train_numpy, skip_gram)
 
     def fewer_draws(weights, stream, noise, settings, *others):
         settings = settings._replace(negatives=settings.negatives - 1)
-        return numpy_rung.train_numpy(weights, stream, noise, settings, *others)
+        return rungs.train_numpy(weights, stream, noise, settings, *others)
 
     def last_center_lost(*arguments):
         plan = arguments[5]
-        return numpy_rung.train_numpy(*arguments[:5], plan._replace(last=plan.last - 1), True, 1)
+        return rungs.train_numpy(*arguments[:5], plan._replace(last=plan.last - 1), True, 1)
 
     with pytest.raises(AssertionError, match="less: mean update of input_vectors"):
         validation.check_rung("less", fewer_draws, True)
     with pytest.raises(AssertionError, match=r"lost: .* positives of"):
         validation.check_rung("lost", last_center_lost, True)
-    train_targets = numpy_rung._train_targets
+    train_targets = rungs._train_numpy_targets
 
     def no_draw_dropped(weights, hidden, positive_id, noise_ids, alpha):
         gradient, loss = train_targets(weights, hidden, positive_id, noise_ids, alpha)
@@ -156,9 +146,9 @@ def test_a_rung_that_computes_something_else_is_not_timed(monkeypatch):
             row -= np.float32(alpha / (1 + np.exp(-row @ hidden))) * hidden
         return gradient, loss
 
-    monkeypatch.setattr(numpy_rung, "_train_targets", no_draw_dropped)
+    monkeypatch.setattr(rungs, "_train_numpy_targets", no_draw_dropped)
     with pytest.raises(AssertionError, match="unmasked: mean update of output_vectors"):
-        validation.check_rung("unmasked", numpy_rung.train_numpy, True)
+        validation.check_rung("unmasked", rungs.train_numpy, True)
 
 
 def test_the_second_table_sets_flops_threads_and_memory_in_proportion():
@@ -183,16 +173,17 @@ def test_the_second_table_sets_flops_threads_and_memory_in_proportion():
         "streams": {"sgram_neg": {"kept": 0.5, "mean_contexts": 4.0}},
         "ceilings": [{"one_core": {"sgemm": sgemm}, "all_cores": {"sgemm": sgemm}}],
     }
-    (row,) = throughput_summary.summarize_ours(result)
+    (row,) = throughput.summarize_ours(result)
     assert row["speed_up"] == 2
     assert row["all_cores"]["gflops"] == pytest.approx(8e6 * 0.5 * 6 * 100 * 20 / 1e9)
     assert row["all_cores"]["best_sgemm_share"] == pytest.approx(48 / 200)
     assert row["one_core"]["sgemm_share"] == pytest.approx(24 / 100)
     assert (row["beyond"], row["startup_seconds"]) == (3e8, 1.0)
-    assert throughput_summary.cells_of(row) == [
-        "32 x 16", "48", "48 %", "24 %", "2: 2.00", "300 MB", "1.0 s",
-    ]  # fmt: skip
-    assert throughput_summary.cells_of({"dim": 100, "beyond": None}) == [""] * 7
+    row |= {"type": "sgram_neg", "dim": 100}
+    _, table = tables.throughput({"summary": [], "ours": [row]})
+    assert table.rows == [
+        ["sgram_neg", "100", "32 x 16", "48", "48 %", "24 %", "2: 2.00", "300", "1.0"]
+    ]
 
 
 def test_scaling_sets_each_curve_against_its_own_start():
@@ -208,8 +199,8 @@ def test_scaling_sets_each_curve_against_its_own_start():
     assert [row.get("speed_up") for row in rows] == [1.0, 1.8, None, None]
     assert [row.get("relative_cost") for row in rows] == [None, None, 1.0, 2.0]
     assert rows[-1]["beyond"] == 7
-    assert scaling.thread_counts(1) == [1]
-    assert scaling.thread_counts(6) == [1, 2, 4, 6]
+    assert command_line.thread_counts(1) == [1]
+    assert command_line.thread_counts(6) == [1, 2, 4, 6]
 
 
 def test_a_repeated_corpus_has_the_same_vocabulary(tmp_path, monkeypatch):
@@ -250,7 +241,7 @@ def test_the_verdict_names_blocks_that_diverge_alone():
             assert robustness.verdict_of(ended) == "no result"
 
 
-def test_the_robustness_sentence_and_picture_tell_every_verdict(tmp_path, capsys):
+def test_the_table_and_the_picture_of_robustness_have_every_verdict(tmp_path, capsys):
     def cell(blocks, classic, times):
         runs = {
             name: {"diverged": "so" if loss is None else None, "loss": loss}
@@ -271,7 +262,10 @@ def test_the_robustness_sentence_and_picture_tell_every_verdict(tmp_path, capsys
         robustness._print_cell(each)
     assert "diverged" in capsys.readouterr().out
     assert robustness.count_verdicts(cells) == {"claim_broken": 0, "worse": 2, "no_result": 1}
-    robustness.draw(cells, "title", tmp_path / "robustness.png")
+    result = {"cells": cells, "settings": {"epochs": 5}}
+    (table,) = tables.robustness(result)
+    assert table.rows == [["few words", "sgram_neg", "1", "2", "1", "1", "0", "1"]]
+    robustness.draw(result).savefig(tmp_path / "robustness.png")
     assert (tmp_path / "robustness.png").stat().st_size > 10_000
 
 
@@ -283,7 +277,7 @@ def test_the_fastest_sgemm_is_the_most_of_all_choices(monkeypatch, tmp_path):
         return {"gflops": float(len(asked)), "architecture": f"a{len(asked)}"}
 
     monkeypatch.setattr(common, "in_own_process", measured)
-    monkeypatch.setattr(common, "describe_cpu", lambda: {"features": ["avx2", "avx512f"]})
+    monkeypatch.setattr(host, "describe_cpu", lambda: {"features": ["avx2", "avx512f"]})
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     found = ceilings._sgemm_rates(2, quick=True)
     assert (found["gflops"], found["best_gflops"]) == (1.0, 3.0)
@@ -293,12 +287,16 @@ def test_the_fastest_sgemm_is_the_most_of_all_choices(monkeypatch, tmp_path):
     assert told == "one core: sgemm 1 GFLOP/s with a1 kernels, 3 with a3 kernels"
     place = {name: {"gb_per_second": 9.0} for name in ("scale", "triad")}
     whole = {"sgemm": found, "bandwidth": {"L2": place, "DRAM": place}}
-    ceilings.draw({"one_core": whole, "all_cores": whole}, "title", tmp_path / "ceilings.png")
+    machine = {"cpu": {"model": "m"}}
+    result = {"ceilings": {"one_core": whole, "all_cores": whole}, "machine": machine}
+    ceilings.draw(result).savefig(tmp_path / "ceilings.png")
     assert (tmp_path / "ceilings.png").stat().st_size > 5_000
 
 
 def test_misuse_ends_in_one_line(capsys):
-    with pytest.raises(SystemExit, match=r"^python -m bench\.kernels: --threads 9999: .*cores$"):
+    with pytest.raises(
+        SystemExit, match=r"^python -m bench\.speed\.kernels: --threads 9999: .*cores$"
+    ):
         kernels.main(["--threads", "1", "9999"])
     for option, value in [("--repeats", "0"), ("--dims", "x"), ("--seconds", "nan")]:
         with pytest.raises(SystemExit) as caught:
@@ -315,20 +313,20 @@ def test_the_first_update_is_the_runs_own_not_the_warm_ups(monkeypatch):
 
     monkeypatch.setattr(steps, "new_stepper", lambda threads: Stepper())
     ages = iter([1.0, 2.0, 3.0])
-    monkeypatch.setattr(probes, "process_age", lambda: next(ages))
-    noted = probes.note_first_updates()
+    monkeypatch.setattr(memory, "process_age", lambda: next(ages))
+    noted = memory.note_first_updates()
     assert steps.new_stepper(2).train("toy") == "toy"
     stepper = steps.new_stepper(2)
     assert [stepper.train(batch) for batch in "abc"] == ["a", "b", "c"]
     assert noted == [1.0, 2.0]
 
 
-@pytest.mark.skipif(probes.process_age() is None, reason="/proc does not tell a process's start")
+@pytest.mark.skipif(memory.process_age() is None, reason="/proc does not tell a process's start")
 def test_memory_and_age_are_those_of_this_process():
     program = (
-        "import json, mmap; from bench import probes; room = b'x' * 150_000_000;"
+        "import json, mmap; from bench.lib import memory; room = b'x' * 150_000_000;"
         "reserved = mmap.mmap(-1, 1 << 30);"  # never touched, so never resident
-        "print(json.dumps([probes.process_age(), probes.peak_memory()]))"
+        "print(json.dumps([memory.process_age(), memory.peak_memory()]))"
     )
     age, peak = json.loads(subprocess.check_output(
         [sys.executable, "-c", program], cwd=common.ROOT, text=True
@@ -343,8 +341,8 @@ def test_one_failed_benchmark_does_not_keep_the_others_from_running(monkeypatch,
     def no_corpus(arguments):
         raise SystemExit("no text to train on")
 
-    monkeypatch.setitem(__main__.BENCHMARKS, "kernels", no_corpus)
-    monkeypatch.setitem(__main__.BENCHMARKS, "scaling", ran.append)
+    monkeypatch.setattr(kernels, "main", no_corpus)
+    monkeypatch.setattr(scaling, "main", ran.append)
     assert __main__.run_all(["kernels", "scaling"], ["--quick"]) == ["kernels"]
     assert ran == [["--quick"]]
     assert "kernels failed: no text to train on" in capsys.readouterr().err

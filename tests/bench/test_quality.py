@@ -10,17 +10,9 @@ import numpy as np
 import planted
 import pytest
 
-from bench import (
-    common,
-    identity,
-    packed,
-    peers,
-    quality,
-    quality_plot,
-    scoring,
-    split,
-    sweep,
-)
+from bench.lib import common, host, identity, results, scoring, split
+from bench.peers import trainers
+from bench.quality import quality, sweep
 from fastw2v.errors import UsageError
 from fastw2v.store.format import TokenStore
 from fastw2v.training import validation as holdout
@@ -61,7 +53,10 @@ def held_out(seed: int, level: float = 2.0) -> dict:
     noise = np.random.default_rng(seed).normal(size=split.GROUPS)
     sums = level * positives + noise
     ratio, low, high = holdout.ratio_interval(sums, positives)
-    packing = {"groups": packed.pack(sums, "<f4"), "group_positives": packed.pack(positives, "<u4")}
+    packing = {
+        "groups": results.pack(sums, "<f4"),
+        "group_positives": results.pack(positives, "<u4"),
+    }
     return {"loss": ratio, "low": low, "high": high, **packing}
 
 
@@ -79,10 +74,10 @@ def run_of(trainer: str, seed: int, model: str = "sgram_neg", loss: float = 2.0)
 def test_arrays_survive_the_result_file():
     rng = np.random.default_rng(2)
     bits = rng.random(77) < 0.2
-    assert np.array_equal(packed.unpack_bits(packed.pack_bits(bits), 77), bits)
+    assert np.array_equal(results.unpack_bits(results.pack_bits(bits), 77), bits)
     values = rng.normal(size=50).round(1)  # some are equal
     values[[3, 30]] = np.nan
-    ranks = packed.unpack_ranks(packed.pack_ranks(values))
+    ranks = results.unpack_ranks(results.pack_ranks(values))
     for one, other in itertools.combinations(range(50), 2):
         if not np.isnan(values[[one, other]]).any():
             assert np.sign(ranks[one] - ranks[other]) == np.sign(values[one] - values[other])
@@ -163,6 +158,10 @@ def test_the_plan_is_balanced_and_has_no_run_twice():
     assert {(run.dim, run.epochs, run.seed) for run in quick} == {(100, 1, 1)}
 
 
+def kept_runs(path, data) -> list[dict]:
+    return identity.kept_runs(path, lambda settings: identity.identity_of(settings, data))
+
+
 def small_split(tmp_path) -> tuple[TokenStore, split.Split]:
     path = tmp_path / "corpus.store"
     store = TokenStore.open(path) if path.exists() else planted.open_store(path, count=400)
@@ -208,7 +207,7 @@ def test_rows_are_put_in_the_order_of_the_vocabulary(tmp_path):
     keys = [data.tokens[row] for row in order]
     found = data.loss_of(keys, inputs[order], outputs[order], skip_gram=True)
     assert (found["loss"], found["low"], found["high"]) == expected[:3]
-    sums = packed.unpack(found["groups"], "<f4")  # few sequences: each by itself
+    sums = results.unpack(found["groups"], "<f4")  # few sequences: each by itself
     assert np.array_equal(sums, expected.losses.astype(np.float32))
     # One word without a row: zeros.
     inputs[order[0]] = outputs[order[0]] = 0
@@ -225,8 +224,8 @@ def test_groups_give_about_the_intervals_of_sequences():
     losses = positives * rng.normal(2.5, 0.4, size=3000)
     found = holdout.HoldoutLoss(*holdout.ratio_interval(losses, positives), losses, positives)
     loss = split.packed_loss(found)
-    assert len(packed.unpack(loss["groups"], "<f4")) == split.GROUPS
-    zero = {**loss, "groups": packed.pack(np.zeros(split.GROUPS), "<f4")}
+    assert len(results.unpack(loss["groups"], "<f4")) == split.GROUPS
+    zero = {**loss, "groups": results.pack(np.zeros(split.GROUPS), "<f4")}
     difference, low, high = split.loss_difference([loss], [zero])
     assert difference == pytest.approx(found.loss, rel=1e-6)
     assert high - low == pytest.approx(found.high - found.low, rel=0.25)
@@ -235,15 +234,15 @@ def test_groups_give_about_the_intervals_of_sequences():
 def test_runs_are_kept_while_nothing_that_made_them_has_changed(tmp_path, monkeypatch):
     _, data = small_split(tmp_path)
     settings = [
-        dataclasses.asdict(peers.settings_for(trainer, "sgram_neg"))
+        dataclasses.asdict(trainers.settings_for(trainer, "sgram_neg"))
         for trainer in ("gensim", "classic", "fastw2v")
     ]
     runs = [identity.identity_of(each, data) for each in settings]
-    path, versions = tmp_path / "quality.json", common.versions()
+    path, versions = tmp_path / "quality.json", host.versions()
 
     def kept() -> list[str]:
-        common.write_result(path, {"version": identity.VERSION, "runs": runs})
-        return [run["settings"]["trainer"] for run in identity.kept_runs(path, data)]
+        results.write_result(path, {"version": identity.VERSION, "runs": runs})
+        return [run["settings"]["trainer"] for run in kept_runs(path, data)]
 
     assert kept() == ["gensim", "classic", "fastw2v"]
     with monkeypatch.context() as changed:
@@ -251,18 +250,18 @@ def test_runs_are_kept_while_nothing_that_made_them_has_changed(tmp_path, monkey
         assert kept() == ["gensim", "classic"]
     for library in ("gensim", "numba"):
         with monkeypatch.context() as changed:
-            changed.setattr(common, "versions", lambda: {**versions, library: "0"})  # noqa: B023
+            changed.setattr(host, "versions", lambda: {**versions, library: "0"})  # noqa: B023
             assert kept() == []
     with monkeypatch.context() as changed:
-        changed.setattr(common, "describe_cpu", lambda: {"model": "another"})
+        changed.setattr(host, "describe_cpu", lambda: {"model": "another"})
         assert kept() == []
     runs[0]["corpus"] = "another"
     assert kept() == ["classic", "fastw2v"]
     partial = [{**runs[1], "later": True}]
-    common.write_partial(path, {"version": identity.VERSION, "runs": partial})
-    assert [run.get("later") for run in identity.kept_runs(path, data)] == [True, None]
-    common.write_result(path, {"runs": runs})  # an older layout; the partial file goes
-    assert identity.kept_runs(path, data) == []
+    results.write_partial(path, {"version": identity.VERSION, "runs": partial})
+    assert [run.get("later") for run in kept_runs(path, data)] == [True, None]
+    results.write_result(path, {"runs": runs})  # an older layout; the partial file goes
+    assert kept_runs(path, data) == []
 
 
 def test_a_run_that_diverges_is_a_cell_of_the_sweep(monkeypatch):
@@ -294,7 +293,7 @@ def test_a_run_that_diverges_is_a_cell_of_the_sweep(monkeypatch):
         sweep.train_cell(cell, None, {})
 
 
-def test_the_readmes_section_and_the_pictures_are_made(tmp_path):
+def test_runs_of_the_plan_are_shown_and_the_pictures_are_made(tmp_path):
     models = ("sgram_neg", "cbow_neg", "cbow_neg_mean")
     runs = [
         run_of(trainer, 1, model)
@@ -307,11 +306,11 @@ def test_the_readmes_section_and_the_pictures_are_made(tmp_path):
     stray["settings"]["alpha"] = 0.5
     result = {"machine": machine, "corpus": corpus, "runs": [*runs, stray]}
     runs[-1]["date"], runs[-1]["uncommitted_changes"] = "2026-01-05", True
-    plan = [peers.Settings(**run["settings"]) for run in runs]
+    plan = [trainers.Settings(**run["settings"]) for run in runs]
     path = tmp_path / "quality.json"
-    common.write_partial(path, result)
+    results.write_partial(path, result)
     quality.finish(result, plan, some_benchmarks(), path)
-    assert not common.partial_path(path).exists()
+    assert not results.partial_path(path).exists()
     assert (tmp_path / "quality.png").stat().st_size > 10_000
     stored = json.loads(path.read_text())
     assert len(stored["runs"]) == len(runs) + 1
@@ -321,7 +320,7 @@ def test_the_readmes_section_and_the_pictures_are_made(tmp_path):
         run["settings"]["ours"] |= {"block_size": 8, "pool_size": 4}
     gensim = [{**row, "mean": 0.1} for row in result["summary"] if row["trainer"] == "gensim"]
     summary = sweep.summarize(cells)
-    quality_plot.draw_sweep(summary, gensim, "title", tmp_path / "sweep.png")
+    sweep.draw(summary, gensim, "title").savefig(tmp_path / "sweep.png")
     assert (tmp_path / "sweep.png").stat().st_size > 10_000
 
 
@@ -345,7 +344,7 @@ def test_the_default_sweep_has_a_grid_for_each_model():
 def test_an_interrupted_benchmark_keeps_its_runs_and_the_last_whole_file(tmp_path, monkeypatch):
     _, data = small_split(tmp_path)
     path = tmp_path / "results" / "quality.json"
-    common.write_result(path, {"whole": True})
+    results.write_result(path, {"whole": True})
     trained = []
 
     def train(settings, *_):
@@ -361,14 +360,14 @@ def test_an_interrupted_benchmark_keeps_its_runs_and_the_last_whole_file(tmp_pat
     arguments = ["--quick", "--types", "sgram_neg", "--output", str(path)]
     arguments += ["--trainers", "gensim", "fastw2v"]
     with pytest.raises(
-        SystemExit, match=r"^python -m bench\.quality: gensim failed: ValueError: no$"
+        SystemExit, match=r"^python -m bench\.quality\.quality: gensim failed: ValueError: no$"
     ):
         quality.main(arguments)
     assert json.loads(path.read_text()) == {"whole": True}
-    (kept,) = identity.kept_runs(path, data)
+    (kept,) = kept_runs(path, data)
     assert kept["settings"] == dataclasses.asdict(trained[0])
     trained.clear()
     quality.main([*arguments, "--only-new"])
     assert [settings.trainer for settings in trained] == ["fastw2v"]
     assert len(json.loads(path.read_text())["summary"]) == 2
-    assert not common.partial_path(path).exists()
+    assert not results.partial_path(path).exists()

@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from bench import common
-from bench.lib import tables
+from bench.lib import results, tables
 from bench.lib.results import origin
 from bench.report import __main__, document
 from bench.report import tables as report
@@ -27,7 +26,7 @@ def test_the_written_figures_are_those_of_the_result_files():
 def places(tmp_path, monkeypatch):
     """Another repository, with no results yet."""
     (tmp_path / "docs").mkdir()
-    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
     monkeypatch.setattr(document, "ROOT", tmp_path)
     monkeypatch.setattr(document, "DOCUMENT", tmp_path / "docs/benchmarks.md")
     monkeypatch.setattr(document, "IMAGES", tmp_path / "docs/images")

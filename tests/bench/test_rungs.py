@@ -7,7 +7,7 @@ import pytest
 import reference
 from kernel_cases import as_float64, copy_weights, make_sentences, make_stream, make_weights
 
-from bench import rung_stepper, rungs, rungs_parts
+from bench.speed import rungs
 from fastw2v.kernels.hogwild import BlockPlan, Schedule
 from fastw2v.kernels.negative_sampling import Settings
 from fastw2v.training.sampling import noise_tables
@@ -153,7 +153,7 @@ def test_threads_and_ranges_train_every_center_once(name, skip_gram):
 def test_draws_follow_the_noise_distribution():
     _, _, noise = corpus()
     count = 20_000
-    words = [rungs_parts.numbered_word(noise, np.uint64(KEY), number) for number in range(count)]
+    words = [rungs.numbered_word(noise, np.uint64(KEY), number) for number in range(count)]
     expected = count * reference.noise_distribution(noise)
     chi_squared = np.sum((np.bincount(words, minlength=V) - expected) ** 2 / expected)
     assert chi_squared < 45  # 8 degrees of freedom: by chance, one in 10**6 misses
@@ -171,7 +171,7 @@ def test_fastw2v_trains_with_a_rung(tmp_path, name, model_type):
     before = steps.new_stepper
     options = {"type": model_type, "vector_dim": 16, "window": 5, "threads": 1, "epochs": 8,
                "alpha": 0.1, "subsample": 0.0, "save_interval": 1e9}  # fmt: skip
-    with rung_stepper.in_place_of_blocks(rungs.RUNGS[name]):
+    with rungs.in_place_of_blocks(rungs.RUNGS[name]):
         model = train_model(store, tmp_path / "rung", **options)
     assert steps.new_stepper is before
     assert planted.separation(model) > 0.5

@@ -80,8 +80,9 @@ def lost_stores(sources: dict[str, str]) -> list[str]:
 
 def test_no_parallel_kernel_stores_through_a_field_of_a_tuple():
     found = {name: text for name, text in sources().items() if ".kernels." in name}
-    for path in (PACKAGE.parent / "bench").glob("*.py"):
-        found[f"bench.{path.stem}"] = path.read_text(encoding="utf-8")
+    for path in (PACKAGE.parent / "bench").rglob("*.py"):
+        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        found[module] = path.read_text(encoding="utf-8")
     flags = [flags for text in found.values() for _, flags in kernels_of(text)]
     assert sum("parallel" in each for each in flags) > 5  # the reader sees some
     assert sum("inlined" in each for each in flags) > 5

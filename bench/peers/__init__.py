@@ -1,0 +1,1 @@
+"""Trainers behind one function each: gensim, fastText, compiled ones, NumPy and PyTorch."""

@@ -1,0 +1,1 @@
+"""Quality of the vectors, and of the updates that make them."""
