@@ -1,11 +1,22 @@
-"""What this process may use of the machine: cores, memory, disk, as affinity and cgroups allow."""
+"""What this process may use of the machine (cores, memory, disk, as affinity and cgroups allow).
+
+Work in as many threads as there are usable cores, with one progress for all of them.
+"""
 
 from __future__ import annotations
 
 import math
 import os
 import shutil
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Progress = Callable[[str, int, int], None]  # (phase, done, total)
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 _PROC = Path("/proc")
@@ -127,3 +138,52 @@ def readable_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+class Stopped(Exception):  # noqa: N818 - not a fault
+    """Other work of the same `map_in_threads` failed or was interrupted."""
+
+
+class Meter:
+    """Adds up the progress of several threads for the caller's progress(phase, done, total)."""
+
+    def __init__(self, progress: Progress | None, phase: str, total: int) -> None:
+        self._progress, self._phase, self._total = progress, phase, total
+        self._done = 0.0
+        self._stopped = False
+        self._lock = threading.Lock()
+
+    def add(self, amount: float) -> None:
+        """Count `amount` more as done.
+
+        Raises:
+            Stopped: after `stop`.
+        """
+        with self._lock:
+            if self._stopped:
+                raise Stopped
+            self._done += amount
+            if self._progress is not None:
+                self._progress(self._phase, round(self._done), self._total)
+
+    def stop(self) -> None:
+        """Make every later `add` raise `Stopped`."""
+        self._stopped = True
+
+
+def map_in_threads(
+    work: Callable[[Item], Result], items: Sequence[Item], meter: Meter, threads: int | None = None
+) -> list[Result]:
+    """`[work(item) for item in items]` in `threads` threads (default: the usable cores).
+
+    Meant for hashing and decoding, which release the interpreter's lock. When `work` raises, items
+    not yet started are skipped, `meter` is stopped, and the exception is raised here.
+    """
+    with ThreadPoolExecutor(threads or usable_cores()) as executor:
+        futures = [executor.submit(work, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:  # Ctrl-C, too
+            meter.stop()
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise

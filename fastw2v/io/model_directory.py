@@ -151,7 +151,7 @@ def is_model_directory(path: Path) -> bool:
     path = Path(path)
     if path.is_symlink() or not path.is_dir():
         return False
-    return (path / CURRENT).is_file() or any(is_generation(save) for save in _candidates(path))
+    return (path / CURRENT).is_file() or any(is_generation(save) for save in saves_of(path))
 
 
 def is_generation(path: Path) -> bool:
@@ -165,11 +165,11 @@ def state_checksum(state: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def read_generation(path: Path) -> Generation:
-    """Read one generation and verify every file of it against its checksum.
+def read_state(path: Path) -> dict[str, Any]:
+    """The state.json of one generation, with its list of checksums; other files are not read.
 
     Raises:
-        DataError: a file is missing, damaged, a symbolic link, or of another format version.
+        DataError: it is missing, damaged, a symbolic link, or of another format version.
     """
     state = storage.read_json(inside(path, STATE))
     if state.get("format") != FORMAT or state.get("version") != FORMAT_VERSION:
@@ -180,13 +180,32 @@ def read_generation(path: Path) -> Generation:
     checksums = state.get("sha256")
     if not isinstance(checksums, dict) or set(checksums) - {*OPTIONAL_FILES} != {*CHECKED_FILES}:
         raise DataError(f"{path / STATE}: no complete list of checksums; the file is damaged")
-    for name in checksums:
-        if storage.sha256_of(inside(path, name)) != checksums[name]:
-            raise DataError(f"{path / name}: does not match its checksum; the file is damaged")
-    config = storage.read_json(path / CONFIG)
+    return state
+
+
+def generation_of(path: Path, state: dict[str, Any]) -> Generation:
+    """The generation at `path`, whose `state` is read; its config is read, checksums are not.
+
+    Raises:
+        DataError: the config is damaged; a value of either file cannot be.
+    """
+    config = storage.read_json(inside(path, CONFIG))
     if not _is_sound(state, config):
         raise DataError(f"{path}: {STATE} or {CONFIG} has a value that cannot be; it is damaged")
     return Generation(path, _Record(path / CONFIG, config), _Record(path / STATE, state))
+
+
+def read_generation(path: Path) -> Generation:
+    """Read one generation and verify every file of it against its checksum.
+
+    Raises:
+        DataError: a file is missing, damaged, a symbolic link, or of another format version.
+    """
+    state = read_state(path)
+    for name, checksum in state["sha256"].items():
+        if storage.sha256_of(inside(path, name)) != checksum:
+            raise DataError(f"{path / name}: does not match its checksum; the file is damaged")
+    return generation_of(path, state)
 
 
 def _is_sound(state: dict[str, Any], config: dict[str, Any]) -> bool:
@@ -241,8 +260,9 @@ def current(model: Path) -> str:
     return said if re.fullmatch(r"gen-[0-9]+", said) else ""
 
 
-def _candidates(model: Path) -> list[Path]:
-    """Generations and checkpoints of a model directory, the best first."""
+def saves_of(model: Path) -> list[Path]:
+    """All saves of a model directory, the best first: that of CURRENT, other generations from the
+    newest, checkpoints from the newest. Of a single save, itself."""
     if is_generation(model):
         return [model]
     named = current(model)
@@ -258,6 +278,25 @@ def _read_candidate(model: Path, candidate: Path) -> Generation:
     return read_generation(candidate)
 
 
+def check_is_model(path: Path) -> None:
+    """Refuse what is not a model directory, or one save of it.
+
+    Raises:
+        UsageError: nothing is there, or something else.
+    """
+    if not path.exists():
+        raise UsageError(
+            f"{path}: no such model; train one with: fastw2v train --model-file {path}"
+        )
+    if not is_model_directory(path.resolve()):
+        raise UsageError(f"{path}: not a fastw2v model directory (it has no {CURRENT} file)")
+
+
+def names_a_save(path: Path) -> bool:
+    """Whether CURRENT of a model directory names a generation that is there; a save needs none."""
+    return is_generation(path) or (path / current(path) / STATE).is_file()
+
+
 def open_model(path: str | Path, *, on_damage: Callable[[str], None] | None = None) -> Generation:
     """Read the newest good generation of the model directory `path` (or one checkpoint's).
 
@@ -269,16 +308,11 @@ def open_model(path: str | Path, *, on_damage: Callable[[str], None] | None = No
         DataError: the model is damaged and has no good checkpoint left.
     """
     path = Path(path)
-    if not path.exists():
-        raise UsageError(
-            f"{path}: no such model; train one with: fastw2v train --model-file {path}"
-        )
-    if not is_model_directory(path.resolve()):
-        raise UsageError(f"{path}: not a fastw2v model directory (it has no {CURRENT} file)")
+    check_is_model(path)
     problems: list[str] = []
-    if not is_generation(path) and not (path / f"{current(path)}/{STATE}").is_file():
+    if not names_a_save(path):
         problems.append(f"{path / CURRENT}: names no save that is there")
-    for candidate in _candidates(path):
+    for candidate in saves_of(path):
         try:
             generation = _read_candidate(path, candidate)
         except DataError as error:

@@ -1,4 +1,4 @@
-"""Compare a token store with its manifest, file by file, and name everything that is wrong."""
+"""Compare a token store or a model with its checksums, file by file, and list all damage."""
 
 from __future__ import annotations
 
@@ -7,31 +7,34 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastw2v.errors import DataError, one_line
+from fastw2v.io import model_directory as layout
 from fastw2v.io import storage
+from fastw2v.io.machine import Meter, Progress, map_in_threads
 from fastw2v.io.store_directory import MANIFEST, UNFINISHED
 from fastw2v.io.untrusted import inside
 from fastw2v.store.format import TokenPart, read_manifest
-from fastw2v.store.inspect import Meter, Progress, map_in_threads
+from fastw2v.store.phrases.joined import load_phrases
 from fastw2v.store.report import PreprocessReport
 from fastw2v.store.vocabulary import Vocabulary
 
 _SHOWN_PROBLEMS = 3  # of one file
+_VALUES_AT_ONCE = 1 << 20  # of a matrix, checked to be finite
 _SPARSE = 8  # ids of a row group times this: of a larger vocabulary they are counted by sorting
 
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What is wrong with one file of a store.
+    """What is wrong with one file of a store or model.
 
     Attributes:
         path: the file.
         problem: what is wrong with it, one line.
-        damage: False for what lies in the store but is no part of it; the store is sound then.
+        damage: False for a file that does not belong to the store or model, which is sound then.
     """
 
     path: Path
@@ -274,3 +277,122 @@ def _extra_files(store: Path, listed: set[str]) -> Iterator[Finding]:
             continue
         elif not path.is_dir():
             yield Finding(path, "the manifest does not list it", damage=False)
+
+
+def verify_model(
+    path: str | Path, progress: Progress | None = None, *, threads: int | None = None
+) -> list[Finding]:
+    """Read every byte of the model directory `path`, or of one save of it; one finding per file.
+
+    All generations and checkpoints are read. Compared with the `state.json` of each: the SHA-256 of
+    its files, the number of words, the shape of the matrices. Checked besides: that CURRENT names a
+    save, that matrices are finite, and that vocabulary, phrases and history can be read.
+
+    Args:
+        path: the model directory, or one of its generations or checkpoints.
+        progress: called as progress(phase, done_bytes, total_bytes), from any thread.
+        threads: default: the usable cores.
+
+    Returns:
+        Findings of damage, newest save first, then files that no save lists. Empty for a sound
+        model. A save that a training run removes meanwhile is left out.
+
+    Raises:
+        UsageError: `path` is missing or not a model.
+    """
+    path = Path(path)
+    layout.check_is_model(path)
+    saves = layout.saves_of(path)
+    best = path / layout.CHECKPOINTS / layout.BEST
+    if layout.is_generation(best):
+        saves.append(best)
+    findings = []
+    if not layout.names_a_save(path):
+        findings.append(Finding(path / layout.CURRENT, "names no save that is there"))
+    files: list[_SavedFile] = []
+    for save in saves:
+        try:
+            state = layout.read_state(_reached(path, save))
+        except DataError as error:
+            findings.append(Finding(save / layout.STATE, _reason(error, save / layout.STATE, save)))
+            continue
+        files += [_SavedFile(save, name, state) for name in state["sha256"]]
+    meter = Meter(progress, "verifying", sum(file.size for file in files))
+    problems = map_in_threads(lambda file: file.check(meter), files, meter, threads)
+    for file, problem in zip(files, problems, strict=True):
+        if problem and file.save.exists():
+            findings.append(Finding(file.path, problem))
+    return findings + list(_unlisted_files(path, saves, {file.path for file in files}))
+
+
+def _reached(model: Path, save: Path) -> Path:
+    """`save`, which lies in `model` without symbolic links."""
+    return save if save == model else inside(model, save.relative_to(model).as_posix())
+
+
+class _SavedFile(NamedTuple):
+    """One file that the `state` of the save at `save` lists."""
+
+    save: Path
+    name: str
+    state: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        return self.save / self.name
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def check(self, meter: Meter) -> str | None:
+        """What is wrong with its bytes or its content."""
+        try:
+            digest = storage.sha256_of(inside(self.save, self.name), progress=meter.add)
+            if digest != self.state["sha256"][self.name]:
+                return "does not match its SHA-256"
+            return self._check_content()
+        except DataError as error:
+            return _reason(error, self.path, self.save)
+
+    def _check_content(self) -> str | None:
+        if self.name == layout.VOCABULARY:
+            words, expected = len(Vocabulary.load(self.path)), self.state["vocabulary_size"]
+            return (
+                None if words == expected else f"{words} words, but {layout.STATE} says {expected}"
+            )
+        if self.name == layout.PHRASES:
+            load_phrases(self.path)
+            return None
+        try:
+            saved = layout.generation_of(self.save, self.state)
+        except DataError:
+            if self.name == layout.CONFIG:
+                raise
+            return None  # a finding of its own
+        stem = self.name.removesuffix(".npy")
+        if self.name == layout.HISTORY:
+            saved.history()
+        elif stem in layout.OPTIONAL_ARRAYS:
+            saved.array(stem)
+        elif stem in layout.MATRICES:
+            return _not_finite(saved.matrix(stem, memory_map=True))
+        return None
+
+
+def _not_finite(matrix: np.ndarray) -> str | None:
+    rows = max(1, _VALUES_AT_ONCE // matrix.shape[1])
+    for start in range(0, len(matrix), rows):
+        finite = np.isfinite(matrix[start : start + rows]).all(axis=1)
+        if not finite.all():
+            return f"row {start + int(finite.argmin())} has values that are not finite"
+    return None
+
+
+def _unlisted_files(model: Path, saves: list[Path], listed: set[Path]) -> Iterator[Finding]:
+    """The files in the directory of a model that neither it nor one of its saves lists."""
+    own = {model / name for name in (layout.CURRENT, layout.LOCK, layout.LOSS_PLOT)}
+    own |= listed | {save / layout.STATE for save in saves}
+    for path in sorted(model.rglob("*")):
+        if path not in own and not path.is_dir():
+            yield Finding(path, "no save of the model lists it", damage=False)

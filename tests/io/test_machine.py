@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections import namedtuple
 
 import pytest
 
 from fastw2v.io import machine
+from fastw2v.io.machine import Meter, Stopped, map_in_threads
 
 GiB = 1 << 30
 
@@ -203,3 +205,20 @@ def test_free_disk_of_a_path_that_does_not_exist_yet(tmp_path, monkeypatch):
 )  # fmt: skip
 def test_readable_bytes(count, text):
     assert machine.readable_bytes(count) == text
+
+
+def test_work_that_is_not_wanted_any_more_is_left_out():
+    meter, begun = Meter(None, "working", 100), []
+
+    def work(item):
+        begun.append(item)
+        if item == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.02 * item)
+        meter.add(1)
+
+    with pytest.raises(KeyboardInterrupt):
+        map_in_threads(work, range(50), meter, threads=1)
+    assert len(begun) < 50
+    with pytest.raises(Stopped):
+        meter.add(1)

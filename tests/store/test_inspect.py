@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
 import numpy as np
@@ -16,13 +15,10 @@ from fastw2v.plots import style as figures
 from fastw2v.store.format import TokenStore
 from fastw2v.store.inspect import (
     QUANTILES,
-    Meter,
     SentenceLengths,
-    Stopped,
     coverage,
     kept_by_min_count,
     least_known_min_count,
-    map_in_threads,
     sentence_lengths,
 )
 from fastw2v.store.pipeline import preprocess
@@ -120,23 +116,6 @@ def test_a_damaged_part_is_named(store, monkeypatch):
     monkeypatch.setattr(store, "read_row_group", read)
     with pytest.raises(DataError, match="part of 0"):
         sentence_lengths(store, threads=2)
-
-
-def test_work_that_is_not_wanted_any_more_is_left_out():
-    meter, begun = Meter(None, "working", 100), []
-
-    def work(item):
-        begun.append(item)
-        if item == 1:
-            raise KeyboardInterrupt
-        time.sleep(0.02 * item)
-        meter.add(1)
-
-    with pytest.raises(KeyboardInterrupt):
-        map_in_threads(work, range(50), meter, threads=1)
-    assert len(begun) < 50
-    with pytest.raises(Stopped):
-        meter.add(1)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
