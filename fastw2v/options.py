@@ -181,18 +181,6 @@ def check_path(name: str, value: Any, instead: str) -> None:
         raise UsageError(f"{name}: {shown(value)} is not a path; {instead}")
 
 
-def whole_number(name: str, value: Any) -> int:
-    """`value` as an int.
-
-    Raises:
-        UsageError: not a whole number.
-    """
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise UsageError(f"{name}: {shown(value)} is not a whole number") from None
-
-
 def shown(value: Any) -> str:
     """`repr` on one line, shortened."""
     return " ".join(reprlib.repr(value).split())

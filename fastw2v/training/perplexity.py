@@ -31,7 +31,7 @@ from fastw2v.kernels.negative_sampling import Settings, Weights
 from fastw2v.kernels.softmax import softmax_batch_update
 from fastw2v.kernels.softmax_batch import buffer_bytes, new_room
 from fastw2v.kernels.streams import Stream
-from fastw2v.options import check_path, whole_number
+from fastw2v.options import check_number, check_path
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.known_sequences import KnownSequences, Piece, is_store, open_sequences
 from fastw2v.training.corpus import noted_config
@@ -129,9 +129,7 @@ def perplexity(
     """
     say = notify or log_notice
     check_path("text", text, "give one file, directory, glob pattern or token store a call")
-    threads = usable_cores() if threads is None else whole_number("--threads", threads)
-    if threads < 1:
-        raise UsageError(f"--threads: {threads} is too small; the least is 1")
+    threads = usable_cores() if threads is None else check_number("`threads`", threads, minimum=1)
     if tokenizer is not None:
         PreprocessConfig(tokenizer=tokenizer)  # a wrong one is told before any work
         if is_store(text):

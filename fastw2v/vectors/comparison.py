@@ -1,7 +1,4 @@
-"""Several trained models side by side: what differs, what it cost, and what came of it.
-
-The rows that tell models apart, the best of each, and what does not compare.
-"""
+"""Several models side by side: their losses, cost, quality, and the settings that differ."""
 
 from __future__ import annotations
 
@@ -34,8 +31,7 @@ LAST_SHARE = 0.05  # of the words of a run, over which its last training loss is
 HOLDOUT_LOSSES = "holdout_losses"
 _PAIRS = {"WordSim-353": "wordsim353.tsv", "SimLex-999": "simlex999.txt"}
 _ANALOGIES = {"analogies": "questions-words.txt"}
-# What the training loss is a mean over, and of which text: models that differ in it have losses
-# that do not compare.
+# What the training loss is a mean over: models that differ in it have no comparable losses.
 _MEASURE = ("type", "window", "window_sampling", "neg_samples", "negatives_per", "ns_exponent",
             "subsample")  # fmt: skip
 
@@ -43,7 +39,7 @@ Benchmark = PairBenchmark | AnalogyBenchmark
 
 
 class Interval(NamedTuple):
-    """A figure with its 95 % interval; NaN where it is not known."""
+    """A figure with its 95 % interval; NaN if unknown."""
 
     value: float
     low: float
@@ -90,7 +86,7 @@ class Run:
 
     @property
     def best_holdout(self) -> float:
-        """The least held-out loss of all evaluations on the present corpus."""
+        """The lowest held-out loss of all evaluations on the present corpus."""
         losses = self.history.holdout_loss[_present(self.history)]
         losses = losses[np.isfinite(losses)]
         return float(losses.min()) if len(losses) else math.nan
@@ -110,7 +106,7 @@ class Run:
 
     @property
     def holdout_key(self) -> str | None:
-        """What two models have in common whose held-out losses compare; None where there is none.
+        """Equal for two models whose held-out losses are comparable; None without a held-out loss.
 
         The same text and share, so the same sequences, and the same type, so the same loss.
         """
@@ -121,7 +117,7 @@ class Run:
 
     @property
     def measure(self) -> str:
-        """What two models have in common whose training losses compare."""
+        """Equal for two models whose training losses are comparable."""
         names = [name for name in _MEASURE if self._matters(name)]
         values = [(name, self.config.get(name)) for name in names]
         return repr((self.state.get("corpus_hash"), values))
@@ -134,7 +130,7 @@ class Run:
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell them apart.
+    """The shortest ends of the paths that are distinct.
 
     Raises:
         UsageError: one is given twice.
@@ -213,7 +209,7 @@ def _read(
 def _present(history: LossHistory) -> np.ndarray:
     """bool (rows,): rows of the present corpus that no rollback undid.
 
-    What was measured on an earlier corpus does not compare with what others were on this one.
+    Losses on an earlier corpus are not comparable with those on this one.
     """
     return (history.leg == history.leg.max(initial=0)) & ~history.given_up
 
@@ -259,9 +255,9 @@ def _score(vectors: KeyedVectors, benchmark: Benchmark) -> Score:
 
 
 def holdout_difference(run: Run, base: Run) -> Interval | None:
-    """The held-out loss of `run` less that of `base`, paired by sequence; None if not to be told.
+    """The held-out loss of `run` minus that of `base`, paired by sequence.
 
-    That needs the losses of the same sequences in both saves.
+    None unless both saves have the losses of the same sequences.
     """
     if run.losses is None or base.losses is None or run.holdout_key != base.holdout_key:
         return None
@@ -292,7 +288,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """What `compare` found: its rows, and notes on what they do not say."""
+    """A comparison: its rows, and notes on what is not comparable."""
 
     runs: list[Run]
     rows: list[Row]
@@ -317,7 +313,7 @@ class Table:
 
 
 def compare_runs(runs: Sequence[Run]) -> Table:
-    """Set models side by side."""
+    """Tabulate the metrics of models."""
     runs = list(runs)
     notes: list[str] = []
     rows = _about_runs(runs) + _losses(runs, notes) + _quality(runs, notes)
@@ -392,8 +388,8 @@ def _losses(runs: Sequence[Run], notes: list[str]) -> list[Row]:
     same_measure = len({run.measure for run in runs}) == 1
     if not same_measure:
         notes.append(
-            "training losses do not compare: the models differ in their text, type, windows, "
-            "negatives or subsampling, of which it is a mean"
+            "training losses are not comparable: the models differ in text, type, windows, "
+            "negatives or subsampling"
         )
     rows = [
         _row("loss", "training loss", [run.training_loss for run in runs], "{:.4f}".format,
@@ -406,7 +402,7 @@ def _losses(runs: Sequence[Run], notes: list[str]) -> list[Row]:
     if len(keys) > 1:
         notes.append(_why_not(with_holdout))
     elif len(with_holdout) > 1:
-        notes.append("held-out losses compare: they are of the same sequences")
+        notes.append("held-out losses are comparable: they are of the same sequences")
     better = min if len(keys) == 1 else None
     losses = [run.holdout for run in runs]
     rows.append(
@@ -436,13 +432,13 @@ def _softmax_losses(runs: Sequence[Run]) -> list[Row]:
 
 
 def _why_not(runs: Sequence[Run]) -> str:
-    """Why held-out losses do not compare."""
+    """Why held-out losses are not comparable."""
     texts = {repr((run.state.get("corpus_hash"), run.config.get("holdout"))) for run in runs}
     types = {str(run.config.get("type")) for run in runs}
-    reasons = ["the held-out sequences are not the same"] if len(texts) > 1 else []
+    reasons = ["the held-out sequences differ"] if len(texts) > 1 else []
     if len(types) > 1:
-        reasons.append(f"each type has a loss of its own ({', '.join(sorted(types))})")
-    return "held-out losses do not compare between all the models: " + ", and ".join(reasons)
+        reasons.append(f"each type has its own loss ({', '.join(sorted(types))})")
+    return "held-out losses are not all comparable: " + ", and ".join(reasons)
 
 
 def _with_half(found: Interval, form: str, scale: float = 1.0, *, signed: bool = False) -> str:
@@ -463,7 +459,7 @@ def _differences(runs: Sequence[Run], group: Sequence[Run]) -> list[Row]:
     if not any(found):
         return []
 
-    name = f"held-out, less {base.name}'s"
+    name = f"held-out, minus {base.name}'s"
     return [_interval_row("loss", name, found, lambda d: _with_half(d, ".4f", signed=True))]
 
 
@@ -482,7 +478,9 @@ def _quality(runs: Sequence[Run], notes: list[str]) -> list[Row]:
                      "{:,}".format)
             )  # fmt: skip
     if any("known of" in row.name for row in rows):
-        notes.append("quality: each model is scored on the items that it knows, which differ")
+        notes.append(
+            "quality: the models know different items, and each is scored on those it knows"
+        )
     return rows
 
 

@@ -153,7 +153,7 @@ def read_vectors(path: Path) -> VectorTable:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     if len(set(table.tokens)) != len(table.tokens):
-        raise DataError(f"{path}: the word {first_duplicate(table.tokens)!r} comes twice in it")
+        raise DataError(f"{path}: the word {first_duplicate(table.tokens)!r} occurs twice in it")
     return table
 
 
@@ -305,7 +305,7 @@ def _tokens_of(path: Path, column) -> list[str]:  # type: ignore[no-untyped-def]
 
     if pa.types.is_dictionary(column.type):
         if pc.count_distinct(column.indices).as_py() != len(column):
-            raise DataError(f"{path}: a word comes twice in it")
+            raise DataError(f"{path}: a word occurs twice in it")
         column = column.dictionary_decode()
     return list(column.to_pylist())
 

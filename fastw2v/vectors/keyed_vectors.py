@@ -12,7 +12,7 @@ import numpy as np
 
 from fastw2v.errors import DataError, UsageError
 from fastw2v.io.model_directory import Generation, read_model
-from fastw2v.options import whole_number
+from fastw2v.options import check_choice, check_number
 from fastw2v.store.phrases.joined import saved_phrases
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.vectors import formats
@@ -68,7 +68,9 @@ class KeyedVectors:
             )
         self.key_to_index = {key: row for row, key in enumerate(self.index_to_key)}
         if len(self.key_to_index) != len(self.index_to_key):
-            raise UsageError(f"the word {formats.first_duplicate(self.index_to_key)!r} comes twice")
+            raise UsageError(
+                f"the word {formats.first_duplicate(self.index_to_key)!r} occurs twice"
+            )
 
     @classmethod
     def load(
@@ -89,8 +91,7 @@ class KeyedVectors:
             UsageError: nothing at `path`, or not a thing that can be read.
             DataError: damaged or foreign content.
         """
-        if vectors not in VECTOR_CHOICES:
-            raise UsageError(f"vectors: {vectors!r} is not one of {', '.join(VECTOR_CHOICES)}")
+        check_choice("`vectors`", vectors, VECTOR_CHOICES)
         path = Path(path)
         if path.is_dir() or not (path.exists() or path.suffix.lower() in formats.SUFFIXES):
             return read_model(
@@ -210,7 +211,7 @@ class KeyedVectors:
         for key, weight in zip(keys, weights, strict=True):
             if isinstance(key, np.ndarray):
                 if key.shape != mean.shape:
-                    raise UsageError(f"expected a vector of shape {mean.shape}, found {key.shape}")
+                    raise UsageError(f"expected a vector of shape {mean.shape}; got {key.shape}")
                 vector = key
             elif ignore_missing and key not in self and isinstance(key, str):
                 continue
@@ -240,7 +241,7 @@ class KeyedVectors:
         """Cosine of `vector` with the first `end` (all) words, float32; 0 for zero vectors."""
         end = len(self) if end is None else min(end, len(self))
         if not np.isfinite(vector).all():
-            raise DataError("the vector asked about is not finite; the model is damaged")
+            raise DataError("the query vector is not finite; the model is damaged")
         direction = unit(vector)
         with np.errstate(all="ignore"):  # rows may hold NaN or infinity
             products = self.vectors[:end] @ direction
@@ -276,9 +277,10 @@ class KeyedVectors:
                 weighted = isinstance(query, tuple)
                 keys.append(query[0] if weighted else query)
                 weights.append(float(query[1]) if weighted else sign)
-        topn, restrict_vocab = _whole("topn", topn), _whole("restrict_vocab", restrict_vocab)
-        if restrict_vocab is not None and restrict_vocab < 1:
-            raise UsageError(f"restrict_vocab: {restrict_vocab} is too small; the least is 1")
+        if topn is not None:
+            topn = check_number("`topn`", topn)
+        if restrict_vocab is not None:
+            restrict_vocab = check_number("`restrict_vocab`", restrict_vocab, minimum=1)
         mean = self.get_mean_vector(keys, weights, ignore_missing=False)
         scores = self._cosines_of_frequent(mean, restrict_vocab)
         if topn is None:
@@ -337,7 +339,9 @@ class KeyedVectors:
             _LOG.warning("left out as unknown: %s", ", ".join(sorted(set(words) - set(known))))
         mean = self.get_mean_vector(words, post_normalize=True)
         if len(known) < 2:
-            raise UsageError(f"doesnt_match: only {known[0]!r} is known; give two words or more")
+            raise UsageError(
+                f"doesnt_match: only {known[0]!r} is known; give at least two known words"
+            )
         units = np.stack([self.get_vector(word, norm=True) for word in known])
         return known[int(np.argmin(units @ mean))]
 
@@ -345,12 +349,7 @@ class KeyedVectors:
 def _refuse_text(words: Any) -> None:
     """A string would be taken for a list of its characters."""
     if isinstance(words, str):
-        raise UsageError(f"expected a list of words, found the string {words!r}")
-
-
-def _whole(name: str, value: Any) -> int | None:
-    """`value` as an int; None stays."""
-    return None if value is None else whole_number(name, value)
+        raise UsageError(f"expected a list of words; got the string {words!r}")
 
 
 def _as_list(queries: Any) -> list[Any]:

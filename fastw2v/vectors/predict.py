@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastw2v.errors import DataError, UsageError
-from fastw2v.options import shown, whole_number
+from fastw2v.options import check_number, shown
 from fastw2v.vectors.geometry import CHUNK_ROWS, best_rows
 from fastw2v.vectors.model import FullModel
 from fastw2v.vectors.unknown_word import UnknownWordError, joined_words, match_case
@@ -49,11 +49,11 @@ def predict(
 
     Args:
         model: a model directory or one of its checkpoints.
-        words: those around the gap, as they stand or in lower case; one that comes twice counts
-            twice. A "_" may mark the gap; where makes no difference, as the order of words
-            makes none to these models; but words on one side of it that are a phrase of the model
-            count as that phrase. The words themselves may be among the answers.
-        topn: how many.
+        words: those around the gap, as they stand or in lower case; one given twice counts twice.
+            A "_" may mark the gap; its position makes no difference, as these models ignore word
+            order, except that words on one side of it that form a phrase of the model count as that
+            phrase. The words themselves may be among the answers.
+        topn: how many, at least 1.
         on_damage: gets a line when the newest save is damaged and an older one is read.
 
     Raises:
@@ -62,16 +62,14 @@ def predict(
         DataError: the model is damaged.
     """
     given = _given_words(words)
-    topn = whole_number("topn", topn)
-    if topn < 1:
-        raise UsageError(f"topn: {topn} is too small; the least is 1")
+    topn = check_number("`topn`", topn, minimum=1)
     loaded = FullModel.load(model, on_damage=on_damage)
     index = loaded.vocabulary.index
     joined = joined_words(given, index, loaded.phrases)
     rows = [_row_of(word, index) for word in joined if word != GAP]
     scores = _scores(loaded, rows)
     if not np.isfinite(scores).all():
-        raise DataError(f"{model}: its vectors are not finite; train it anew")
+        raise DataError(f"{model}: its vectors are not finite; train it again")
     softmax = _normalized(scores)
     negative = loaded.negative_sampling
     own = _normalized(scores + loaded.log_noise()) if negative else softmax
@@ -86,18 +84,18 @@ def predict(
 
 
 def _given_words(words: Iterable[str]) -> list[str]:
-    """`words`, proven to be words, one gap at most among them."""
+    """`words`, checked: strings, with at most one gap among them."""
     if isinstance(words, str | bytes) or not isinstance(words, Iterable):
-        raise UsageError(f"expected a list of words, found {shown(words)}")
+        raise UsageError(f"expected a list of words; got {shown(words)}")
     everything = list(words)
     for word in everything:
         if not isinstance(word, str):
             raise UsageError(f"{shown(word)} is not a word; give words as strings")
     gaps = everything.count(GAP)
     if gaps > 1:
-        raise UsageError(f"{GAP} marks the word to predict, and only one can be; give it once")
+        raise UsageError(f"{GAP} marks the word to predict; give it at most once")
     if gaps == len(everything):
-        raise UsageError(f"no word to predict from; give one or more beside {GAP}")
+        raise UsageError(f"no word to predict from; give at least one beside {GAP}")
     return everything
 
 
@@ -113,7 +111,7 @@ def _scores(model: FullModel, rows: list[int]) -> np.ndarray:
     outputs = model.output_vectors
     hidden = model.input_vectors[rows].mean(axis=0, dtype=np.float64)
     scores = np.empty(len(outputs))
-    with np.errstate(all="ignore"):  # what is not finite is told by the caller
+    with np.errstate(all="ignore"):  # the caller reports what is not finite
         for start in range(0, len(outputs), CHUNK_ROWS):
             chunk = outputs[start : start + CHUNK_ROWS].astype(np.float64)
             scores[start : start + CHUNK_ROWS] = chunk @ hidden

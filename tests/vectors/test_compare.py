@@ -132,7 +132,7 @@ def test_only_settings_that_differ_are_shown(two, tmp_path):
 
 def test_losses_of_the_same_sequences_are_compared_pair_by_pair(two):
     table = table_of(*two)
-    differences = row(table, "held-out, less a.model's")
+    differences = row(table, "held-out, minus a.model's")
     assert differences.values[0] is None
     found = differences.values[1]
     assert found["value"] == pytest.approx(-0.05, abs=0.005)
@@ -144,10 +144,10 @@ def test_losses_of_the_same_sequences_are_compared_pair_by_pair(two):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"state": {"corpus_hash": "d" * 64}}, "the held-out sequences are not the same"),
-        ({"config": {"holdout": 0.01}}, "the held-out sequences are not the same"),
-        ({"config": {"type": "cbow_neg"}}, "a loss of its own (cbow_neg, sgram_neg)"),
-        ({"config": {"type": "sgram"}}, "a loss of its own (sgram, sgram_neg)"),
+        ({"state": {"corpus_hash": "d" * 64}}, "the held-out sequences differ"),
+        ({"config": {"holdout": 0.01}}, "the held-out sequences differ"),
+        ({"config": {"type": "cbow_neg"}}, "its own loss (cbow_neg, sgram_neg)"),
+        ({"config": {"type": "sgram"}}, "its own loss (sgram, sgram_neg)"),
     ],
 )
 def test_other_held_out_losses_are_not_compared(two, tmp_path, change, why):
@@ -155,11 +155,13 @@ def test_other_held_out_losses_are_not_compared(two, tmp_path, change, why):
         tmp_path / "o.model", rows=rows_of(20, 2.0, 2.0), losses=losses_of(2.0), **change
     )
     table = table_of(*two, other)
-    assert any("held-out losses do not compare" in note and why in note for note in table.notes)
+    assert any(
+        "held-out losses are not all comparable" in note and why in note for note in table.notes
+    )
     assert row(table, "held-out loss").best == ()
-    assert row(table, "held-out, less a.model's").values[2] is None
-    assert row(table, "held-out, less a.model's").values[1] is not None
-    assert [r.name for r in table.rows if "less" in r.name] == ["held-out, less a.model's"]
+    assert row(table, "held-out, minus a.model's").values[2] is None
+    assert row(table, "held-out, minus a.model's").values[1] is not None
+    assert [r.name for r in table.rows if "minus" in r.name] == ["held-out, minus a.model's"]
     assert comparison.holdout_difference(table.runs[2], table.runs[0]) is None
     assert comparison.holdout_difference(table.runs[1], table.runs[0]) is not None
 
@@ -183,7 +185,7 @@ def test_other_sequences_in_the_save_are_not_paired(two, tmp_path):
     short = losses_of(2.0)[:, :-1]
     for name, losses in (("s", shifted), ("t", short), ("n", None)):
         other = make_model(tmp_path / name, rows=rows_of(20, 2.0, 2.0), losses=losses)
-        assert not [r for r in table_of(two[0], other).rows if "less" in r.name]
+        assert not [r for r in table_of(two[0], other).rows if "minus" in r.name]
 
 
 def test_training_losses_of_other_measures_have_no_best(two, tmp_path):
@@ -192,7 +194,7 @@ def test_training_losses_of_other_measures_have_no_best(two, tmp_path):
         other = make_model(tmp_path / str(number), config=config, rows=rows_of(20, 1.5))
         table = table_of(two[0], other)
         assert row(table, "training loss").best == ()
-        assert any("training losses do not compare" in note for note in table.notes)
+        assert any("training losses are not comparable" in note for note in table.notes)
     softmax = [{"type": "cbow", "neg_samples": n} for n in (5, 7)]  # which do not matter there
     models = [make_model(tmp_path / f"m{n}", config=c) for n, c in enumerate(softmax)]
     assert not any("training losses" in note for note in table_of(*models).notes)
@@ -218,7 +220,7 @@ def test_models_that_know_other_items_say_so(two, tmp_path):
     runs[1].scores["p"] = score._replace(known=score.known - 1)
     table = compare_runs(runs)
     assert row(table, "p, known of 3").values == [3, 2]
-    assert any("items that it knows" in note for note in table.notes)
+    assert any("know different items" in note for note in table.notes)
 
 
 def _pairs(tmp_path):
@@ -286,7 +288,7 @@ def test_losses_of_an_earlier_corpus_are_not_those_of_the_present_one(tmp_path):
     table = table_of(model, later, other)
     assert row(table, "training loss").texts == ["", "7.0000", "2.0500"]
     assert row(table, "held-out loss").values[:2] == [None, None]
-    assert not any("held-out losses compare" in note for note in table.notes)
+    assert not any("held-out losses are comparable" in note for note in table.notes)
 
 
 def test_a_model_that_saves_while_it_is_read_is_read_again(two, monkeypatch):

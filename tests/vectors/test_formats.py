@@ -245,7 +245,7 @@ def test_every_truncation_is_told(tmp_path, suffix):
         ("v.txt", b"3 2\na 1 2\nb 3 4.00000\n", "expected 3 words, found 2"),
         ("v.txt", b"2 2\na 1 2\nb 3 x\n", "expected a word and 2 numbers"),
         ("v.txt", b"2 2\na 1 2\nb 3 4 5\n", "expected a word and 2 numbers"),
-        ("v.txt", b"2 2\na 1 2\na 3 4\n", "'a' comes twice"),
+        ("v.txt", b"2 2\na 1 2\na 3 4\n", "'a' occurs twice"),
         ("v.parquet", b"text", "not a readable Parquet file"),
         ("v.npy", b"text", "not a readable .npy"),
     ],

@@ -49,9 +49,9 @@ def test_is_iterated_by_word():
         (lambda v: v.doesnt_match(["king"]), "only 'king' is known"),
         (lambda v: v.doesnt_match(["king", "unheard"]), "only 'king' is known"),
         (lambda v: v.doesnt_match([]), "0 words"),
-        (lambda v: v.most_similar("king", topn=2.5), "topn: 2.5 is not a whole number"),
-        (lambda v: v.similar_by_key("king", topn="3"), "topn: '3' is not a whole number"),
-        (lambda v: v.most_similar("king", restrict_vocab=2.5), "restrict_vocab: 2.5 is not"),
+        (lambda v: v.most_similar("king", topn=2.5), "`topn` must be a whole number; got 2.5"),
+        (lambda v: v.similar_by_key("king", topn="3"), "`topn` must be a whole number; got '3'"),
+        (lambda v: v.most_similar("king", restrict_vocab=2.5), "`restrict_vocab` must be"),
     ],
 )
 def test_misuse_is_one_line(call, message):
@@ -205,7 +205,7 @@ def test_case_is_tried_as_it_stands_then_lower():
         (["a"], np.ones((2, 3)), None, "as many rows"),
         (["a", "b"], np.ones(2), None, "as many rows"),
         (["a", "b"], np.ones((2, 3)), [1], "counts of shape"),
-        (["a", "b", "a"], np.ones((3, 3)), None, "'a' comes twice"),
+        (["a", "b", "a"], np.ones((3, 3)), None, "'a' occurs twice"),
     ],
 )
 def test_what_does_not_fit_is_refused(words, vectors, counts, message):
@@ -223,7 +223,7 @@ def test_loads_each_matrix_of_a_model_directory(tmp_path):
     assert KeyedVectors.load(model).counts.tolist() == royal().counts.tolist()
     checkpoint = KeyedVectors.load(model / "checkpoints" / "epoch-0001")
     assert not checkpoint.vectors.any()
-    with pytest.raises(UsageError, match="'both' is not one of"):
+    with pytest.raises(UsageError, match="must be one of input, output, mean; got 'both'"):
         KeyedVectors.load(model, "both")
 
 

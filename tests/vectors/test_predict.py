@@ -76,13 +76,13 @@ def test_the_gap_and_the_case_make_no_difference(model):
 def test_misuse_is_refused(model, tmp_path):
     with pytest.raises(UnknownWordError, match="nearest spellings: iron"):
         predict(model, ["irn"])
-    with pytest.raises(UsageError, match="give it once"):
+    with pytest.raises(UsageError, match="give it at most once"):
         predict(model, ["_", "pear", "_"])
     with pytest.raises(UsageError, match="no word to predict from"):
         predict(model, ["_"])
     with pytest.raises(UsageError, match="expected a list"):
         predict(model, "pear")
-    with pytest.raises(UsageError, match="topn: 0"):
+    with pytest.raises(UsageError, match="`topn` must be at least 1; got 0"):
         predict(model, ["pear"], topn=0)
     broken = Weights(*(matrix * np.float32(np.inf) for matrix in random_weights()))
     with pytest.raises(DataError, match="not finite"):
@@ -103,12 +103,12 @@ def test_any_iterable_of_words_will_do(model):
     [
         (([5],), "5 is not a word"),
         ((["pear", None],), "None is not a word"),
-        ((b"pear",), "expected a list of words, found b'pear'"),
-        ((5,), "expected a list of words, found 5"),
-        ((None,), "expected a list of words, found None"),
-        ((["pear"], 2.5), "topn: 2.5 is not a whole number"),
-        ((["pear"], "3"), "topn: '3' is not a whole number"),
-        ((["pear"], None), "topn: None is not a whole number"),
+        ((b"pear",), "expected a list of words; got b'pear'"),
+        ((5,), "expected a list of words; got 5"),
+        ((None,), "expected a list of words; got None"),
+        ((["pear"], 2.5), "`topn` must be a whole number; got 2.5"),
+        ((["pear"], "3"), "`topn` must be a whole number; got '3'"),
+        ((["pear"], None), "`topn` must be a whole number; got None"),
     ],
 )
 def test_arguments_of_other_types_are_refused_in_one_line(model, arguments, message):
