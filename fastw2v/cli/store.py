@@ -34,27 +34,34 @@ _MIN_WIDTH = 10
 
 
 @click.command()
-@click.argument("path", metavar="STORE")
+@click.argument("path", metavar="STORE|MODEL")
 @threads_option
 @result_options
 def verify(path: str, threads: int | None, as_json: bool, quiet: bool) -> None:
-    """Compare every file of a token store with its checksums.
+    """Compare the files of a store or a model with their checksums.
 
-    Reads everything: sizes, SHA-256, page checksums, row groups, whether all ids are in the
-    vocabulary, and whether its counts are those of the ids. Prints one line for each damaged file;
-    the exit code is 1 then. Files that the manifest does not list are warnings.
+    Reads everything. Store: sizes, SHA-256, page checksums, row groups, whether all ids are in the
+    vocabulary, and whether its counts are those of the ids. Model: SHA-256 of every save and
+    checkpoint, shapes, finite vectors. Prints one line for each damaged file; the exit code is 1
+    then. Files that do not belong there are warnings.
 
-    Example: fastw2v verify corpus.store
+    \b
+    Examples: fastw2v verify corpus.store
+              fastw2v verify my.model
     """
-    from fastw2v.store.format import read_manifest
-    from fastw2v.store.verify import listed_files, verify_store
+    from fastw2v.io.model_directory import is_generation, is_model_directory
+    from fastw2v.store.verify import verify_model, verify_store
 
     if not path:  # as a Path it would be the working directory
-        raise UsageError("empty path; name a token store")
+        raise UsageError("empty path; name a token store or a model")
+    directory = Path(path)
+    if not directory.exists():
+        raise UsageError(f"{path}: no such token store or model")
+    is_model = is_model_directory(directory) or is_generation(directory)
     with progress_display(quiet) as display:
-        findings = verify_store(path, display.bytes, threads=threads)
+        run = verify_model if is_model else verify_store
+        findings = run(directory, display.bytes, threads=threads)
     damaged = [finding for finding in findings if finding.damage]
-    files = None if damaged else len(listed_files(read_manifest(Path(path))))
     for finding in findings:
         if not finding.damage:
             warn(f"{shown(finding.path)}: {finding.problem}")
@@ -64,12 +71,13 @@ def verify(path: str, threads: int | None, as_json: bool, quiet: bool) -> None:
         found = [
             {"path": one.path, "problem": one.problem, "damage": one.damage} for one in findings
         ]
-        print_json({"path": path, "sound": not damaged, "files": files, "findings": found})
+        print_json({"path": path, "sound": not damaged, "findings": found})
     if damaged:
         number = "1 damaged file" if len(damaged) == 1 else f"{len(damaged):,} damaged files"
-        raise DataError(f"{shown(path)}: {number}; make the store again (fastw2v preprocess)")
+        remedy = "" if is_model else "; make the store again (fastw2v preprocess)"
+        raise DataError(f"{shown(path)}: {number}{remedy}")
     if not (as_json or quiet):
-        click.echo(f"{shown(path)}: verified; {files:,} files match their SHA-256")
+        click.echo(f"{shown(path)}: verified; all files match their SHA-256")
 
 
 @click.command()
