@@ -27,7 +27,7 @@ from fastw2v.errors import DataError, UsageError
 from fastw2v.io import storage
 
 if TYPE_CHECKING:
-    from fastw2v.training.monitor import Progress
+    from fastw2v.training.reporting import Reporter
     from fastw2v.vectors.model import Model
 
 MARKER = "fastw2v-demo.json"
@@ -235,17 +235,14 @@ def prepare_directory(directory: Path) -> None:
 def run_demo(
     directory: Path,
     *,
-    notify: Callable[[str], None] = lambda line: None,
-    preprocess_progress: Callable[[str, int, int], None] | None = None,
-    callback: Callable[[Progress], Any] | None = None,
+    reporter: Reporter | None = None,
     **options: Any,
 ) -> DemoResult:
     """Gather text, preprocess it and train on it, all below `directory`.
 
     Args:
         directory: new, empty or an earlier demonstration, which is started over.
-        notify: called with a line for people whenever something was done or begins.
-        preprocess_progress, callback: see `preprocess` and `train`.
+        reporter: see `train`.
         options: training options that differ from `TRAINING`; None = as there.
 
     Raises:
@@ -255,14 +252,16 @@ def run_demo(
     from fastw2v.store.pipeline import preprocess
     from fastw2v.training.api import train
     from fastw2v.training.config import TrainConfig
+    from fastw2v.training.reporting import LogReporter
 
+    reporter = reporter or LogReporter()
     settings = TRAINING | {name: value for name, value in options.items() if value is not None}
     config = TrainConfig.create(**settings)  # a wrong option is told before any work
     prepare_directory(directory)
-    notify("Reading the documentation of this Python (with ast; nothing is imported)")
+    reporter.info("Reading the documentation of this Python (with ast; nothing is imported)")
 
     def on_source(name: str, words_so_far: int) -> None:
-        notify(f"{words_so_far:>11,} words with {name}")
+        reporter.info(f"{words_so_far:>11,} words with {name}")
 
     lines, words = gather_texts(find_sources(), on_source=on_source)
     if words < WORDS_WANTED // 10:
@@ -271,14 +270,14 @@ def run_demo(
             "use another, or your own text: fastw2v train --data-file TEXT"
         )
     paths = write_shards(lines, directory / TEXT)
-    notify(f"Preprocessing {len(lines):,} paragraphs in {len(paths)} shards")
+    reporter.info(f"Preprocessing {len(lines):,} paragraphs in {len(paths)} shards")
     store, model_directory = directory / STORE, directory / MODEL
-    preprocess(paths, store, progress=preprocess_progress, **PREPROCESSING)
-    notify(
+    preprocess(paths, store, progress=reporter.bytes, **PREPROCESSING)
+    reporter.info(
         f"Training skip-gram with negative sampling, {config.vector_dim} dimensions, "
         f"{config.epochs} epochs"
     )
-    model = train(store, model_directory, callback=callback, notify=notify, **settings)
+    model = train(store, model_directory, reporter=reporter, **settings)
     return DemoResult(
         directory=directory,
         text=directory / TEXT,

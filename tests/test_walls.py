@@ -277,7 +277,7 @@ BAD = [
     ("fastw2v.training.data", "from pyarrow.parquet import ParquetFile", "Parquet format"),
     ("fastw2v.training.api", "import click", "command line"),
     ("fastw2v.demo", "from click import echo", "command line"),
-    ("fastw2v.training.monitor", "def f():\n    import matplotlib.pyplot", "matplotlib belongs"),
+    ("fastw2v.training.reporting", "def f():\n    import matplotlib.pyplot", "matplotlib belongs"),
     ("fastw2v.store.config", "from fastw2v.training import api", "store must not know"),
     ("fastw2v.store.config", "import fastw2v.vectors.formats", "store must not know"),
     ("fastw2v.store.config", "from fastw2v import training", "store must not know"),

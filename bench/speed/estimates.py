@@ -93,13 +93,12 @@ class _Notes:
     def attach(self) -> None:
         """Listen to the functions that estimate, and to the one that points to a new save."""
         from fastw2v.io import storage
-        from fastw2v.training import api as trainer
         from fastw2v.training import checkpoint as saver
         from fastw2v.training import resources
 
         replace: Any = setattr  # in this process, which does nothing else
         replace(saver, "SHARE_OF_TIME", 1.0)  # saves come as often as they are asked for
-        check, write_text = trainer.check_resources, storage.write_text
+        check, write_text = resources.check_resources, storage.write_text
 
         def noting_need(need: Any, model: Path) -> str:
             copied = resources.copy_bytes(need, machine.available_memory())
@@ -110,7 +109,7 @@ class _Notes:
             write_text(path, text)
             self.found["disk_taken"] = max(self.found["disk_taken"], bytes_in(self.model))
 
-        trainer.check_resources = noting_need
+        resources.check_resources = noting_need  # type: ignore[assignment]
         storage.write_text = noting_disk
 
 

@@ -53,9 +53,7 @@ def demo(output: Path, epochs: int | None, threads: int | None, as_json: bool, q
         try:
             result = run_demo(
                 output,
-                notify=display.notify,
-                preprocess_progress=display.bytes,
-                callback=display.training,
+                reporter=display,
                 epochs=epochs,
                 threads=threads,
             )

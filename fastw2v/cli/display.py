@@ -19,7 +19,7 @@ import click
 from fastw2v.cli.options import with_flags
 
 if TYPE_CHECKING:
-    from fastw2v.training.monitor import Progress
+    from fastw2v.training.reporting import Progress
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _ASCII = "_.-~=*%#"
@@ -87,15 +87,22 @@ def _drawn(values: Sequence[float], levels: str) -> str:
 
 
 class Display:
-    """Progress and notices of a command; this base shows notices only."""
+    """What the user sees of a command, as its `Reporter`; this base shows lines only."""
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
 
-    def notify(self, line: str) -> None:
-        """Show a line meant for the user."""
-        if not self._quiet or line.startswith("warning:"):
-            click.echo(with_flags(line), err=True)
+    def info(self, line: str) -> None:
+        """Show a line for the user."""
+        if not self._quiet:
+            self._write(with_flags(line))
+
+    def warning(self, line: str) -> None:
+        """Show a warning, also when quiet."""
+        self._write(f"warning: {with_flags(line)}")
+
+    def _write(self, line: str) -> None:
+        click.echo(line, err=True)
 
     def bytes(self, phase: str, done: int, total: int) -> None:
         """Show how many bytes of a phase are done; `total` is 0 where it is unknown."""
@@ -183,8 +190,8 @@ class _Bar(_Phases):
         self._task = bar.add_task("starting", total=None, figures="")
         self.trained = False
 
-    def notify(self, line: str) -> None:
-        self._bar.console.print(with_flags(line), markup=False, highlight=False, soft_wrap=True)
+    def _write(self, line: str) -> None:
+        self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _show(self, phase: str, done: int, total: int, figures: list[str]) -> None:
         room = self._width - len(phase) - len(" 100% ") - _MIN_BAR - 2
@@ -213,7 +220,7 @@ def _activity(progress: Progress) -> str:
         return ""
     if progress.event == "save":
         return "drawing the loss curve"
-    evaluated = progress.event == "evaluation" or math.isnan(progress.holdout_loss)
+    evaluated = progress.event == "evaluation" or progress.holdout_loss is None
     return "saving" if evaluated else "evaluating"
 
 
@@ -227,7 +234,7 @@ class _LossLine:
     def take(self, progress: Progress) -> None:
         """Show the losses of this."""
         self._progress = progress
-        if progress.event == "interval":
+        if progress.event == "interval" and progress.loss is not None:
             self._trace.add(progress.loss)
 
     def line(self, width: int, encoding: str | None) -> str:
@@ -254,19 +261,19 @@ def _epoch(progress: Progress) -> str:
 
 def _words_per_second(progress: Progress) -> str:
     speed = progress.words_per_second
-    return "" if math.isnan(speed) else f"{speed:,.0f} words/s"
+    return "" if speed is None else f"{speed:,.0f} words/s"
 
 
 def _loss(progress: Progress) -> str:
-    return "" if math.isnan(progress.loss) else f"loss {progress.loss:.4f}"
+    return "" if progress.loss is None else f"loss {progress.loss:.4f}"
 
 
 def _holdout(progress: Progress, encoding: str | None) -> str:
     """`held-out 3.412 ± 0.011`; empty while the held-out loss is unknown."""
     loss, low, high = progress.holdout_loss, progress.holdout_low, progress.holdout_high
-    if math.isnan(loss):
+    if loss is None:
         return ""
-    half = (high - low) / 2
+    half = math.nan if low is None or high is None else (high - low) / 2
     if not (math.isfinite(half) and half > 0):
         return f"held-out {loss:.4f}"
     digits = min(5, max(2, 1 - math.floor(math.log10(half))))
@@ -278,7 +285,7 @@ def _clock(progress: Progress) -> str:
     """The time left, or at the end the time that training took."""
     if progress.event == "end":
         return f"in {_hours(progress.seconds)}"
-    return "" if math.isnan(progress.seconds_left) else f"{_hours(progress.seconds_left)} left"
+    return "" if progress.seconds_left is None else f"{_hours(progress.seconds_left)} left"
 
 
 def _left(done: int, total: int, speed: float) -> str:

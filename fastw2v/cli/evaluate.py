@@ -208,8 +208,7 @@ def _perplexities(
                 text,
                 threads=threads,
                 tokenizer=None if is_store(text) else tokenizer,
-                notify=display.notify,
-                progress=display.items,
+                reporter=display,
             )
         readings: list[dict[str, Any]] = [
             {"p_is": one.probability, "loss": one.loss, "perplexity": one.perplexity}

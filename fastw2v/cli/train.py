@@ -102,9 +102,7 @@ def train(
             model_path,
             overwrite_model=force,
             new_corpus=new_corpus,
-            callback=display.training,
-            notify=display.notify,
-            preprocess_progress=display.bytes,
+            reporter=display,
             **given_options(context, options),
         )
     last = model.history[-1] if model.history else {}

@@ -24,7 +24,7 @@ from fastw2v.io.machine import available_memory
 from fastw2v.kernels.negative_sampling import Weights
 from fastw2v.store.phrases.joined import Phrases
 from fastw2v.store.vocabulary import Vocabulary
-from fastw2v.training.monitor import check_weights
+from fastw2v.training.reporting import check_weights
 
 _BYTES_PER_WRITE = 1 << 18  # which stay in the cache while they are hashed and written
 

@@ -1,7 +1,4 @@
-"""The presets: other systems' defaults in this program's terms.
-
-The training options: one frozen dataclass, checked once, and the presets of other systems.
-"""
+"""The training options: one frozen dataclass, checked once, and the presets of other systems."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastw2v.errors import UsageError
-from fastw2v.options import check_options, flag_of, option, option_fields, reject_unknown_options
+from fastw2v.options import check_options, option, option_fields, reject_unknown_options
 
 # What each system does when its user says nothing, in this program's terms. `alpha` may differ
 # between skip-gram and CBOW there; options that a system does not have are left out.
@@ -74,7 +71,7 @@ DEFAULT_ALPHAS = {"cbow": 0.2, "cbow_neg": 0.15, "sgram": 0.1, "sgram_neg": 0.02
 DEFAULT_BATCH = 512
 # Centers and draws of a block, by type: see bench/LOG.md, "Block and pool sizes".
 DEFAULT_BLOCKS = {"sgram_neg": (48, 24), "cbow_neg": (64, 16)}
-# What keeps the summed gradients of a block from overshooting: see `TrainConfig.with_blocks`.
+# Limits that keep the summed gradients of a block from overshooting: see `TrainConfig.with_blocks`.
 MAX_REPEATS = 0.3
 MAX_PULL = 1.5
 MAX_PUSH = 0.8
@@ -83,7 +80,7 @@ MIN_ALPHA_RATIO = 1e-4
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Options of `fastw2v train` and `fastw2v.train`; make one with `TrainConfig.create`.
+    """Options of `fastw2v.train` and `fastw2v train`; make one with `TrainConfig.create`.
 
     Raises:
         UsageError: a value that is not allowed.
@@ -91,54 +88,54 @@ class TrainConfig:
 
     type: str = option(
         "sgram_neg",
-        "Model: CBOW or skip-gram (sgram), with the full softmax or (_neg) negative sampling.",
+        "Model: CBOW or skip-gram (sgram), with full softmax or negative sampling (_neg).",
         choices=TYPES,
     )
     window: int = option(
         11,
-        "Full length of the context window, the center word included: odd. "
-        "(gensim's window=5 is 11.)",
+        "Full length of the context window, center word included; must be odd. (gensim's window=5 "
+        "is 11.)",
         kind=int,
         minimum=3,
     )
     window_sampling: str = option(
         "dynamic",
-        "dynamic: the context reaches 1 to half the window to each side, all equally often, as in "
+        "dynamic: the radius of each window is drawn uniformly from 1 to half the window, as in "
         "word2vec.c; fixed: always the whole window.",
         choices=("dynamic", "fixed"),
     )
     vector_dim: int = option(300, "Length of a word vector.", kind=int, minimum=1, maximum=65536)
     epochs: int = option(
-        5, "Passes over the corpus in all, those already trained included.", kind=int, minimum=1
+        5, "Passes over the corpus in total, including those already trained.", kind=int, minimum=1
     )
     alpha: float | None = option(
         None,
-        "Learning rate at the start.",
+        "Initial learning rate.",
         kind=float,
         above=0,
         shown_default=", ".join(f"{alpha} {name}" for name, alpha in DEFAULT_ALPHAS.items()),
     )
     min_alpha: float | None = option(
         None,
-        "Learning rate at the end; it falls linearly over the words of the whole run. "
-        "Equal to --alpha: constant.",
+        "Final learning rate; it decays linearly over the words of the whole run. Equal to "
+        "`alpha`: constant.",
         kind=float,
         minimum=0,
         shown_default="alpha / 10,000",
     )
     batch_size: int | None = option(
         None,
-        "Softmax types: center words whose gradients are summed before the weights change. "
-        "_neg types: upper bound of --block-size, and the unit of --save-every.",
+        "Softmax types: center words whose gradients are summed before an update. _neg types: "
+        "upper bound of `block_size`, and the unit of `save_every`.",
         kind=int,
         minimum=1,
         maximum=1 << 20,
-        shown_default=f"{DEFAULT_BATCH}; softmax types: fewer, the larger alpha and the share of "
-        "the most frequent word are",
+        shown_default=f"{DEFAULT_BATCH}; softmax types: fewer for a large alpha or a very frequent "
+        "word",
     )
     neg_samples: int = option(
         5,
-        "Noise words for each positive pair (or window, see --negatives-per); _neg types.",
+        "Noise words for each positive pair (or window, see `negatives_per`); _neg types.",
         kind=int,
         minimum=1,
         maximum=1000,
@@ -146,13 +143,13 @@ class TrainConfig:
     )
     negatives_per: str = option(
         "pair",
-        "What --neg-samples counts for skip-gram: pair: each pair of center and context, as "
-        "word2vec.c; window: each center, shared by its contexts.",
+        "What `neg_samples` counts for skip-gram: pair: per pair of center and context, as in "
+        "word2vec.c; window: per center, shared by its contexts.",
         choices=("pair", "window"),
     )
     ns_exponent: float = option(
         0.75,
-        "Noise words are drawn with probability count ** exponent; _neg types.",
+        "Noise words are drawn in proportion to count ** exponent; _neg types.",
         kind=float,
         minimum=-4,
         maximum=4,
@@ -166,8 +163,8 @@ class TrainConfig:
     )
     cbow_gradient: str = option(
         "mean",
-        "mean: a context word's gradient is divided by the number of contexts (exact); "
-        "word2vec: it is not, as in word2vec.c, gensim and fastText.",
+        "mean: a context word's gradient is divided by the number of contexts (exact); word2vec: "
+        "it is not, as in word2vec.c, gensim and fastText.",
         choices=("mean", "word2vec"),
     )
     block_size: int | None = option(
@@ -177,11 +174,11 @@ class TrainConfig:
         minimum=1,
         maximum=4096,
         shown_default=", ".join(f"{sizes[0]} {name}" for name, sizes in DEFAULT_BLOCKS.items())
-        + ", fewer for a small vocabulary, and the larger alpha, window and negatives are",
+        + ", fewer for a small vocabulary, a large alpha, a large window or many negatives",
     )
     pool_size: int | None = option(
         None,
-        "Noise words in the pool of a block (_neg types); weighted to count as --neg-samples.",
+        "Noise words in the pool of a block (_neg types); weighted to count as `neg_samples`.",
         kind=int,
         minimum=1,
         maximum=4096,
@@ -189,7 +186,7 @@ class TrainConfig:
     )
     seed: int = option(
         1,
-        "Seed of all random draws. With --threads 1 or --deterministic it fixes every bit of the "
+        "Seed of all random draws. With `threads` 1 or `deterministic` it fixes every bit of the "
         "vectors; with more threads the _neg types race (Hogwild) and runs differ slightly.",
         kind=int,
         minimum=0,
@@ -197,7 +194,7 @@ class TrainConfig:
     )
     threads: int | None = option(
         None,
-        "Threads to train with.",
+        "Number of threads.",
         kind=int,
         minimum=1,
         maximum=1024,
@@ -205,38 +202,38 @@ class TrainConfig:
     )
     max_words: int | None = option(
         None,
-        "Stop after this many words in all (counted before subsampling), whatever --epochs says.",
+        "Stop after this many words in total (counted before subsampling), whatever `epochs` is.",
         kind=int,
         minimum=1,
         shown_default="no limit",
     )
-    save_every: int = option(10, "Save the model every so many batches.", kind=int, minimum=1)
+    save_every: int = option(10, "Save the model every N batches.", kind=int, minimum=1)
     save_interval: float = option(
         30.0,
-        "... but not more often than every so many seconds, nor so often that these take more than "
-        "2 % of the time (of large models); 0 = every time.",
+        "Minimum seconds between saves; large models are saved less often, so that saving takes at "
+        "most 2 % of the time. 0 = no minimum.",
         kind=float,
         minimum=0,
     )
     checkpoint_epochs: int = option(
-        1, "Keep a checkpoint every so many epochs; 0 = none.", kind=int, minimum=0
+        1, "Keep a checkpoint every N epochs; 0 = none.", kind=int, minimum=0
     )
     keep_checkpoints: int = option(
-        3, "Keep the last so many checkpoints; 0 = all.", kind=int, minimum=0
+        3, "Number of checkpoints to keep, the latest; 0 = all.", kind=int, minimum=0
     )
     holdout: float = option(
         0.005,
-        "Share of the sequences that are never trained on, at most 500,000 tokens, chosen by hash: "
-        "the held-out loss is measured on them; 0 = none.",
+        "Share of the sequences that are held out of training, chosen by hash, at most 500,000 "
+        "tokens: the held-out loss is measured on them. 0 = none.",
         kind=float,
         minimum=0,
         maximum=0.5,
     )
     patience: int | None = option(
         None,
-        "Keep the learning rate constant until the held-out loss gained no more over the last so "
-        "many evaluations than its own noise, then let it fall to --min-alpha (see --cooldown) and "
-        "end; --epochs is the most.",
+        "Early stopping: keep the learning rate constant until the held-out loss has improved by "
+        "no more than its noise over the last N evaluations, then let it decay to `min_alpha` (see "
+        "`cooldown`) and end. `epochs` is the maximum.",
         kind=int,
         minimum=1,
         maximum=1000,
@@ -244,33 +241,33 @@ class TrainConfig:
     )
     cooldown: float = option(
         0.2,
-        "With --patience: the last stretch, over which the learning rate falls, as a share of the "
-        "words trained before it.",
+        "With `patience`: length of the final decay of the learning rate, as a share of the words "
+        "trained before it.",
         kind=float,
         above=0,
         maximum=10,
     )
     on_divergence: str = option(
         "stop",
-        "stop: end with an error, the last good save is kept; rollback: go back to it (or further, "
-        "where that did not help) and on with half the learning rate, at most three times.",
+        "stop: end with an error and keep the last good save; rollback: return to it (or further "
+        "back, if that did not help) and continue at half the learning rate, up to three times.",
         choices=("stop", "rollback"),
     )
     deterministic: bool = option(
         False,
-        "The same bytes every time, at any number of threads, also for the _neg types, which are "
-        "slower then; the softmax types are so anyway.",
+        "Identical bytes in every run, at any number of threads, for the _neg types too, at some "
+        "cost in speed. The softmax types are always deterministic.",
         kind=bool,
     )
     init: str | None = option(
         None,
-        "Begin with the vectors of this model or file (.bin, .txt, .vec) where it has them.",
+        "Initial vectors: a model or file (.bin, .txt, .vec); words that it lacks begin at random.",
         metavar="PATH",
         shown_default="random vectors",
     )
     preset: str | None = option(
         None,
-        "Start from the defaults of another system (table below); options given here win.",
+        "Use the defaults of another system (table below); other given options override them.",
         choices=tuple(PRESETS),
         shown_default="none",
     )
@@ -295,11 +292,15 @@ class TrainConfig:
         check_options(self)
         if self.window % 2 == 0:
             raise UsageError(
-                f"--window: {self.window} is even; it is the full length with the center word in "
-                f"the middle, so odd and at least 3 (gensim's window=5 is 11)"
+                f"`window` must be odd and at least 3, as it is the full length with the center "
+                f"word in the middle (gensim's window=5 is 11); got {self.window}"
             )
         if self.alpha is not None and self.min_alpha is not None and self.min_alpha > self.alpha:
-            raise UsageError(f"--min-alpha: {self.min_alpha} is above --alpha {self.alpha}")
+            raise UsageError(
+                f"`min_alpha` must be at most `alpha`, {self.alpha}; got {self.min_alpha}"
+            )
+        if self.patience is not None and not self.holdout:
+            raise UsageError("`patience` needs a held-out loss: `holdout` must be above 0; got 0")
 
     def _completed(self) -> TrainConfig:
         """Fill in what depends on other options."""
@@ -379,7 +380,7 @@ class TrainConfig:
         return dataclasses.asdict(self)
 
 
-# Options without which a resumed run would not be the same run.
+# Options that a resumed run cannot change.
 FIXED_ON_RESUME = (
     "type",
     "vector_dim",
@@ -396,9 +397,9 @@ FIXED_ON_RESUME = (
     "seed",
     "holdout",
 )
-# Options of one call, not of the model: not taken over from the stored run.
+# Options of one call, not of the model: not kept from the stored run.
 _OF_THE_CALL = ("threads", "max_words", "preset", "init")
-# Options that the softmax types do not have a use for.
+# Options that the softmax types do not use.
 _NEGATIVE_SAMPLING_ONLY = (
     "neg_samples",
     "negatives_per",
@@ -410,7 +411,7 @@ _NEGATIVE_SAMPLING_ONLY = (
 
 def _preset_values(preset: str | None, model_type: str) -> dict[str, Any]:
     if preset is not None and preset not in PRESETS:
-        raise UsageError(f"--preset: {preset!r} is not one of {', '.join(PRESETS)}")
+        raise UsageError(f"`preset` must be one of {', '.join(PRESETS)}; got {preset!r}")
     values = dict(PRESETS[preset]) if preset else {}
     if isinstance(values.get("alpha"), Mapping):
         negative = "sgram_neg" if model_type in SGRAM_TYPES else "cbow_neg"
@@ -421,8 +422,8 @@ def _preset_values(preset: str | None, model_type: str) -> dict[str, Any]:
 
 
 def without_effect(config: TrainConfig, given: Mapping[str, Any]) -> list[str]:
-    """The flags that were given but mean nothing for the config's type."""
-    return [flag_of(name) for name in _idle_options(config) if given.get(name) is not None]
+    """The options that were given but mean nothing for the config's type."""
+    return [name for name in _idle_options(config) if given.get(name) is not None]
 
 
 def _idle_options(config: TrainConfig) -> list[str]:
@@ -434,10 +435,10 @@ def _idle_options(config: TrainConfig) -> list[str]:
 
 
 def resumed_config(stored: Mapping[str, Any], given: Mapping[str, Any]) -> TrainConfig:
-    """The config for going on with a stored run: its own options, the given ones over them.
+    """The config for resuming a stored run: its own options, overridden by the given ones.
 
     Raises:
-        UsageError: a given option differs from the stored one and may not (all are named).
+        UsageError: a given option differs from the stored one and must not (all are named).
     """
     known = {field.name for field in option_fields(TrainConfig)}
     kept = {name: stored[name] for name in stored if name in known and name not in _OF_THE_CALL}
@@ -449,13 +450,13 @@ def resumed_config(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Train
         del kept["min_alpha"]
     requested = TrainConfig.create(**{**kept, **given})
     differing = [
-        f"{flag_of(name)} {getattr(requested, name)} (the model has {kept[name]})"
+        f"`{name}` {getattr(requested, name)} (the model has {kept[name]})"
         for name in FIXED_ON_RESUME
         if name not in _idle_options(requested) and getattr(requested, name) != kept[name]
     ]
     if differing:
         raise UsageError(
-            f"cannot go on training with other settings: {', '.join(differing)}; leave them out, "
-            "or start a new model with --overwrite-model or another --model-file"
+            f"cannot resume training with other settings: {', '.join(differing)}; leave them out, "
+            "or start a new model with `overwrite_model` or in another directory"
         )
     return requested

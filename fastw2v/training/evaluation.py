@@ -13,9 +13,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastw2v.errors import DivergenceError, UsageError
 from fastw2v.kernels.negative_sampling import Settings, Weights
 from fastw2v.kernels.softmax import softmax_batch_update
 from fastw2v.kernels.softmax_batch import Room, buffer_bytes, new_room
@@ -23,9 +26,14 @@ from fastw2v.kernels.streams import Stream
 from fastw2v.kernels.validation import REACH, Sequences
 from fastw2v.store.vocabulary import noise_distribution
 from fastw2v.training.config import TrainConfig
+from fastw2v.training.reporting import Reporter
+from fastw2v.training.schedule import Best, EarlyStopping, LearningRate
 from fastw2v.training.steppers import LOGIT_BYTES, padded_dim
 from fastw2v.training.validation import Holdout, HoldoutLoss
 from fastw2v.vectors.evaluation import ratio_interval
+
+if TYPE_CHECKING:
+    from fastw2v.store.format import TokenStore
 
 _OFFSETS = np.array([offset for offset in range(-REACH, REACH + 1) if offset])
 _CENTERS, _WORDS = 128, 8192  # of one tile of logits
@@ -92,7 +100,8 @@ def _log_sums(hidden: np.ndarray, outputs: np.ndarray, bias: np.ndarray) -> np.n
     return np.asarray(highest + np.log(sums))
 
 
-SHARE_OF_TIME = 0.005  # of training, that evaluations may take, about
+NEVER = 1 << 62  # words
+SHARE_OF_TIME = 0.005  # of training, that evaluations may take; one an epoch always
 # What an evaluation costs a held-out token, in words of training: measured by bench/costs.py.
 COSTS = {"sgram_neg": 2.5, "cbow_neg": 1.8, "sgram": 0.4, "cbow": 0.4}
 # Centers of the exact loss, times the vocabulary's words, for each trained word, at most: a quarter
@@ -105,31 +114,23 @@ _MIN_GROUPS = 50  # or fewer where there would be too few groups for an interval
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationPlan:
-    """When to evaluate: `times` in each `epochs` epochs, evenly, and at the end of the run."""
+    """When to evaluate: `times` in each epoch, evenly, the last at its end."""
 
     times: int
-    epochs: int
     epoch_words: int
 
     @classmethod
-    def of(cls, config: TrainConfig, holdout: Holdout, epoch_words: int) -> EvaluationPlan:
-        """As often as `SHARE_OF_TIME` allows; with patience, which saves more than it costs, once
-        an epoch at least. The same for all such runs of a type on a store."""
-        cost = COSTS[config.type] * holdout.num_tokens / SHARE_OF_TIME  # in words
-        if cost <= epoch_words:
-            return cls(int(epoch_words / cost), 1, epoch_words)
-        epochs = 1 if config.patience is not None else round(cost / epoch_words)
-        return cls(1, max(1, epochs), epoch_words)
-
-    @property
-    def words(self) -> float:
-        """From one evaluation to the next."""
-        return self.epochs * self.epoch_words / self.times
+    def of(cls, config: TrainConfig, num_tokens: int, epoch_words: int) -> EvaluationPlan:
+        """As often as `SHARE_OF_TIME` allows for `num_tokens` held-out tokens, but at least once.
+        The same for all such runs of a type on a store."""
+        cost = COSTS[config.type] * num_tokens / SHARE_OF_TIME  # in words
+        return cls(max(1, int(epoch_words / cost)), epoch_words)
 
     def next_after(self, words: int) -> int:
         """Where the first evaluation after `words` words is."""
-        number = math.floor((words + 1e-6) / self.words) + 1
-        while (place := round(number * self.words)) <= words:
+        interval = self.epoch_words / self.times
+        number = math.floor((words + 1e-6) / interval) + 1
+        while (place := round(number * interval)) <= words:
             number += 1
         return place
 
@@ -156,11 +157,6 @@ class Evaluator:
             self._stream = _stream_of(holdout)
             self._groups = _groups_of(holdout)
         self.seconds = 0.0
-
-    @property
-    def num_tokens(self) -> int:
-        """Held-out tokens."""
-        return self._holdout.num_tokens
 
     def warm_up(self) -> None:
         """Compile what an evaluation needs, or load it from the cache."""
@@ -255,3 +251,115 @@ def _groups_of(holdout: Holdout) -> list[tuple[int, int]]:
     if first < len(holdout.sequences.token_ids):
         groups.append((first, len(holdout.sequences.token_ids)))
     return groups
+
+
+class Validation:
+    """The held-out loss of the weights of one run: measured when, the best, improving or not.
+
+    Words are those of the run, which has `epoch_words` an epoch. Without held-out sequences nothing
+    is ever due.
+
+    Attributes:
+        holdout: the held-out sequences, None for none.
+        evaluated_at: the words after which the loss was last measured by this process, -1 before.
+        best: the lowest loss so far.
+        stalled: whether the last evaluations improved by no more than noise (with `patience`).
+    """
+
+    def __init__(
+        self, holdout: Holdout | None, weights: Weights, config: TrainConfig, epoch_words: int
+    ) -> None:
+        self.holdout, self._config = holdout, config
+        if holdout is not None:
+            self._evaluator = Evaluator(holdout, weights, config)
+            self._plan = EvaluationPlan.of(config, holdout.num_tokens, epoch_words)
+        self.resume({}, None, None)
+
+    def resume(
+        self,
+        best: Mapping[str, Any],
+        losses: np.ndarray | None,
+        stopping_losses: np.ndarray | None,
+    ) -> None:
+        """Continue from what a save keeps: `Best.as_json` and `model_directory.OPTIONAL_ARRAYS`."""
+        self.best, self.stalled, self.evaluated_at = Best(**best), False, -1
+        self._losses, self._stopping = losses, None
+        if self._config.patience is not None:
+            self._stopping = EarlyStopping(self._config.patience, stopping_losses)
+
+    def warm_up(self) -> None:
+        """Compile what an evaluation needs, or load it from the cache."""
+        if self.holdout is not None:
+            self._evaluator.warm_up()
+
+    def next_place(self, words: int, rate: LearningRate) -> int:
+        """Where an evaluation is due after `words` words, or the learning rate has to decay."""
+        if self.holdout is None:
+            return NEVER
+        place = self._plan.next_after(words)
+        if rate.decay_from is None:
+            place = min(place, max(rate.latest_decay(self._config.cooldown), words + 1))
+        return place
+
+    def evaluate(self, words: int) -> dict[str, float | None]:
+        """Measure the loss; the values for the history.
+
+        Raises:
+            DivergenceError: it is not finite.
+        """
+        found = self._evaluator.evaluate()
+        if not math.isfinite(found.loss):
+            raise DivergenceError(f"the held-out loss is {found.loss}")
+        self._losses = np.stack([found.losses, found.positives]).astype(np.float32)
+        self.evaluated_at = words
+        if self._stopping is not None:
+            self.stalled = self._stopping.add(found.losses, found.positives)
+        if found.loss < self.best.loss:
+            self.best = Best(found.loss, words)
+        return {
+            "holdout_loss": found.loss,
+            "holdout_low": found.low,
+            "holdout_high": found.high,
+            "holdout_softmax": None if self._config.negative_sampling else found.loss,
+        }
+
+    def exact_softmax(self, counts: np.ndarray, words: int) -> float | None:
+        """See `Evaluator.exact_softmax`."""
+        return self._evaluator.exact_softmax(counts, words)
+
+    def is_best(self, words: int) -> bool:
+        """Whether a save after `words` words is to be kept as the best checkpoint."""
+        return self._stopping is not None and 0 < self.best.words == words
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Some of `model_directory.OPTIONAL_ARRAYS`, for a save."""
+        stopping = None if self._stopping is None else self._stopping.losses
+        found = {"holdout_losses": self._losses, "patience_losses": stopping}
+        return {name: array for name, array in found.items() if array is not None}
+
+    def state(self) -> dict[str, Any]:
+        """What the state of a save says of it."""
+        if self.holdout is None:
+            return {"best": self.best.as_json(), "holdout": {}, "holdout_seconds": 0.0}
+        return {
+            "best": self.best.as_json(),
+            "holdout": self.holdout.describe(),
+            "holdout_seconds": self._evaluator.seconds,
+        }
+
+
+def choose_holdout(store: TokenStore, config: TrainConfig, reporter: Reporter) -> Holdout | None:
+    """The held-out sequences; None where none are wanted, or the corpus is too small.
+
+    Raises:
+        UsageError: `patience` needs some. DataError: the store is damaged.
+    """
+    if not config.holdout:
+        return None
+    try:
+        return Holdout.of(store, config.holdout)
+    except UsageError as error:
+        if config.patience is not None:
+            raise
+        reporter.info(f"no held-out loss: {error}")
+    return None

@@ -35,7 +35,7 @@ from fastw2v.options import check_number, check_path
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.known_sequences import KnownSequences, Piece, is_store, open_sequences
 from fastw2v.training.corpus import noted_config
-from fastw2v.training.monitor import log_notice
+from fastw2v.training.reporting import LogReporter, Reporter
 from fastw2v.training.sampling import keep_thresholds
 from fastw2v.training.steppers import new_matrix, padded_dim
 from fastw2v.vectors.model import FullModel
@@ -103,8 +103,7 @@ def perplexity(
     *,
     threads: int | None = None,
     tokenizer: str | None = None,
-    notify: Callable[[str], None] | None = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    reporter: Reporter | None = None,
 ) -> PerplexityResult:
     """The exact perplexity of `text` under `model`.
 
@@ -117,8 +116,8 @@ def perplexity(
         tokenizer: how to tokenize text, as in `preprocess`, instead of how the model's own was. To
             be given where that was a function of yours (module:function): a model cannot name code
             to run.
-        notify: called with each line meant for the user, as in `train`.
-        progress: called as progress(phase, done, total); what is counted depends on the text.
+        reporter: receives the lines for the user, and the progress in units that depend on the
+            text; default: the logger "fastw2v".
 
     Raises:
         UsageError: no model directory or text there, an empty text, no known word in it, less
@@ -127,26 +126,26 @@ def perplexity(
         DataError: a damaged model or store; text that is not text.
         ResourceError: the text cannot be read.
     """
-    say = notify or log_notice
+    reporter = reporter or LogReporter()
     check_path("text", text, "give one file, directory, glob pattern or token store a call")
     threads = usable_cores() if threads is None else check_number("`threads`", threads, minimum=1)
     if tokenizer is not None:
         PreprocessConfig(tokenizer=tokenizer)  # a wrong one is told before any work
         if is_store(text):
             raise UsageError(f"--tokenizer is for text, and {text} is a token store; leave it out")
-    loaded = FullModel.load(model, on_damage=lambda line: say(f"warning: {line}"))
+    loaded = FullModel.load(model, on_damage=reporter.warning)
     sequences = open_sequences(
         text,
         loaded.vocabulary,
-        lambda: noted_config(loaded.state, model, say, tokenizer),
+        lambda: noted_config(loaded.state, model, reporter, tokenizer),
         loaded.phrases,
     )
     if sequences.left_out:
-        say(_pruned(text, sequences, model))
+        reporter.warning(_pruned(text, sequences, model))
     _check_memory(_memory_need(loaded, threads))
     with _numba_threads(threads):
         scorer = _Scorer(loaded)
-        known = scorer.score(sequences, progress or (lambda phase, done, total: None))
+        known = scorer.score(sequences, reporter.items)
     if not known or not scorer.centers:
         raise UsageError(_nothing_to_score(text, sequences.words, known))
     readings = tuple(
@@ -314,9 +313,9 @@ def _numba_threads(threads: int) -> Iterator[None]:
 
 def _pruned(text: str | Path, sequences: KnownSequences, model: str | Path) -> str:
     return (
-        f"warning: {text}: the store's own vocabulary leaves out {sequences.left_out:,} of "
-        f"{sequences.words:,} words (--min-count, --max-vocab), whether the model knows them or "
-        f"not; to keep the model's: fastw2v preprocess TEXT --vocabulary {model} --output STORE"
+        f"{text}: the store's own vocabulary leaves out {sequences.left_out:,} of "
+        f"{sequences.words:,} words (`min_count`, `max_vocab`), whether the model knows them or "
+        f"not; to keep the model's, preprocess the text with `vocabulary` {model}"
     )
 
 

@@ -1,10 +1,7 @@
-"""What a run takes over from a save, proven to be what a run writes: saves may be a stranger's.
+"""How a run begins, and whether a model can be resumed.
 
-How a run begins: from new weights, from a save, or from a save's weights on another corpus.
-
-Saves to go back to: that of a run that diverged, and the best one of a run with patience.
-
-What is said, checked and refused when a model that exists is trained on.
+What is read from a save is proven to be what a run writes, as saves may come from anywhere; the
+data and the options have to be the same. A run that diverged goes back to an earlier save.
 """
 
 from __future__ import annotations
@@ -12,32 +9,86 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastw2v.errors import DataError, UsageError
+from fastw2v.errors import DataError, DivergenceError, UsageError
 from fastw2v.io import model_directory as layout
 from fastw2v.io.model_directory import CONFIG, HISTORY, STATE, Generation
 from fastw2v.kernels.negative_sampling import Weights
-from fastw2v.store.format import TokenStore
 from fastw2v.training import steppers as steps
-from fastw2v.training.config import FIXED_ON_RESUME, TrainConfig, resumed_config
-from fastw2v.training.data import Position, corpus_hash, planned_words
+from fastw2v.training.config import DEFAULT_ALPHAS, FIXED_ON_RESUME, TrainConfig, resumed_config
+from fastw2v.training.data import Position, planned_words
+from fastw2v.training.reporting import Reporter
 from fastw2v.training.schedule import MAX_ROLLBACKS, LearningRate
-from fastw2v.training.warm_start import SharedVectors
 
-_MOST = 1 << 62
+INIT_NOTE = "init"  # in the state of a save: whose vectors the model began with
+EPOCHS_BEFORE = "epochs_before"
+_MAX = 1 << 62
 _OPTIONS = {*FIXED_ON_RESUME, "alpha", "min_alpha", "epochs"} - {"holdout"}  # older ones have none
+_OF_THE_CORPUS = ("corpus_hash", "words_before")  # the same text may come twice
+_WHAT_TO_DO = (
+    "the file is damaged or of another version, and training cannot be resumed from it; start a "
+    "new model (`overwrite_model`)"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What a run begins with.
+
+    weights: of the store's vocabulary and the config's dim; the run changes them.
+    position, words_done: in the present corpus.
+    words_before: words that were trained on other corpora before.
+    history: the rows so far.
+    fresh: whether it is a new model, so that files in its place belong to another.
+    schedule: `LearningRate.as_json` of the run that is resumed, {} for a new one.
+    epochs_before: epochs on other corpora before, including an unfinished one: checkpoints are
+        numbered on.
+    init_note: the value of `INIT_NOTE` in the state of every save; None where there is none.
+    best: `Best.as_json` of the run that is resumed.
+    holdout_losses, patience_losses: see `model_directory.OPTIONAL_ARRAYS`.
+    """
+
+    weights: Weights
+    position: Position = dataclasses.field(default_factory=Position)
+    words_done: int = 0
+    words_before: int = 0
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    fresh: bool = False
+    schedule: dict[str, Any] = dataclasses.field(default_factory=dict)
+    epochs_before: int = 0
+    init_note: dict[str, Any] | None = None
+    best: dict[str, Any] = dataclasses.field(default_factory=dict)
+    holdout_losses: np.ndarray | None = None
+    patience_losses: np.ndarray | None = None
+
+    def constant_state(self) -> dict[str, Any]:
+        """What all saves of the run keep of its start."""
+        note = {} if self.init_note is None else {INIT_NOTE: self.init_note}
+        return {**note, "words_before": self.words_before, EPOCHS_BEFORE: self.epochs_before}
+
+
+# --- reading a save ---
+
+
+def open_save(path: str | Path, reporter: Reporter) -> Generation:
+    """The newest good save of a model directory, or a checkpoint; damage is a warning.
+
+    Raises:
+        UsageError: there is no model at `path`. DataError: no good save is left.
+    """
+    return layout.open_model(path, on_damage=reporter.warning)
 
 
 def check_saved(saved: Generation) -> None:
-    """Make sure that training can go on from `saved`, whose files are those that were written.
+    """Check that training can be resumed from `saved`, whose files match their checksums.
 
     Raises:
-        DataError: names what is missing or cannot be.
+        DataError: names the key that is missing or the value that is not allowed.
     """
     state = saved.state
     missing = sorted(_OPTIONS - set(saved.config))
@@ -56,19 +107,13 @@ def check_saved(saved: Generation) -> None:
     for name, is_sound in sound.items():
         if not is_sound:
             found = str(state.get(name))[:80]
-            raise DataError(f"{saved.path / STATE}: {name} cannot be {found}; {_WHAT_TO_DO}")
+            raise DataError(f"{saved.path / STATE}: {name} is {found}; {_WHAT_TO_DO}")
     last = saved.history()[-1:]
     if last and not (_is_whole(last[0].get("words")) and _is_real(last[0].get("seconds"))):
-        raise DataError(f"{saved.path / HISTORY}: its last row is none of a run; {_WHAT_TO_DO}")
+        raise DataError(f"{saved.path / HISTORY}: its last row is not one of a run; {_WHAT_TO_DO}")
 
 
-_WHAT_TO_DO = (
-    "the file is damaged or of another version, and training cannot go on from it (start anew: "
-    "--overwrite-model)"
-)
-
-
-def _is_whole(value: object, least: int = 0, most: int = _MOST) -> bool:
+def _is_whole(value: object, least: int = 0, most: int = _MAX) -> bool:
     return type(value) is int and least <= value < most
 
 
@@ -106,115 +151,13 @@ def _is_init(value: object) -> bool:
     return isinstance(value, dict) and isinstance(value.get("file", ""), str)
 
 
-INIT_NOTE = "init"  # in the state of a save: whose vectors the model began with
-EPOCHS_BEFORE = "epochs_before"
-NEW_CORPUS = "new corpus"  # the event of a row of the history in which nothing is trained
-
-
-@dataclasses.dataclass(frozen=True)
-class Start:
-    """What a run begins with.
-
-    weights: of the store's vocabulary and the config's dim; the run changes them.
-    position, words_done: in the present corpus.
-    words_before: words that were trained on other corpora before.
-    history: the rows so far.
-    fresh: whether it is a new model, so that what lies in its place belongs to another.
-    schedule: `LearningRate.as_json` of the run that goes on, {} where it begins.
-    epochs_before: epochs on other corpora before, a broken-off one included: checkpoints are
-        numbered on.
-    notes: what every save keeps in its state: `INIT_NOTE`.
-    best: `patience.Best` of the run that goes on, as a dict, {} where there is none.
-    holdout_losses, patience_losses: see `model_directory.OPTIONAL_ARRAYS`.
-    """
-
-    weights: Weights
-    position: Position = dataclasses.field(default_factory=Position)
-    words_done: int = 0
-    words_before: int = 0
-    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    fresh: bool = False
-    schedule: dict[str, Any] = dataclasses.field(default_factory=dict)
-    epochs_before: int = 0
-    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
-    best: dict[str, Any] = dataclasses.field(default_factory=dict)
-    holdout_losses: np.ndarray | None = None
-    patience_losses: np.ndarray | None = None
-
-
-def new_start(
-    vocabulary_size: int, config: TrainConfig, shared: SharedVectors | None = None
-) -> Start:
-    """A new model, with the vectors of another where `shared` has them."""
-    weights = steps.initial_weights(vocabulary_size, config)
-    if shared is None:
-        return Start(weights, fresh=True)
-    for matrix, rows in zip(weights, shared.matrices, strict=False):
-        matrix[shared.ids, : config.vector_dim] = rows
-    return Start(weights, fresh=True, notes={INIT_NOTE: shared.note})
-
-
-def start_from(generation: layout.Generation, vocabulary_size: int, config: TrainConfig) -> Start:
-    """Where a save left off.
+def load_weights(saved: Generation, vocabulary_size: int, config: TrainConfig) -> Weights:
+    """The weights of a save; rows beyond its vocabulary are those of a new model.
 
     Raises:
         DataError: the save is damaged.
     """
-    state = generation.state
-    return Start(
-        loaded_weights(generation, vocabulary_size, config),
-        Position(**state["position"]),
-        int(state["words_done"]),
-        int(state.get("words_before", 0)),
-        generation.history(),
-        schedule=state.get("schedule", {}),
-        epochs_before=int(state.get(EPOCHS_BEFORE, 0)),
-        notes=_notes(state),
-        best=state.get("best", {}),
-        holdout_losses=generation.array("holdout_losses"),
-        patience_losses=generation.array("patience_losses"),
-    )
-
-
-def start_on_new_corpus(
-    generation: layout.Generation, vocabulary_size: int, config: TrainConfig
-) -> Start:
-    """The beginning of another corpus, from the weights of a save.
-
-    Of a vocabulary that has grown, the words of the save are the first, and their vectors are kept;
-    the new ones have those of a new model.
-
-    Raises:
-        DataError: the save is damaged.
-    """
-    state, history = generation.state, generation.history()
-    position = Position(**state["position"])
-    begun = position.epoch + (position.row_group > 0 or position.center > 0)
-    if history:
-        holdout = {name: None for name in history[-1] if name.startswith("holdout")}
-        history.append(history[-1] | holdout | {"epoch": 1, "loss": None, "event": NEW_CORPUS})
-    return Start(
-        loaded_weights(generation, vocabulary_size, config),
-        words_before=int(state.get("words_before", 0)) + int(state["words_done"]),
-        history=history,
-        epochs_before=int(state.get(EPOCHS_BEFORE, 0)) + begun,
-        notes=_notes(state),
-    )
-
-
-def _notes(state: dict[str, Any]) -> dict[str, Any]:
-    return {INIT_NOTE: state[INIT_NOTE]} if INIT_NOTE in state else {}
-
-
-def loaded_weights(
-    generation: layout.Generation, vocabulary_size: int, config: TrainConfig
-) -> Weights:
-    """The weights of a save; behind its rows those of a new model.
-
-    Raises:
-        DataError: the save is damaged.
-    """
-    saved_rows = int(generation.state["vocabulary_size"])
+    saved_rows = int(saved.state["vocabulary_size"])
     if saved_rows < vocabulary_size:
         weights = steps.initial_weights(vocabulary_size, config)
     else:
@@ -223,21 +166,144 @@ def loaded_weights(
             steps.new_matrix(vocabulary_size, config.vector_dim),
         )
     for name, matrix in zip(layout.MATRICES, weights, strict=True):
-        matrix[:saved_rows, : config.vector_dim] = generation.matrix(name, memory_map=True)
+        matrix[:saved_rows, : config.vector_dim] = saved.matrix(name, memory_map=True)
     return weights
 
 
-_OF_THE_CORPUS = ("corpus_hash", "words_before")  # the same text may come twice
+def _start_at(saved: Generation, vocabulary_size: int, config: TrainConfig) -> Start:
+    """Where a save left off."""
+    state = saved.state
+    return Start(
+        load_weights(saved, vocabulary_size, config),
+        Position(**state["position"]),
+        int(state["words_done"]),
+        int(state.get("words_before", 0)),
+        saved.history(),
+        schedule=state.get("schedule", {}),
+        epochs_before=int(state.get(EPOCHS_BEFORE, 0)),
+        init_note=state.get(INIT_NOTE),
+        best=state.get("best", {}),
+        holdout_losses=saved.array("holdout_losses"),
+        patience_losses=saved.array("patience_losses"),
+    )
 
 
-def last_good(
-    model: Path, corpus_hash: str, went_back_to: int | None = None
-) -> layout.Generation | None:
+# --- resuming ---
+
+
+def start_anew(vocabulary_size: int, config: TrainConfig) -> Start:
+    """A new model."""
+    return Start(steps.initial_weights(vocabulary_size, config), fresh=True)
+
+
+def resume(saved: Generation, vocabulary_size: int, config: TrainConfig) -> Start:
+    """Where the save left off. If early stopping ended the run, and more epochs are asked for, the
+    learning rate is constant again until early stopping ends it once more.
+
+    Raises:
+        DataError: the save is damaged.
+    """
+    start = _start_at(saved, vocabulary_size, config)
+    schedule = saved_schedule(saved, config)
+    if not _ended_early(saved, config):
+        return dataclasses.replace(start, schedule=schedule)
+    schedule["fall_from"] = None
+    return dataclasses.replace(start, schedule=schedule, patience_losses=None)
+
+
+def saved_schedule(saved: Generation, config: TrainConfig) -> dict[str, Any]:
+    """`LearningRate.as_json` of the save, as far as it holds under `config`.
+
+    Without early stopping the decay is planned from the beginning, which early stopping, if it is
+    new, has not begun; and rollbacks halved another learning rate than one that is given now.
+    """
+    schedule, before = dict(saved.state.get("schedule", {})), saved.config
+    if config.patience is not None and before.get("patience") is None:
+        schedule["fall_from"] = None
+    if config.alpha != before.get("alpha"):
+        schedule["rollbacks"] = 0
+    return schedule
+
+
+def check_init(saved: Generation, model: Path, init: str | None, reporter: Reporter) -> str | None:
+    """The file whose vectors the model began with, if any; `init` may only be that one.
+
+    Raises:
+        UsageError: it is another.
+    """
+    note = saved.state.get(INIT_NOTE)
+    began_with = note.get("file") if isinstance(note, dict) else None
+    if init is None:
+        return began_with
+    if Path(init).resolve().name != began_with:
+        raise UsageError(
+            f"`init`: {model} exists and continues from its own vectors; leave it out, or start a "
+            "new model with `overwrite_model`"
+        )
+    reporter.info(f"`init`: {model} began with {began_with} and continues from its own vectors")
+    return began_with
+
+
+def is_finished(saved: Generation, config: TrainConfig, epoch_words: int) -> bool:
+    """Whether all that the options ask for has been trained.
+
+    Args:
+        epoch_words: words of the store, for a save that does not have those of an epoch.
+    """
+    state = saved.state
+    if _ended_early(saved, config):
+        return bool(config.epochs <= saved.config["epochs"])
+    total = planned_words(config, int(state.get("corpus_words", epoch_words)))
+    return int(state["words_done"]) >= total
+
+
+def _ended_early(saved: Generation, config: TrainConfig) -> bool:
+    state = saved.state
+    if config.patience is None:
+        return False
+    rate = LearningRate.of(config, int(state["total_words"]), saved_schedule(saved, config))
+    return rate.decay_from is not None and int(state["words_done"]) >= rate.end_words
+
+
+def finished_line(model: Path, saved: Generation, config: TrainConfig, epoch_words: int) -> str:
+    """The line for a model that is finished: how to train more."""
+    state = saved.state
+    words, epochs = int(state["words_done"]), state["position"]["epoch"]
+    passes = words / max(1, state.get("corpus_words", epoch_words))
+    more = f"`epochs` {config.epochs + 5} (the total)"
+    if config.max_words is not None and epochs < config.epochs:
+        more = "a larger `max_words`, or none"
+    return (
+        f"{model}: finished already ({words:,} words, {passes:.3g} epochs); nothing to do. To "
+        f"train more: {more}; on other text: `new_corpus`; to start a new model: `overwrite_model`"
+    )
+
+
+def resumed_line(saved: Generation, start: Start, rate: LearningRate) -> str:
+    """Where training resumes, and at which learning rate; both plans of it where they differ."""
+    state, words = saved.state, start.words_done
+    stored = resumed_config(saved.config, {})
+    old = LearningRate.of(stored, int(state["total_words"]), state.get("schedule", {}))
+    at_most = "at most " if rate.decay_from is None else ""
+    left = max(0, rate.end_words - words)
+    line = f"resuming after {words:,} words, {at_most}{left:,} to go"
+    if rate == old:
+        return f"{line}, at learning rate {rate.at(words):.3g}"
+    return (
+        f"{line}; new learning rate: {rate.course()}, now {rate.at(words):.3g} (it was "
+        f"{state['alpha']:.3g}, of {old.course()})"
+    )
+
+
+# --- going back after a divergence ---
+
+
+def last_good(model: Path, corpus_hash: str, went_back_to: int | None = None) -> Generation | None:
     """The newest save of a run on this corpus, None where there is none.
 
-    A save can lie on the brink: its numbers are finite, and the next are not. So where the run went
-    back to the newest save before and came no further (`went_back_to`: its words), the newest
-    checkpoint behind it is taken instead, if there is one.
+    The numbers of a save can be finite and the next ones not. So if the run went back to the newest
+    save before and came no further (`went_back_to`: its words), the newest checkpoint before it is
+    taken instead, if there is one.
 
     Raises:
         DataError: no save of the model is whole.
@@ -257,6 +323,21 @@ def last_good(
     return newest
 
 
+def roll_back(
+    saved: Generation, vocabulary_size: int, config: TrainConfig, rate: LearningRate
+) -> Start:
+    """Where the save left off, at half the learning rate of the run that diverged at `rate`.
+
+    The schedule is that of this run, as it was then: an older checkpoint may be of a run with
+    another end, or without early stopping.
+    """
+    start = _start_at(saved, vocabulary_size, config)
+    schedule = rate.as_json()
+    if rate.decay_from is None or rate.decay_from > start.words_done:
+        schedule |= {"fall_from": None, "fall_words": 0}
+    return dataclasses.replace(start, schedule=schedule | {"rollbacks": rate.rollbacks + 1})
+
+
 def best_checkpoint(model: Path, words: int) -> Path | None:
     """The best checkpoint, if it is that after `words` words: its save may have failed."""
     path = model / layout.CHECKPOINTS / layout.BEST
@@ -266,150 +347,34 @@ def best_checkpoint(model: Path, words: int) -> Path | None:
     return None
 
 
-def check_same_data(generation: Generation, store: TokenStore) -> None:
-    """A position counts row groups and tokens of one corpus; going on needs the same.
+def divergence(
+    error: DivergenceError,
+    config: TrainConfig,
+    rate: LearningRate,
+    *,
+    epoch: int,
+    alpha: float,
+    words_saved: int,
+    words_before: int,
+) -> DivergenceError:
+    """The error that ends a run: what diverged, what is kept, and what to do.
 
-    Raises:
-        UsageError: `store` is another corpus than that of the save.
+    Args:
+        alpha: the learning rate at which the last interval began.
+        words_saved: those of the newest save, 0 or less: none that was trained.
+        words_before: as in `Start`.
     """
-    state, model = generation.state, generation.path.parent
-    if state.get("vocabulary_hash") != store.vocabulary.hash:
-        raise UsageError(
-            f"{model}: trained on another vocabulary ({state.get('vocabulary_size'):,} words) than "
-            f"{store.path} has ({len(store.vocabulary):,} words); give the same data, or other "
-            "text and --new-corpus (and --update-vocab for its new words), or start a new model "
-            "with --overwrite-model"
-        )
-    if state.get("corpus_hash") != corpus_hash(store):
-        raise UsageError(
-            f"{model}: trained on other text than {store.path} holds; give the same data, or train "
-            "on this too with --new-corpus, or start a new model with --overwrite-model"
-        )
-
-
-def check_init(
-    generation: Generation, model: Path, init: str | None, say: Callable[[str], None]
-) -> str | None:
-    """The file whose vectors the model began with, if any; `init` may only be that.
-
-    Raises:
-        UsageError: it is another.
-    """
-    note = generation.state.get(INIT_NOTE)
-    began_with = note.get("file") if isinstance(note, dict) else None
-    if init is None:
-        return began_with
-    if Path(init).resolve().name != began_with:
-        raise UsageError(
-            f"--init: {model} exists and goes on from its own vectors; leave it out, or start a "
-            "new model with --overwrite-model"
-        )
-    say(f"--init: {model} began with {began_with}; it goes on from its own vectors")
-    return began_with
-
-
-def saved_schedule(generation: Generation, config: TrainConfig) -> dict[str, Any]:
-    """`LearningRate.as_json` of the save, as far as it holds under `config`.
-
-    A run without patience has its fall planned from the beginning, which is no fall that patience
-    has begun; and what rollbacks halved was another learning rate than one that is given now.
-    """
-    schedule, before = dict(generation.state.get("schedule", {})), generation.config
-    if config.patience is not None and before.get("patience") is None:
-        schedule["fall_from"] = None
-    if config.alpha != before.get("alpha"):
-        schedule["rollbacks"] = 0
-    return schedule
-
-
-def is_finished(generation: Generation, config: TrainConfig, store: TokenStore) -> bool:
-    """Whether all that the options ask for has been trained."""
-    state = generation.state
-    if _ended_by_patience(generation, config):
-        return bool(config.epochs <= generation.config["epochs"])
-    total = planned_words(config, int(state.get("corpus_words", store.num_tokens)))
-    return int(state["words_done"]) >= total
-
-
-def _ended_by_patience(generation: Generation, config: TrainConfig) -> bool:
-    state = generation.state
-    if config.patience is None:
-        return False
-    schedule = saved_schedule(generation, config)
-    rate = LearningRate.of(config, int(state["total_words"]), schedule)
-    return rate.fall_from is not None and int(state["words_done"]) >= rate.end_words
-
-
-def start_to_go_on(generation: Generation, vocabulary_size: int, config: TrainConfig) -> Start:
-    """Where the save left off. Where patience has ended the run, and more epochs are asked for, the
-    learning rate is constant again until patience ends it once more.
-
-    Raises:
-        DataError: the save is damaged.
-    """
-    start = start_from(generation, vocabulary_size, config)
-    schedule = saved_schedule(generation, config)
-    if not _ended_by_patience(generation, config):
-        return dataclasses.replace(start, schedule=schedule)
-    schedule["fall_from"] = None
-    return dataclasses.replace(start, schedule=schedule, patience_losses=None)
-
-
-def how_to_train_more(
-    model: Path, generation: Generation, config: TrainConfig, store: TokenStore
-) -> str:
-    """The line for a model that is finished."""
-    state = generation.state
-    words, epochs = int(state["words_done"]), state["position"]["epoch"]
-    passes = words / max(1, state.get("corpus_words", store.num_tokens))
-    more = f"--epochs {config.epochs + 5} (the total)"
-    if config.max_words is not None and epochs < config.epochs:
-        more = "a larger --max-words, or none"
-    return (
-        f"{model}: finished before ({words:,} words, {passes:.3g} epochs); "
-        f"nothing to do. To train more: {more}; on other text: --new-corpus; to start anew: "
-        "--overwrite-model"
-    )
-
-
-def going_on_line(
-    generation: Generation, config: TrainConfig, start: Start, total_words: int
-) -> str:
-    """Where training goes on, and at which learning rate; the old and the new plan of it where they
-    differ."""
-    state, words = generation.state, start.words_done
-    stored = resumed_config(generation.config, {})
-    old = LearningRate.of(stored, int(state["total_words"]), state.get("schedule", {}))
-    new = LearningRate.of(config, total_words, start.schedule)
-    at_most = "at most " if new.fall_from is None else ""
-    line = f"going on after {words:,} words, {at_most}{max(0, new.end_words - words):,} to go"
-    if new == old:
-        return f"{line}, at learning rate {new.at(words):.3g}"
-    return (
-        f"{line}; the learning rate, planned {_course(old)}, stood at {state['alpha']:.3g}; it is "
-        f"planned anew {_course(new)}: it goes on at {new.at(words):.3g}"
-    )
-
-
-def new_corpus_line(
-    generation: Generation, config: TrainConfig, start: Start, total_words: int
-) -> str:
-    """What another corpus begins with."""
-    state = generation.state
-    done, planned = int(state["words_done"]), int(state["total_words"])
-    line = f"another corpus begins: {total_words:,} words to train, after {start.words_before:,}"
-    if done < planned and not state.get("finished"):  # patience may have ended it before
-        line += f" (of the corpus before, {done:,} of {planned:,})"
-    course = _course(LearningRate.of(config, total_words, start.schedule))
-    return f"{line}; the learning rate stood at {state['alpha']:.3g} and is planned anew {course}"
-
-
-def _course(rate: LearningRate) -> str:
-    if rate.fall_from is None:
-        return f"to stay at {rate.start:.3g} until the held-out loss falls no more"
-    if rate.start == rate.min_alpha:
-        return f"to stay at {rate.start:.3g}"
-    return (
-        f"to fall from {rate.start:.3g} to {min(rate.min_alpha, rate.start):.3g} over "
-        f"{rate.fall_words:,} words"
+    smaller = min(rate.start / 4, DEFAULT_ALPHAS[config.type])
+    rolled_back = f", also after {rate.rollbacks} rollbacks" if rate.rollbacks else ""
+    again = f"start again with `overwrite_model` and a smaller `alpha`, such as {smaller:.2g}"
+    if words_saved > 0:
+        kept = f"the save after {words_saved:,} words is kept"
+    elif words_before:
+        kept = "the model is kept as it was before this corpus"
+        again = f"repeat the call with a smaller `alpha`, such as {smaller:.2g}"
+    else:
+        kept = "nothing had been learned (the save is the untrained model)"
+    return DivergenceError(
+        f"training diverged in epoch {epoch} at learning rate {alpha:.3g}{rolled_back}: {error}; "
+        f"{kept}; {again}"
     )

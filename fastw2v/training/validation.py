@@ -91,7 +91,7 @@ class Holdout:
         """
         if not 0 < share < 1:
             raise UsageError(
-                f"held-out share: {share} is not a share of the sequences, above 0, below 1"
+                f"`holdout` must be a share of the sequences above 0 and below 1; got {share}"
             )
         limit = np.uint64(int(share * 2.0**64))
         chosen = Sequences(np.empty(0, np.int32), np.zeros(1, np.int64), np.empty(0, np.uint64))
@@ -104,8 +104,8 @@ class Holdout:
             chosen, limit = _within(_joined(chosen, found), limit, max_tokens)
         if not len(chosen.token_ids):
             raise UsageError(
-                f"held-out share: {share} of {store.num_sentences:,} sequences, at most "
-                f"{max_tokens:,} tokens, is none of them; use a larger share, or more text"
+                f"`holdout`: a share of {share} of {store.num_sentences:,} sequences (at most "
+                f"{max_tokens:,} tokens) selects no sequence; use a larger one, or more text"
             )
         held = [(p[h < limit], lengths[h < limit]) for p, h, lengths in candidates]
         return cls(

@@ -14,7 +14,7 @@ import pytest
 
 from fastw2v.cli import display
 from fastw2v.cli import display as sparkline
-from fastw2v.training.monitor import Progress
+from fastw2v.training.reporting import Progress
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def test_lines_tell_bytes_and_their_rate(clock, capsys):
 
 def test_quiet_shows_warnings_with_flags_only(capsys):
     with display.progress_display(quiet=True) as shown:
-        shown.notify("a notice")
-        shown.notify("warning: `min_count` is large")
+        shown.info("a notice")
+        shown.warning("`min_count` is large")
         shown.bytes("reading", 1, 2)
     assert capsys.readouterr().err == "warning: --min-count is large\n"
 
@@ -124,18 +124,19 @@ def test_the_time_left_reaches_the_screen(clock, monkeypatch, capsys):
     assert re.search(r"scoring .*20%.* 0:06:40 left", capsys.readouterr().err)
 
 
-def progress(event="interval", words=0, loss=2.5, holdout=math.nan, half=0.011, **more):
+def progress(event="interval", words=0, loss=2.5, holdout=None, half=0.011, **more):
+    interval = () if holdout is None else (holdout, holdout - half, holdout + half)
     return Progress(
         event, 2, 3, words, 1000, more.pop("speed", 1234567.0), loss, 0.0125, 60.0, 90.0,
-        holdout, holdout - half, holdout + half, **more,
+        *interval, **more,
     )  # fmt: skip
 
 
 def test_lines_tell_the_held_out_loss_with_its_interval(clock, capsys):
     with display.progress_display(quiet=False) as shown:
-        shown.training(progress("start", loss=math.nan, speed=math.nan))
+        shown.training(progress("start", loss=None, speed=None))
         for event, words, holdout in (
-            ("interval", 100, math.nan), ("evaluation", 200, 3.4119), ("evaluation", 201, 9.0),
+            ("interval", 100, None), ("evaluation", 200, 3.4119), ("evaluation", 201, 9.0),
             ("cooldown", 202, 3.4), ("epoch", 500, 3.4), ("end", 500, 3.4),
         ):  # fmt: skip
             clock.seconds += 1 if words in (201, 202) else 6
@@ -168,7 +169,7 @@ def test_the_interval_decides_the_digits(half, encoding, text):
 
 def test_progress_without_a_loss_has_none():
     assert display._holdout(progress(), "utf-8") == ""
-    assert display._loss(progress(loss=math.nan)) == ""
+    assert display._loss(progress(loss=None)) == ""
 
 
 def falling(count):
@@ -232,15 +233,15 @@ def test_a_narrow_terminal_drops_the_sparkline(width, length):
 
 
 SCRIPT = """
-import math, sys, time
+import sys, time
 from fastw2v.cli.display import progress_display
-from fastw2v.training.monitor import Progress
+from fastw2v.training.reporting import Progress
 with progress_display(quiet=False) as shown:
     for n in range(60):
-        held_out = 3.412 if n > 30 else math.nan
+        held_out = (3.412, 3.401, 3.423) if n > 30 else ()
         shown.training(Progress("interval", 1, 1, n, 60, 1e6, 5 - n / 15, .02, n, 60 - n,
-                                held_out, held_out - .011, held_out + .011))
-    shown.notify("a notice")
+                                *held_out))
+    shown.info("a notice")
     shown.training(Progress("end", 1, 1, 60, 60, 1e6, 1.0, 0.0, 60, 0, 3.4, 3.389, 3.411))
 """
 

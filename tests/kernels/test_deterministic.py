@@ -27,7 +27,7 @@ from fastw2v.kernels.streams import Noise, Stream, draw_noise
 from fastw2v.training import resources
 from fastw2v.training import steppers as rounds
 from fastw2v.training.config import MAX_REPEATS, TrainConfig
-from fastw2v.training.monitor import Progress
+from fastw2v.training.reporting import Progress
 from fastw2v.training.sampling import keep_thresholds, noise_tables, repeat_rate, top_share
 from fastw2v.training.steppers import DeterministicStepper, new_stepper, padded_dim
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import planted
 import pytest
+from recorder import Recorder
 
 import fastw2v
 from fastw2v.errors import DivergenceError
@@ -45,7 +45,7 @@ def train(store: Path, model: Path, model_type: str, **options: Any) -> fastw2v.
 
 def test_a_diverged_run_goes_back_and_on_at_half_the_rate(store: Path, tmp_path: Path) -> None:
     options = {"alpha": 30.0, "epochs": 3, "block_size": 16, "save_every": 2, "save_interval": 0}
-    with pytest.raises(DivergenceError, match="smaller --alpha"):
+    with pytest.raises(DivergenceError, match="smaller `alpha`"):
         train(store, tmp_path / "stop", "sgram_neg", **options)
     lines: list[str] = []
     events: list[str] = []
@@ -56,7 +56,7 @@ def test_a_diverged_run_goes_back_and_on_at_half_the_rate(store: Path, tmp_path:
     with pytest.raises(DivergenceError, match="also after 3 rollbacks"):
         train(
             store, tmp_path / "m", "sgram_neg", **{**options, "alpha": 3e4},
-            on_divergence="rollback", notify=lines.append, callback=note,
+            on_divergence="rollback", reporter=Recorder(lines), callback=note,
         )  # fmt: skip
     told = [line for line in lines if "at half the learning rate" in line]
     assert len(told) == events.count("rollback") == 3
@@ -102,7 +102,7 @@ def test_a_rollback_that_did_not_help_goes_back_further(store: Path, tmp_path: P
 
 def test_the_best_checkpoint_is_named_only_if_it_was_kept(store: Path, tmp_path: Path) -> None:
     model, lines = tmp_path / "m", []
-    train(store, model, "sgram_neg", epochs=30, patience=1, threads=1, notify=lines.append)
+    train(store, model, "sgram_neg", epochs=30, patience=1, threads=1, reporter=Recorder(lines))
     best = model / layout.CHECKPOINTS / layout.BEST
     words = layout.open_model(model).state["best"]["words"]
     assert best_checkpoint(model, words) == best
@@ -121,8 +121,8 @@ def test_a_new_corpus_that_diverges_leaves_the_model(
         train(other, tmp_path / "m", "sgram_neg", new_corpus=True, **DIVERGES)
     said = str(caught.value)
     assert "the model is kept as it was before this corpus" in said
-    assert "the same command with a smaller --alpha" in said
-    assert "overwrite-model" not in said
+    assert "repeat the call with a smaller `alpha`" in said
+    assert "overwrite_model" not in said
     assert "untrained" not in said
     np.testing.assert_array_equal(layout.open_model(tmp_path / "m").matrix("input_vectors"), before)
 
@@ -140,7 +140,7 @@ def test_a_rollback_keeps_the_mark_of_the_row_before(
     with pytest.raises(DivergenceError, match="rollbacks"):
         train(other, tmp_path / "m", "sgram_neg", new_corpus=True, on_divergence="rollback",
               callback=note, **DIVERGES)  # fmt: skip
-    assert math.isnan(losses[0])  # that of the corpus before is no loss of this one
+    assert losses[0] is None  # that of the corpus before is no loss of this one
     rows = layout.open_model(tmp_path / "m").history()
     events = [row["event"] for row in rows if row["event"]]
     assert events[:2] == ["new corpus", "rollback"]
@@ -156,7 +156,7 @@ def test_a_rollback_to_an_older_checkpoint_keeps_the_runs_own_schedule(
     train(store, model, "sgram_neg", epochs=2, threads=1, checkpoint_epochs=1)
     older = layout.open_model(layout.checkpoints(model)[0])
     assert older.state["schedule"]["fall_from"] == 0
-    monkeypatch.setattr("fastw2v.training.session.last_good", lambda *arguments: older)
+    monkeypatch.setattr("fastw2v.training.resume.last_good", lambda *arguments: older)
     diverged = False
 
     def diverge(progress: Any) -> None:

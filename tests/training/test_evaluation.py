@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import planted
 import pytest
+from recorder import Recorder
 
 import fastw2v
 from fastw2v.errors import UsageError
@@ -39,7 +39,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth of the corpus is held out here, and would be looked at every twelve epochs."""
+    """A tenth of the corpus is held out here, and would be evaluated once an epoch."""
     monkeypatch.setattr(evaluation, "SHARE_OF_TIME", 0.2)
     monkeypatch.setattr(evaluation, "EXACT_SHARE", 1.0)
 
@@ -168,12 +168,12 @@ def test_a_corpus_without_held_out_sequences_is_trained_on_all_the_same(
     store: Path, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    model = train(store, tmp_path / "m", "sgram_neg", holdout=1e-9, notify=lines.append)
+    model = train(store, tmp_path / "m", "sgram_neg", holdout=1e-9, reporter=Recorder(lines))
     assert any("no held-out loss" in line for line in lines)
     assert model.words_done == 6 * TokenStore.open(store).num_tokens
-    with pytest.raises(UsageError, match="none of them"):
+    with pytest.raises(UsageError, match="selects no sequence"):
         train(store, tmp_path / "n", "sgram_neg", holdout=1e-9, patience=2)
-    with pytest.raises(UsageError, match="--patience"):
+    with pytest.raises(UsageError, match="`patience`"):
         train(store, tmp_path / "o", "sgram_neg", holdout=0, patience=2)
     assert not (tmp_path / "o").exists()
 
@@ -181,33 +181,35 @@ def test_a_corpus_without_held_out_sequences_is_trained_on_all_the_same(
 # --- when ---
 
 
-@pytest.mark.parametrize(
-    ("times", "epochs", "epoch_words"), [(1, 1, 1000), (3, 1, 1000), (7, 1, 33), (1, 4, 1000)]
-)
-def test_evaluations_are_at_fixed_places(times: int, epochs: int, epoch_words: int) -> None:
-    plan = EvaluationPlan(times, epochs, epoch_words)
+@pytest.mark.parametrize(("times", "epoch_words"), [(1, 1000), (3, 1000), (7, 33)])
+def test_evaluations_are_at_fixed_places(times: int, epoch_words: int) -> None:
+    plan = EvaluationPlan(times, epoch_words)
     places, words = [], 0
     while words < 12 * epoch_words:
         assert plan.next_after(words) > words
         assert plan.next_after(plan.next_after(words) - 1) == plan.next_after(words)
         words = plan.next_after(words)
         places.append(words)
-    assert len(places) == 12 * times // epochs
+    assert len(places) == 12 * times
     assert places[-1] == 12 * epoch_words
-    assert set(range(epochs, 13, epochs)) <= {place / epoch_words for place in places}
+    assert set(range(1, 13)) <= {place / epoch_words for place in places}
 
 
 def test_evaluations_take_their_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "SHARE_OF_TIME", 0.008)
     monkeypatch.setitem(evaluation.COSTS, "sgram_neg", 4.0)
-    for tokens, expected in ((510, (1, 3)), (50, (4, 1)), (5000, (1, 25))):
-        held: Any = dataclasses.make_dataclass("Held", ["num_tokens"])(tokens)
-        config = TrainConfig.create(type="sgram_neg")
-        plan = EvaluationPlan.of(config, held, 100_000)
-        assert (plan.times, plan.epochs) == expected
-        patient = TrainConfig.create(type="sgram_neg", patience=2)
-        plan = EvaluationPlan.of(patient, held, 100_000)
-        assert (plan.times, plan.epochs) == (expected[0], 1)
+    config = TrainConfig.create(type="sgram_neg")
+    for tokens, times in ((50, 4), (510, 1), (5000, 1)):  # always once an epoch
+        assert EvaluationPlan.of(config, tokens, 100_000).times == times
+
+
+def test_a_short_run_has_a_held_out_loss_an_epoch(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation, "SHARE_OF_TIME", 1e-4)  # far less than an evaluation takes
+    model = train(store, tmp_path / "m", "sgram_neg", epochs=3)
+    measured = [row["epoch"] for row in model.history if row["holdout_loss"] is not None]
+    assert measured == [1, 2, 3]
 
 
 # --- patience ---
@@ -217,11 +219,13 @@ def test_patience_ends_a_run_that_learns_no_more(store: Path, tmp_path: Path) ->
     lines: list[str] = []
     model = train(
         store, tmp_path / "m", "sgram_neg", epochs=1000, patience=3, cooldown=0.5,
-        notify=lines.append,
+        reporter=Recorder(lines),
     )  # fmt: skip
     opened = TokenStore.open(store)
     assert model.words_done < 300 * opened.num_tokens
-    assert any("gained no more than its noise since 3 evaluations before" in line for line in lines)
+    assert any(
+        "improved by no more than its noise over the last 3 evaluations" in line for line in lines
+    )
     fall = [row for row in model.history if row["event"] == "cooldown"]
     assert len(fall) == 1
     constant = [row for row in model.history if row["words"] <= fall[0]["words"]]
@@ -234,9 +238,11 @@ def test_patience_ends_a_run_that_learns_no_more(store: Path, tmp_path: Path) ->
     kept = layout.open_model(tmp_path / "m" / "checkpoints" / "best")
     assert kept.state["words_done"] == best["words"]
     lines.clear()
-    again = train(store, tmp_path / "m", "sgram_neg", epochs=1000, patience=3, notify=lines.append)
+    again = train(
+        store, tmp_path / "m", "sgram_neg", epochs=1000, patience=3, reporter=Recorder(lines)
+    )
     assert again.words_done == model.words_done
-    assert any("finished before" in line for line in lines)
+    assert any("finished already" in line for line in lines)
 
 
 def test_without_a_stall_the_rate_falls_over_the_last_epochs(store: Path, tmp_path: Path) -> None:

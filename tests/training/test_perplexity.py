@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from recorder import Recorder
 from scoring_helper import (
     TOKENS,
     log_noise,
@@ -185,7 +186,7 @@ def test_a_store_that_leaves_out_words_of_the_model_is_told(tmp_path, text):
         lost = report.tokens_read - report.tokens_kept
         assert lost > 0
         said = []
-        result = perplexity(model, tmp_path / name, notify=said.append)
+        result = perplexity(model, tmp_path / name, reporter=Recorder(said))
         if name in ("same", "more"):
             assert said == []
             assert result == perplexity(model, text)
@@ -272,7 +273,7 @@ def test_text_is_tokenized_as_the_corpus_of_the_model_was(tmp_path):
         stopwords="english", min_sequence_length=2,
     )  # fmt: skip
     said = []
-    result = perplexity(model, text, notify=said.append)
+    result = perplexity(model, text, reporter=Recorder(said))
     assert said == []
     assert (result.words, result.known, result.centers) == (9, 9, 9)  # not "the", not "Iron"
     assert perplexity(model, f"{model}.store") == result
@@ -285,7 +286,7 @@ def test_a_model_that_does_not_say_gets_the_defaults_and_a_warning(tmp_path, tex
     for name, corpus in (("known", DEFAULTS), ("old", None), ("tokens", {"source": "tokens"})):
         said = told[name] = []
         model = save_model(tmp_path / name, "sgram", random_weights(), corpus)
-        result = perplexity(model, text, notify=said.append)
+        result = perplexity(model, text, reporter=Recorder(said))
         assert result == perplexity(tmp_path / "known", text)
     assert told["known"] == []
     for name in ("old", "tokens"):
@@ -294,7 +295,7 @@ def test_a_model_that_does_not_say_gets_the_defaults_and_a_warning(tmp_path, tex
         assert "defaults" in told[name][0]
     fastw2v.preprocess(text, tmp_path / "s", min_count=1)
     said = []
-    perplexity(tmp_path / "old", tmp_path / "s", notify=said.append)
+    perplexity(tmp_path / "old", tmp_path / "s", reporter=Recorder(said))
     assert said == []  # a store is tokenized already
 
 
@@ -308,12 +309,12 @@ def test_a_function_as_tokenizer_is_run_when_it_is_named_again(tmp_path, monkeyp
     with pytest.raises(UsageError, match="add --tokenizer dot_cut:f"):
         perplexity(model, text)
     said = []
-    result = perplexity(model, text, tokenizer="dot_cut:f", notify=said.append)
+    result = perplexity(model, text, tokenizer="dot_cut:f", reporter=Recorder(said))
     assert (result.words, result.known) == (5, 4)
     output = run("evaluate", model, "--text", text, "--tokenizer", "dot_cut:f").stdout
     assert f"{result.perplexity:.2f}" in output
     assert said == []
-    perplexity(model, text, tokenizer="words", notify=said.append)
+    perplexity(model, text, tokenizer="words", reporter=Recorder(said))
     assert said == [f"warning: {model}: its own text was tokenized by dot_cut:f, not by words"]
 
 
@@ -351,7 +352,7 @@ def test_a_stop_list_that_is_not_kept_is_told(tmp_path, text):
     corpus = corpus_with(stopwords="stop.txt", setting_files={"stopwords": "0" * 64})
     model = save_model(tmp_path / "m", "sgram", random_weights(), corpus)
     said = []
-    perplexity(model, text, notify=said.append)
+    perplexity(model, text, reporter=Recorder(said))
     assert len(said) == 1
     assert "stop.txt" in said[0]
 

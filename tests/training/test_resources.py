@@ -13,7 +13,6 @@ import fastw2v
 from fastw2v.errors import UsageError
 from fastw2v.io import storage
 from fastw2v.io.machine import resident_memory
-from fastw2v.training import api as trainer
 from fastw2v.training import resources
 from fastw2v.training.config import TYPES, TrainConfig
 from fastw2v.training.resources import Estimate, check_resources, copy_bytes, estimate
@@ -102,7 +101,7 @@ def test_the_disk_is_what_a_run_takes(
         return check(need, path)
 
     monkeypatch.setattr(storage, "write_text", measuring)
-    monkeypatch.setattr(trainer, "check_resources", noting)
+    monkeypatch.setattr(resources, "check_resources", noting)
     fastw2v.train(
         tmp_path / "s", model, type="sgram_neg", vector_dim=200, batch_size=512, threads=1,
         **{"holdout": 0.05, **options},

@@ -17,6 +17,7 @@ import planted
 import pytest
 from click.testing import CliRunner
 from preprocess_helper import content_of
+from recorder import Recorder
 
 import fastw2v
 from fastw2v.cli.main import fastw2v as fastw2v_command
@@ -65,7 +66,7 @@ def texts(tmp_path: Path) -> tuple[Path, Path]:
 
 def train(data: Path, model: Path, **options: Any) -> tuple[fastw2v.Model, list[str]]:
     lines: list[str] = []
-    return fastw2v.train(data, model, notify=lines.append, **options), lines
+    return fastw2v.train(data, model, reporter=Recorder(lines), **options), lines
 
 
 def first_model(texts: tuple[Path, Path], model: Path, **options: Any) -> fastw2v.Model:
@@ -243,16 +244,15 @@ def test_more_epochs_state_the_old_plan_and_the_new(
 
     model, lines = train(texts[0], tmp_path / "m", epochs=4, callback=note)
     assert model.words_done == 2 * words
-    assert only(lines, "going on") == (
-        f"going on after {words:,} words, {words:,} to go; the learning rate, planned to fall from "
-        f"0.05 to 5e-06 over {words:,} words, stood at 5e-06; it is planned anew to fall from 0.05 "
-        f"to 5e-06 over {2 * words:,} words: it goes on at 0.025"
+    assert only(lines, "resuming") == (
+        f"resuming after {words:,} words, {words:,} to go; new learning rate: 0.05 to 5e-06 over "
+        f"{2 * words:,} words, now 0.025 (it was 5e-06, of 0.05 to 5e-06 over {words:,} words)"
     )
     assert began == [pytest.approx(0.025, rel=1e-3)]
     _, lines = train(texts[0], tmp_path / "m")
-    assert "nothing to do" in only(lines, "finished before")
+    assert "nothing to do" in only(lines, "finished already")
     _, lines = train(texts[0], tmp_path / "m", epochs=6, alpha=0.02)
-    assert "planned anew to fall from 0.02 to 2e-06" in only(lines, "going on")
+    assert "new learning rate: 0.02 to 2e-06" in only(lines, "resuming")
 
 
 def test_an_unchanged_plan_is_not_planned_anew(texts: tuple[Path, Path], tmp_path: Path) -> None:
@@ -264,8 +264,8 @@ def test_an_unchanged_plan_is_not_planned_anew(texts: tuple[Path, Path], tmp_pat
     left = 500 * 1440 - words
     rate = 0.05 * left / (500 * 1440)
     assert 0 < left < 500 * 1440
-    assert only(lines, "going on") == (
-        f"going on after {words:,} words, {left:,} to go, at learning rate {rate:.3g}"
+    assert only(lines, "resuming") == (
+        f"resuming after {words:,} words, {left:,} to go, at learning rate {rate:.3g}"
     )
 
 
@@ -275,9 +275,9 @@ def test_more_epochs_after_patience(tmp_path: Path) -> None:
     model, _ = train(store, tmp_path / "m", epochs=30, **options)
     assert state_of(tmp_path / "m")["finished"]
     _, lines = train(store, tmp_path / "m")
-    assert "nothing to do" in only(lines, "finished before")
+    assert "nothing to do" in only(lines, "finished already")
     longer, lines = train(store, tmp_path / "m", epochs=60)
-    assert "to stay at 0.05 until the held-out loss falls no more" in only(lines, "planned anew")
+    assert "constant 0.05 until the held-out loss no longer improves" in only(lines, "resuming")
     assert longer.words_done > model.words_done
 
 
@@ -286,10 +286,10 @@ def test_patience_may_be_asked_for_in_the_middle_of_a_run(tmp_path: Path) -> Non
     options = {**SMALL, "holdout": 0.1, "type": "sgram_neg", "epochs": 30}
     train(store, tmp_path / "m", max_words=2000, **options)
     model, lines = train(store, tmp_path / "m", patience=1)
-    line = only(lines, "going on after")
-    assert "to stay at 0.05 until the held-out loss falls no more" in line
+    line = only(lines, "resuming after")
+    assert "constant 0.05 until the held-out loss no longer improves" in line
     assert "at most" in line
-    assert only(lines, "the learning rate falls from")
+    assert only(lines, "the learning rate decays")
     assert state_of(tmp_path / "m")["finished"]
     assert 2000 < model.words_done < 30 * planted_words(store)
 
@@ -311,7 +311,7 @@ def test_what_is_to_go_of_a_fall_that_patience_began(tmp_path: Path) -> None:
     gone = state_of(tmp_path / "m")["words_done"]
     model, lines = train(store, tmp_path / "m")
     assert model.words_done < 300 * planted_words(store)
-    told = int(re.findall(r"([0-9,]+) to go", only(lines, "going on after"))[0].replace(",", ""))
+    told = int(re.findall(r"([0-9,]+) to go", only(lines, "resuming after"))[0].replace(",", ""))
     assert abs(model.words_done - gone - told) < 100  # it ends with a whole block
 
 
@@ -322,10 +322,10 @@ def test_a_learning_rate_that_is_given_is_not_halved_by_rollbacks_of_another(
     first_model(texts, model, max_words=300)
     change_state(model, schedule={**state_of(model)["schedule"], "rollbacks": 2})
     _, lines = train(texts[0], model, epochs=3)
-    assert "planned anew to fall from 0.0125 " in only(lines, "going on after")
+    assert "new learning rate: 0.0125 " in only(lines, "resuming after")
     change_state(model, schedule={**state_of(model)["schedule"], "rollbacks": 2})
     _, lines = train(texts[0], model, epochs=4, alpha=0.02)
-    assert "planned anew to fall from 0.02 " in only(lines, "going on after")
+    assert "new learning rate: 0.02 " in only(lines, "resuming after")
     assert state_of(model)["schedule"]["rollbacks"] == 0
 
 
@@ -348,7 +348,7 @@ def test_another_corpus_after_patience_does_not_say_that_words_are_missing(
     assert state_of(tmp_path / "m")["words_done"] < state_of(tmp_path / "m")["total_words"]
     fastw2v.preprocess(SECOND, tmp_path / "other", vocabulary=str(tmp_path / "m"))
     _, lines = train(tmp_path / "other", tmp_path / "m", new_corpus=True, epochs=1)
-    assert "of the corpus before" not in only(lines, "another corpus begins")
+    assert "of the previous corpus" not in only(lines, "new corpus: ")
 
 
 def test_another_corpus_is_trained_on_from_the_models_vectors(
@@ -356,7 +356,7 @@ def test_another_corpus_is_trained_on_from_the_models_vectors(
 ) -> None:
     first = first_model(texts, tmp_path / "m")
     corpus = state_of(tmp_path / "m")["corpus_hash"]
-    with pytest.raises(UsageError, match="--new-corpus"):
+    with pytest.raises(UsageError, match="`new_corpus`"):
         train(texts[1], tmp_path / "m")
     begun: list[np.ndarray] = []
 
@@ -381,9 +381,9 @@ def test_another_corpus_is_trained_on_from_the_models_vectors(
     event = model.history[len(first.history)]
     assert (event["event"], event["loss"]) == ("new corpus", None)
     assert "51 (4.07 %) are not" in only(lines, "in the vocabulary")
-    line = only(lines, "another corpus begins")
+    line = only(lines, "new corpus: ")
     assert "3,603 words to train, after 2,880" in line
-    assert "stood at 5e-06 and is planned anew to fall from 0.05 to 5e-06" in line
+    assert "the learning rate restarts: 0.05 to 5e-06 over 3,603 words (it was 5e-06)" in line
     names = sorted(path.name for path in (tmp_path / "m" / "checkpoints").glob("epoch-*"))
     assert names == ["epoch-0003", "epoch-0004", "epoch-0005"]
 
@@ -394,15 +394,15 @@ def test_the_same_command_does_not_begin_again(texts: tuple[Path, Path], tmp_pat
     done = bytes_of(tmp_path / "m")
     for flag in (True, False):
         _, lines = train(texts[1], tmp_path / "m", new_corpus=flag, epochs=2)
-        assert "nothing to do" in only(lines, "finished before")
+        assert "nothing to do" in only(lines, "finished already")
         assert bytes_of(tmp_path / "m") == done
-        assert any("not begun again" in line for line in lines) == flag
+        assert any("being trained on this corpus already" in line for line in lines) == flag
     _, lines = train(texts[1], tmp_path / "m", epochs=3)
-    assert "going on after 2,402 words" in only(lines, "going on")
-    with pytest.raises(UsageError, match=r"have changed since.*--new-corpus"):
+    assert "resuming after 2,402 words" in only(lines, "resuming")
+    with pytest.raises(UsageError, match=r"have changed since.*`new_corpus`"):
         train(texts[0], tmp_path / "m", epochs=4)
     _, lines = train(texts[0], tmp_path / "m", new_corpus=True, epochs=1)  # and back
-    assert "1,440 words to train, after 6,483" in only(lines, "another corpus begins")
+    assert "1,440 words to train, after 6,483" in only(lines, "new corpus: ")
 
 
 def test_the_text_is_cut_as_the_models_was(tmp_path: Path) -> None:
@@ -432,7 +432,7 @@ def test_the_store_of_the_new_text_takes_its_place_when_it_is_begun(
     assert {name: content_of(tmp_path / name) for name in before} == before
     assert (tmp_path / "m.store.next" / "manifest.json").exists()
     _, lines = train(texts[0], tmp_path / "m", epochs=3)  # the old text goes on as if nothing was
-    assert "going on after" in only(lines, "going on")
+    assert "resuming after" in only(lines, "resuming")
     stamp = (tmp_path / "m.store.next" / "manifest.json").stat().st_mtime_ns
     train(texts[1], tmp_path / "m", new_corpus=True, epochs=1)
     assert not (tmp_path / "m.store.next").exists()
@@ -491,11 +491,11 @@ def test_a_store_is_another_corpus_too(texts: tuple[Path, Path], tmp_path: Path)
     fastw2v.preprocess(
         texts[1], tmp_path / "grown", vocabulary=tmp_path / "m", update_vocab=True, min_count=1
     )
-    with pytest.raises(UsageError, match="preprocess --vocabulary"):
+    with pytest.raises(UsageError, match="preprocess it with `vocabulary`"):
         train(tmp_path / "other", tmp_path / "m", new_corpus=True)
-    with pytest.raises(UsageError, match=r"3 new ones.*add --update-vocab"):
+    with pytest.raises(UsageError, match=r"3 new ones.*add `update_vocab`"):
         train(tmp_path / "grown", tmp_path / "m", new_corpus=True)
-    with pytest.raises(UsageError, match="--min-count: only for text"):
+    with pytest.raises(UsageError, match="`min_count`: only for text"):
         train(tmp_path / "grown", tmp_path / "m", update_vocab=True, min_count=1)
     model, lines = train(tmp_path / "same", tmp_path / "m", new_corpus=True, epochs=1)
     assert "51 (4.07 %) are not" in only(lines, "in the vocabulary")
@@ -503,7 +503,7 @@ def test_a_store_is_another_corpus_too(texts: tuple[Path, Path], tmp_path: Path)
     model, _ = train(tmp_path / "grown", tmp_path / "m", update_vocab=True, epochs=1)
     assert sorted(model.vocabulary.tokens[-3:]) == sorted([*NOVEL, "rare"])
     _, lines = train(tmp_path / "grown", tmp_path / "m", update_vocab=True)
-    assert "nothing to do" in only(lines, "finished before")
+    assert "nothing to do" in only(lines, "finished already")
 
 
 def test_what_another_corpus_cannot_be_is_refused(texts: tuple[Path, Path], tmp_path: Path) -> None:
@@ -514,10 +514,10 @@ def test_what_another_corpus_cannot_be_is_refused(texts: tuple[Path, Path], tmp_
     done = bytes_of(tmp_path / "m")
     for options, message in (
         ({"overwrite_model": True}, "give one"),
-        ({"min_count": 2}, "--min-count: the model keeps its vocabulary"),
-        ({"vocabulary": tmp_path / "m"}, "--vocabulary: with --new-corpus"),
-        ({"phrases": 1}, "--phrases: with --new-corpus"),
-        ({"vector_dim": 5}, "--vector-dim 5 .the model has 12."),
+        ({"min_count": 2}, "`min_count`: the model keeps its vocabulary"),
+        ({"vocabulary": tmp_path / "m"}, "`vocabulary`: with `new_corpus`"),
+        ({"phrases": 1}, "`phrases`: with `new_corpus`"),
+        ({"vector_dim": 5}, "`vector_dim` 5 .the model has 12."),
     ):
         with pytest.raises(UsageError, match=message):
             train(texts[1], tmp_path / "m", new_corpus=True, **options)
@@ -549,7 +549,7 @@ def test_old_words_keep_their_vectors_and_new_ones_get_some(
         np.testing.assert_array_equal(getattr(begun, name)[:old], getattr(first, name))
         np.testing.assert_array_equal(getattr(begun, name)[old:], rows[old:, :12])
     model, lines = train(texts[1], tmp_path / "m", epochs=2)
-    assert "going on after 0 words" in only(lines, "going on")
+    assert "resuming after 0 words" in only(lines, "resuming")
     assert (model.input_vectors[old:] != begun.input_vectors[old:]).any(axis=1).all()
 
 
@@ -558,7 +558,9 @@ def test_stop_words_of_a_file_do_not_become_new_words(tmp_path: Path) -> None:
     first = write_text(tmp_path / "a", [["the", "cat", "of", "dog", "cat"]] * 30)
     second = write_text(tmp_path / "b", [["the", "cat", "of", "cow", "dog"]] * 30)
     train(first, tmp_path / "m", **SMALL, epochs=1, stopwords=stop)
-    with pytest.raises(UsageError, match=r"give them again: --stopwords stop\.txt"):
+    with pytest.raises(
+        UsageError, match=r"stop words of stop\.txt.*give them again as `stopwords`"
+    ):
         train(second, tmp_path / "m", update_vocab=True)
     model, lines = train(second, tmp_path / "m", update_vocab=True, stopwords=stop, epochs=1)
     assert model.vocabulary.tokens == ["cat", "dog", "cow"]
@@ -613,7 +615,7 @@ def test_a_new_model_begins_with_both_matrices_of_a_model(
     with pytest.raises(KeyboardInterrupt):
         fastw2v.train(
             texts[1], tmp_path / "b", **{**SMALL, "min_count": 1, "init": str(tmp_path / "a")},
-            callback=stopped_at("start"), notify=lines.append,
+            callback=stopped_at("start"), reporter=Recorder(lines),
         )  # fmt: skip
     model = fastw2v.Model.load(tmp_path / "b")
     rows = [model.vocabulary.index[token] for token in first.vocabulary.tokens]
@@ -631,7 +633,7 @@ def test_dimensions_are_the_files_unless_given(texts: tuple[Path, Path], tmp_pat
         texts[0], tmp_path / "m", epochs=1, min_count=1, init=tmp_path / "v.bin", **options
     )
     assert model.input_vectors.shape == (20, 7)
-    with pytest.raises(UsageError, match="7 dimensions, --vector-dim is 12"):
+    with pytest.raises(UsageError, match="7 dimensions, `vector_dim` is 12"):
         train(texts[0], tmp_path / "n", init=tmp_path / "v.bin", **SMALL)
     assert not (tmp_path / "n").exists()
     assert not (tmp_path / "n.store").exists()
@@ -652,7 +654,7 @@ def test_vectors_that_cannot_begin_a_model_are_refused(
     write_vectors(tmp_path / "other.bin", table._replace(tokens=["w", "x", "y", "z"]))
     with pytest.raises(UsageError, match="none of the 20 words"):
         train(texts[0], tmp_path / "m", init=tmp_path / "other.bin", min_count=1, **SMALL)
-    with pytest.raises(UsageError, match="5 is not a path"):
+    with pytest.raises(UsageError, match="must be a path; got 5"):
         train(texts[0], tmp_path / "m", init=5, **SMALL)
     for init, message in (("no.bin", "no such file"), (".", "not a fastw2v model")):
         with pytest.raises(UsageError, match=message):
@@ -665,14 +667,14 @@ def test_an_existing_model_keeps_its_own_vectors(texts: tuple[Path, Path], tmp_p
         write_vectors(tmp_path / name, pretrained_table())
     options = {**SMALL, "min_count": 1, "epochs": 1}
     train(texts[0], tmp_path / "m", **options)
-    with pytest.raises(UsageError, match="goes on from its own vectors"):
+    with pytest.raises(UsageError, match="continues from its own vectors"):
         train(texts[0], tmp_path / "m", init=tmp_path / "v.bin", epochs=2)
     train(texts[0], tmp_path / "m", init=tmp_path / "v.bin", overwrite_model=True, **options)
-    with pytest.raises(UsageError, match="goes on from its own vectors"):
+    with pytest.raises(UsageError, match="continues from its own vectors"):
         train(texts[0], tmp_path / "m", init=tmp_path / "w.bin", epochs=2)
     model, lines = train(texts[0], tmp_path / "m", init=tmp_path / "v.bin", epochs=2)  # again
-    assert "began with v.bin" in only(lines, "--init")
-    assert "going on after" in only(lines, "going on")
+    assert "began with v.bin" in only(lines, "`init`")
+    assert "resuming after" in only(lines, "resuming")
     assert (state_of(tmp_path / "m")["init"]["words"], model.config["init"]) == (3, "v.bin")
     train(texts[1], tmp_path / "m", new_corpus=True, epochs=1)
     assert state_of(tmp_path / "m")["init"]["file"] == "v.bin"

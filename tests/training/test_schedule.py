@@ -10,9 +10,7 @@ import pytest
 from fastw2v.errors import DataError
 from fastw2v.kernels.hogwild import learning_rate
 from fastw2v.training.config import TrainConfig
-from fastw2v.training.early_stopping import Patience
-from fastw2v.training.schedule import LearningRate
-from fastw2v.training.validation import HoldoutLoss
+from fastw2v.training.schedule import EarlyStopping, LearningRate
 
 CONFIG = TrainConfig.create(alpha=0.2, min_alpha=0.01)
 PATIENT = TrainConfig.create(alpha=0.2, min_alpha=0.01, patience=3)
@@ -38,7 +36,7 @@ def test_with_patience_it_is_constant_until_it_falls_and_then_the_run_ends() -> 
     rate = LearningRate.of(PATIENT, 1000, {})
     assert rates(rate, 300, [0, 600]) == pytest.approx([0.2, 0.2])
     assert rate.end_words == 1000
-    falling = rate.falling_from(400, 0.5)
+    falling = rate.decaying_from(400, 0.5)
     assert falling.end_words == 600
     assert [falling.at(words) for words in (400, 500, 600)] == pytest.approx([0.2, 0.105, 0.01])
     assert rates(falling, 300, [100, 200, 300, 900]) == pytest.approx([0.2, 0.105, 0.01, 0.01])
@@ -46,9 +44,9 @@ def test_with_patience_it_is_constant_until_it_falls_and_then_the_run_ends() -> 
 
 
 @pytest.mark.parametrize("cooldown", [0.1, 0.2, 1.0, 3.0])
-def test_the_latest_fall_is_over_at_the_end(cooldown: float) -> None:
+def test_the_latest_decay_is_over_at_the_end(cooldown: float) -> None:
     rate = LearningRate.of(PATIENT, 10_000, {})
-    falling = rate.falling_from(rate.latest_fall(cooldown), cooldown)
+    falling = rate.decaying_from(rate.latest_decay(cooldown), cooldown)
     assert 10_000 - 1 - cooldown <= falling.end_words <= 10_000
 
 
@@ -65,7 +63,7 @@ def test_rollbacks_halve_it_and_are_remembered() -> None:
 def test_more_words_plan_it_anew_unless_patience_did() -> None:
     saved = LearningRate.of(CONFIG, 1000, {}).as_json()
     assert LearningRate.of(CONFIG, 2000, saved).at(1000) == pytest.approx(0.105)
-    falling = LearningRate.of(PATIENT, 1000, {}).falling_from(400, 0.5)
+    falling = LearningRate.of(PATIENT, 1000, {}).decaying_from(400, 0.5)
     assert LearningRate.of(PATIENT, 2000, falling.as_json()).end_words == 600
 
 
@@ -75,7 +73,7 @@ def test_a_damaged_save_is_a_named_error() -> None:
 
 
 def test_kernels_and_reports_agree() -> None:
-    rate = LearningRate.of(PATIENT, 777, {}).falling_from(123, 0.7)
+    rate = LearningRate.of(PATIENT, 777, {}).decaying_from(123, 0.7)
     words = np.arange(123, 300, 7).tolist()
     assert rates(rate, 100, [word - 100 for word in words]) == pytest.approx(
         [rate.at(word) for word in words]
@@ -83,9 +81,9 @@ def test_kernels_and_reports_agree() -> None:
 
 
 def test_losses_of_other_held_out_sequences_do_not_decide() -> None:
-    found = HoldoutLoss(1.0, 0.9, 1.1, np.ones(5), np.full(5, 3))
-    saved = Patience(1, np.ones((1, 5), np.float32))
-    assert saved.add(found)  # no gain at all
+    found = np.ones(5), np.full(5, 3)
+    saved = EarlyStopping(1, np.ones((1, 5), np.float32))
+    assert saved.add(*found)  # no gain at all
     for items in (1, 4):
         with pytest.raises(DataError, match="other sequences"):
-            Patience(1, np.ones((1, items), np.float32)).add(found)
+            EarlyStopping(1, np.ones((1, items), np.float32)).add(*found)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import planted
 import pytest
+from recorder import Recorder
 
 import fastw2v
 from fastw2v.errors import DataError, DivergenceError, UsageError
@@ -17,10 +18,10 @@ from fastw2v.kernels.negative_sampling import Weights
 from fastw2v.kernels.streams import Noise
 from fastw2v.text.config import Layout
 from fastw2v.training import data as batches
-from fastw2v.training import monitor, resources
+from fastw2v.training import reporting, resources
 from fastw2v.training import steppers as steps
 from fastw2v.training.config import TYPES, TrainConfig
-from fastw2v.training.monitor import Progress
+from fastw2v.training.reporting import Progress
 
 pytestmark = pytest.mark.usefixtures("quick_plots")
 
@@ -136,20 +137,20 @@ def test_a_finished_model_is_left_alone(store: Path, tmp_path: Path) -> None:
     lines: list[str] = []
     train(store, tmp_path / "m", "sgram_neg", epochs=2)
     before = sorted(path.name for path in (tmp_path / "m").rglob("*"))
-    model = train(store, tmp_path / "m", "sgram_neg", epochs=2, notify=lines.append)
+    model = train(store, tmp_path / "m", "sgram_neg", epochs=2, reporter=Recorder(lines))
     assert sorted(path.name for path in (tmp_path / "m").rglob("*")) == before
     assert model.words_done == 2 * 3600
-    assert "--epochs" in lines[-1]
+    assert "`epochs`" in lines[-1]
 
 
 def test_more_epochs_go_on(store: Path, tmp_path: Path) -> None:
     train(store, tmp_path / "m", "sgram_neg", epochs=2)
     lines: list[str] = []
-    model = fastw2v.train(store, tmp_path / "m", epochs=4, notify=lines.append)
+    model = fastw2v.train(store, tmp_path / "m", epochs=4, reporter=Recorder(lines))
     assert model.words_done == 4 * 3600
     assert model.config["vector_dim"] == SMALL["vector_dim"]
     assert [row["epoch"] for row in model.history] == sorted(row["epoch"] for row in model.history)
-    assert any("planned anew" in line for line in lines)
+    assert any("new learning rate" in line for line in lines)
     names = sorted(path.name for path in (tmp_path / "m" / "checkpoints").iterdir())
     assert names == ["epoch-0002", "epoch-0003", "epoch-0004"]
 
@@ -170,7 +171,7 @@ def test_max_words_stops_and_can_be_lifted(
 def test_other_settings_and_other_vocabulary_are_refused(store: Path, tmp_path: Path) -> None:
     train(store, tmp_path / "m", "sgram_neg", epochs=1)
     saved = bytes_of(tmp_path / "m")
-    with pytest.raises(UsageError, match="--window 7"):
+    with pytest.raises(UsageError, match="`window` 7"):
         train(store, tmp_path / "m", "sgram_neg", epochs=2, window=7)
     other = planted.make_store(tmp_path / "other", count=100)
     with pytest.raises(UsageError, match="another vocabulary"):
@@ -194,7 +195,7 @@ def test_divergence_stops_and_keeps_the_last_good_save(store: Path, tmp_path: Pa
 
 
 def test_divergence_suggests_a_rate_that_trains(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(DivergenceError, match=r"at learning rate 5: .*--alpha \(0.025, say\)"):
+    with pytest.raises(DivergenceError, match=r"at learning rate 5: .*`alpha`, such as 0.025"):
         train(store, tmp_path / "m", "sgram_neg", alpha=5.0, epochs=1)
 
 
@@ -202,9 +203,9 @@ def test_nan_weights_are_noticed() -> None:
     good = np.ones((3000, 4), np.float32)
     bad = good.copy()
     bad[2999, 1] = np.nan
-    monitor.check_weights(Weights(good, good), all_rows=True)
+    reporting.check_weights(Weights(good, good), all_rows=True)
     with pytest.raises(DivergenceError, match="output vectors"):
-        monitor.check_weights(Weights(good, bad), all_rows=True)
+        reporting.check_weights(Weights(good, bad), all_rows=True)
 
 
 def read_only(matrix: np.ndarray) -> np.ndarray:
@@ -282,7 +283,7 @@ def test_text_is_preprocessed_once_and_again_when_it_changes(tmp_path: Path) -> 
     text = tmp_path / "text.txt"
     text.write_text("\n".join(" ".join(words) for words in planted.sentences(60)))
     lines: list[str] = []
-    options: dict[str, Any] = {**SMALL, "epochs": 1, "notify": lines.append, "min_count": 1}
+    options: dict[str, Any] = {**SMALL, "epochs": 1, "reporter": Recorder(lines), "min_count": 1}
     fastw2v.train(text, tmp_path / "m", **options)
     place = tmp_path / "m.store"
     stamp = (place / "manifest.json").stat().st_mtime_ns
@@ -347,7 +348,7 @@ def test_the_same_command_goes_on_whatever_it_says(store: Path, tmp_path: Path) 
 
 
 def test_text_options_on_a_store_are_refused(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--min-count"):
+    with pytest.raises(UsageError, match="`min_count`"):
         train(store, tmp_path / "m", "sgram_neg", min_count=2)
     assert not (tmp_path / "m").exists()
 
@@ -363,7 +364,7 @@ def test_subsampling_that_leaves_nothing_is_refused(
 
 @pytest.mark.parametrize("data", [None, [["a", "b"]], 5, ""])
 def test_data_that_is_no_path_is_refused(tmp_path: Path, data: Any) -> None:
-    with pytest.raises(UsageError, match="is not a path"):
+    with pytest.raises(UsageError, match="`data` must be paths"):
         fastw2v.train(data, tmp_path / "m")
 
 
@@ -375,7 +376,7 @@ def test_a_lost_newest_save_is_told(store: Path, tmp_path: Path, lost: str) -> N
     else:
         shutil.rmtree(layout.generations(tmp_path / "m")[-1])
     lines: list[str] = []
-    model = fastw2v.train(store, tmp_path / "m", epochs=3, notify=lines.append)
+    model = fastw2v.train(store, tmp_path / "m", epochs=3, reporter=Recorder(lines))
     assert any("CURRENT: names no save that is there" in line for line in lines)
     assert model.words_done == 3 * 3600
 
@@ -404,8 +405,8 @@ def test_a_run_that_cannot_fit_is_refused(
 
 def test_more_threads_than_cores_is_a_warning(store: Path, tmp_path: Path) -> None:
     lines: list[str] = []
-    model = train(store, tmp_path / "m", "sgram_neg", threads=500, notify=lines.append)
-    assert any(line.startswith("warning: --threads 500") for line in lines)
+    model = train(store, tmp_path / "m", "sgram_neg", threads=500, reporter=Recorder(lines))
+    assert any(line.startswith("warning: `threads`: 500") for line in lines)
     assert planted.separation(model) > 0.5
 
 
@@ -414,7 +415,7 @@ def test_damaged_model_falls_back_to_the_checkpoint(store: Path, tmp_path: Path)
     generation = layout.generations(tmp_path / "m")[-1]
     (generation / "history.jsonl").unlink()
     lines: list[str] = []
-    model = fastw2v.train(store, tmp_path / "m", epochs=3, notify=lines.append)
+    model = fastw2v.train(store, tmp_path / "m", epochs=3, reporter=Recorder(lines))
     assert any("history.jsonl" in line and line.startswith("warning") for line in lines)
     assert model.words_done == 3 * 3600
     for directory in (tmp_path / "m").rglob("input_vectors.npy"):
@@ -433,11 +434,11 @@ def test_history_on_disk_is_plain_json(store: Path, tmp_path: Path) -> None:
 
 def test_a_start_says_what_a_killed_save_left(store: Path, tmp_path: Path) -> None:
     model, lines = tmp_path / "m", []
-    train(store, model, "sgram_neg", epochs=1, notify=lines.append)
-    assert not any("killed" in line for line in lines)
+    train(store, model, "sgram_neg", epochs=1, reporter=Recorder(lines))
+    assert not any("left unfinished" in line for line in lines)
     (model / ".gen-000009.77.partial").mkdir()
-    train(store, model, "sgram_neg", epochs=2, notify=lines.append)
-    told = [line for line in lines if "killed while it wrote" in line]
+    train(store, model, "sgram_neg", epochs=2, reporter=Recorder(lines))
+    told = [line for line in lines if "left unfinished" in line]
     assert len(told) == 1
     assert "gen-000009" in told[0]
     assert not (model / ".gen-000009.77.partial").exists()
