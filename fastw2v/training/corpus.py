@@ -209,15 +209,15 @@ def make_store(
     """Preprocess text into `place` for `model`; `line` is reported once the text is found."""
     announced = False
 
-    def phase(name: str, done: int, total: int) -> None:
+    def show(phase: str, done: int, total: int) -> None:
         nonlocal announced
         if not announced:
             announced = True
             reporter.info(line)
-        reporter.bytes(name, done, total)
+        reporter.bytes(phase, done, total)
 
     made_for = named(model).name
-    preprocess(inputs, place, force=True, progress=phase, made_for=made_for, **options)
+    preprocess(inputs, place, force=True, progress=show, made_for=made_for, **options)
     return TokenStore.open(place)
 
 

@@ -240,7 +240,7 @@ def test_a_second_process_is_refused(store: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "words"),
     [
-        (["--window", "8"], 2, "--window: 8 is even"),
+        (["--window", "8"], 2, "--window must be odd"),
         (["--alpha", "nan"], 2, "--alpha must be a finite number; got nan"),
         (["--vector-dim", "0"], 2, "--vector-dim must be at least 1; got 0"),
         (["--vector-dim", "-3"], 2, "--vector-dim must be at least 1; got -3"),

@@ -193,9 +193,9 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runs, d
     """Runs, and what an undisturbed one ends with."""
     place = tmp_path_factory.mktemp("planted")
     store = planted.make_store(place / "store", layout=Layout(row_group_tokens=1200))
-    call = {**SMALL, "data_file": str(store), "type": "sgram_neg", "alpha": 0.05, "save_every": 20}
+    call = {**SMALL, "data": str(store), "type": "sgram_neg", "alpha": 0.05, "save_every": 20}
     with Runs("train", **call) as runs:
-        assert runs.run(model_file=str(place / "m")).startswith("done")
+        assert runs.run(model=str(place / "m")).startswith("done")
         yield runs, fingerprint(place / "m", racing=False)
 
 
@@ -213,7 +213,7 @@ def test_training_goes_on_when_a_save_fails(
 ) -> None:
     runs, expected = training
     root = tmp_path / "place"
-    call = {"model_file": str(root / "m")}
+    call = {"model": str(root / "m")}
     calls, rng, went_on = calls_of(runs, root, **call), random.Random(f"{SEED} {kind}"), 0
     for _ in range(8 * MANY):
         shutil.rmtree(root, ignore_errors=True)
@@ -245,7 +245,7 @@ def test_training_goes_on_when_a_save_fails(
 def test_power_cuts_again_and_again(training: tuple[Runs, dict[str, Any]], tmp_path: Path) -> None:
     runs, expected = training
     root = tmp_path / "place"
-    call = {"model_file": str(root / "m")}
+    call = {"model": str(root / "m")}
     calls, rng = calls_of(runs, root, **call), random.Random(SEED)
     for _ in range(3 * MANY):
         shutil.rmtree(root, ignore_errors=True)

@@ -92,7 +92,7 @@ class Life:
         said = runs.noted("said")
         assert not any("damaged" in line for line in said), said
         if self.words >= 0 and runs.noted("begun"):
-            assert any(f"going on after {self.words:,} words" in line for line in said), said
+            assert any(f"resuming after {self.words:,} words" in line for line in said), said
 
     def _check_save(self, runs: Runs) -> Position | None:
         """The place of the save that is there, which is whole, and at most one save old."""
@@ -163,12 +163,12 @@ def one_kill(runs: Runs, rng: random.Random, seconds: float, calls: int, root: P
 @pytest.mark.parametrize("name", CASES)
 def test_killed_again_and_again(runs: Runs, store: Path, tmp_path: Path, name: str) -> None:
     rng, racing = random.Random(f"{SEED} {name}"), name == "racing"
-    call: dict[str, Any] = {**CASES[name], "data_file": str(store)}
+    call: dict[str, Any] = {**CASES[name], "data": str(store)}
     started = time.monotonic()
     (tmp_path / "whole").mkdir()
     whole = Life(tmp_path / "whole" / "m", name == "rollback")
     counting = {"root": str(tmp_path / "whole")}
-    assert runs.run(**call, model_file=str(whole.model), faults=counting).startswith("done")
+    assert runs.run(**call, model=str(whole.model), faults=counting).startswith("done")
     seconds, calls = time.monotonic() - started, runs.steps
     whole.heard(runs, ended=True)
     expected = fingerprint(whole.model, racing=racing)
@@ -180,7 +180,7 @@ def test_killed_again_and_again(runs: Runs, store: Path, tmp_path: Path, name: s
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir()
         life = Life(root / "m", rolled_back)
-        call["model_file"] = str(life.model)
+        call["model"] = str(life.model)
         ended = ""
         while not ended.startswith("done"):
             if kills["killed"] < KILLS:

@@ -10,7 +10,7 @@ class Recorder:
 
     def __init__(self, lines: list[str] | None = None) -> None:
         self.lines = [] if lines is None else lines
-        self.phases: list[str] = []
+        self.phases: list[tuple[str, int, int]] = []
         self.events: list[Progress] = []
 
     def info(self, line: str) -> None:
@@ -19,8 +19,11 @@ class Recorder:
     def warning(self, line: str) -> None:
         self.lines.append(f"warning: {line}")
 
-    def phase(self, name: str, done: int, total: int) -> None:
-        self.phases.append(name)
+    def bytes(self, phase: str, done: int, total: int) -> None:
+        self.phases.append((phase, done, total))
+
+    def items(self, phase: str, done: int, total: int) -> None:
+        self.phases.append((phase, done, total))
 
     def training(self, progress: Progress) -> None:
         self.events.append(progress)

@@ -63,13 +63,14 @@ def run_preprocess(call: dict[str, Any], note: Any) -> str:
 def run_training(call: dict[str, Any], note: Any) -> str:
     """Train; what is trained, saved and said is noted."""
     from quick_plot import write_picture
+    from recorder import Recorder
 
     import fastw2v
     from fastw2v.plots import loss as loss_plot
     from fastw2v.training import checkpoint
     from fastw2v.training import steppers as steps
 
-    model = Path(call["model_file"])
+    model = Path(call["model"])
     real_stepper, real_save = steps.new_stepper, checkpoint.save
 
     class CountingStepper:
@@ -96,7 +97,10 @@ def run_training(call: dict[str, Any], note: Any) -> str:
     steps.new_stepper, checkpoint.save = CountingStepper, save  # type: ignore[assignment,misc]
     steps.warm_up = lambda config, threads: None
     loss_plot.plot_loss = write_picture
-    found = fastw2v.train(**call, callback=tell, notify=lambda line: note(said=line))
+    lines = Recorder()
+    lines.info = lambda line: note(said=line)  # type: ignore[method-assign]
+    lines.warning = lambda line: note(said=f"warning: {line}")  # type: ignore[method-assign]
+    found = fastw2v.train(**call, callback=tell, reporter=lines)
     return f"done: {found.words_done}"
 
 

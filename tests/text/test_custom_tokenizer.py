@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from recorder import Recorder
 
 import fastw2v
 from fastw2v.errors import UsageError
@@ -211,7 +212,7 @@ def test_a_noted_function_is_never_imported(module):
     with pytest.raises(
         UsageError, match=r"m: .*cut6:f.*--tokenizer cut6:f \(tokenizer= in P"
     ) as told:
-        noted_config(note({"tokenizer": "cut6:f"}), "m", pytest.fail)
+        noted_config(note({"tokenizer": "cut6:f"}), "m", Recorder())
     assert "\n" not in str(told.value)
     assert "cut6" not in sys.modules
 
@@ -219,29 +220,31 @@ def test_a_noted_function_is_never_imported(module):
 def test_a_noted_function_is_used_when_it_is_named_again(module):
     module("cut7", "def f(line):\n    return line.split('-')\n")
     config = noted_config(
-        note({"tokenizer": "cut7:f", "digits": "zero"}), "m", pytest.fail, "cut7:f"
+        note({"tokenizer": "cut7:f", "digits": "zero"}), "m", Recorder(), "cut7:f"
     )
     assert Tokenizer(config).words_of("A-1") == ["a", "0"]
 
 
 def test_another_tokenizer_than_the_noted_one_is_told():
     said: list[str] = []
-    assert noted_config(note(), "m", said.append, "characters").tokenizer == "characters"
+    assert noted_config(note(), "m", Recorder(said), "characters").tokenizer == "characters"
     assert said == ["warning: m: its own text was tokenized by words, not by characters"]
-    assert noted_config({}, "m", said.append, "characters").tokenizer == "characters"
-    assert "does not say" in said[1]
+    assert noted_config({}, "m", Recorder(said), "characters").tokenizer == "characters"
+    assert "does not record" in said[1]
 
 
 def test_all_options_of_text_are_noted():
     options = {"unicode": "nfkc", "digits": "zero", "min_token_length": 2, "max_token_length": 9,
                "stem": "english", "tokenizer": r"regex:\w+"}  # fmt: skip
-    assert noted_config(note(options), "m", pytest.fail) == PreprocessConfig(**options)
+    heard = Recorder()
+    assert noted_config(note(options), "m", heard) == PreprocessConfig(**options)
+    assert heard.lines == []
 
 
 def test_stop_characters_of_a_file_are_told_to_be_gone(tmp_path):
     said: list[str] = []
     settings = {"tokenizer": "characters", "stopwords": "stop.txt"}
-    config = noted_config(note(settings, stopwords="0"), "m", said.append)
+    config = noted_config(note(settings, stopwords="0"), "m", Recorder(said))
     assert config.stopwords is None
     assert "stop.txt" in said[0]
 

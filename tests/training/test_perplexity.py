@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import numpy as np
@@ -194,7 +195,7 @@ def test_a_store_that_leaves_out_words_of_the_model_is_told(tmp_path, text):
         assert len(said) == 1
         assert said[0].startswith(f"warning: {tmp_path / name}: ")
         assert f" {lost:,} of {report.tokens_read:,} words" in said[0]
-        assert f"fastw2v preprocess TEXT --vocabulary {model} --output STORE" in said[0]
+        assert f"preprocess the text with `vocabulary` {model}" in said[0]
         assert "\n" not in said[0]
     run("preprocess", text, "--vocabulary", model, "--output", tmp_path / "as-told", "--quiet")
     told = run("evaluate", model, "--text", tmp_path / "as-told").stderr
@@ -252,8 +253,9 @@ def test_progress_goes_to_the_end(tmp_path, text, monkeypatch):
     fastw2v.preprocess(text, tmp_path / "s", vocabulary=model, layout=Layout(row_group_tokens=60))
     known = perplexity(model, text).known
     for source, end in ((text, text.stat().st_size), (tmp_path / "s", known)):
-        told = []
-        perplexity(model, source, progress=lambda *figures, told=told: told.append(figures))
+        heard = Recorder()
+        perplexity(model, source, reporter=heard)
+        told = heard.phases
         done = [figures[1] for figures in told]
         assert done == sorted(done)
         assert len(set(done)) > 10
@@ -333,10 +335,12 @@ def test_a_tokenizer_is_not_for_stores(tmp_path, text):
 def test_lines_that_nobody_takes_are_logged(tmp_path, text, caplog):
     perplexity(save_model(tmp_path / "old", "sgram", random_weights(), None), text)
     assert [(r.name, r.levelname) for r in caplog.records] == [("fastw2v", "WARNING")]
-    assert caplog.records[0].getMessage().startswith("warning: ")
     with caplog.at_level("INFO", "fastw2v"):
         fastw2v.train(text, tmp_path / "new", type="cbow", vector_dim=8, epochs=1, min_count=1)
     assert {(r.name, r.levelname) for r in caplog.records[1:]} == {("fastw2v", "INFO")}
+    lines = [record.getMessage() for record in caplog.records[1:]]
+    assert any(re.match(r"epoch 1/1, loss \d\.\d+, .* words/s, ", line) for line in lines)
+    assert re.match(r"end after .* words in .* s, loss \d\.\d+, ", lines[-1])
 
 
 def test_a_stop_word_stays_one_also_where_the_vocabulary_has_it(tmp_path):

@@ -279,6 +279,54 @@ def test_callback_can_stop(store: Path, tmp_path: Path) -> None:
     assert all(0 <= p.words <= p.total_words == 3_600_000 for p in seen)
 
 
+@pytest.mark.parametrize("event", ["start", "save", "epoch", "evaluation"])
+def test_false_stops_at_any_event_with_a_save(store: Path, tmp_path: Path, event: str) -> None:
+    stopped_at: list[int] = []
+
+    def stop(progress: Progress) -> bool:
+        if progress.event == event and progress.words >= (3600 if event == "epoch" else 0):
+            stopped_at.append(progress.words)
+        return not stopped_at
+
+    model = train(store, tmp_path / "m", "sgram_neg", epochs=5, holdout=0.1, callback=stop)
+    assert model.words_done <= stopped_at[0] + 64  # a step of a batch at most
+    assert fastw2v.Model.load(tmp_path / "m").words_done == model.words_done
+    train(store, tmp_path / "m", "sgram_neg", epochs=5, holdout=0.1)
+    assert layout.open_model(tmp_path / "m").state["finished"]
+
+
+def test_what_is_not_measured_yet_is_none(store: Path, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    train(store, tmp_path / "m", "sgram_neg", epochs=1, holdout=0.1, callback=seen.append)
+    first = seen[0]
+    assert (first.words_per_second, first.loss, first.seconds_left) == (None, None, None)
+    assert first.holdout_loss is first.holdout_low is first.holdout_high is None
+    assert all(value == value for event in seen for value in vars(event).values())  # no NaN
+    assert seen[-1].holdout_loss is not None
+    assert seen[-1].seconds_left == 0
+
+
+def test_a_refused_text_leaves_no_store(store: Path, tmp_path: Path) -> None:
+    train(store, tmp_path / "m", "sgram_neg", epochs=1)
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    text = tmp_path.parent / f"{tmp_path.name}.txt"
+    text.write_text("some other text\n" * 20)
+    with pytest.raises(UsageError, match="trained with another vocabulary"):
+        fastw2v.train(text, tmp_path / "m", epochs=2)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+def test_missing_text_is_an_error_before_preprocessing_is_announced(tmp_path: Path) -> None:
+    recorder = Recorder()
+    with pytest.raises(UsageError, match="no such file"):
+        fastw2v.train(tmp_path / "missing.txt", tmp_path / "m", reporter=recorder)
+    assert recorder.lines == []
+    (tmp_path / "text.txt").write_text("a b a b a b\n" * 200)
+    fastw2v.train(tmp_path / "text.txt", tmp_path / "m", reporter=recorder, **SMALL, epochs=1)
+    assert recorder.lines[0] == f"preprocessing the text into {tmp_path / 'm.store'}"
+    assert [event.event for event in recorder.events][-1] == "end"
+
+
 def test_text_is_preprocessed_once_and_again_when_it_changes(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("\n".join(" ".join(words) for words in planted.sentences(60)))
