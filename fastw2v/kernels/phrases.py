@@ -1,4 +1,4 @@
-"""Pairs of neighboring words as keys to count, and sequences with their phrases joined.
+"""Pairs of neighboring words to count, and sequences with their phrases joined.
 
 A *chain* is the connector words between the two words of a pair, as one number: connector k is
 k + 1 in `bits` bits, the first one highest; 0 is no connector. An id of -1 is a word that no pair
@@ -22,28 +22,14 @@ _U32, _U64 = np.uint64(32), np.uint64(64)
 _NO_ROLE = np.uint8(0)
 
 
-class ChainRanks(NamedTuple):
-    """Numbers for the chains met since the last sort, in the order in which they were met.
+class Connectors(NamedTuple):
+    """Connector words by id.
 
-    slots: int32 (power of 2,), hash table of ranks, 0 where free.
-    chain_of_rank: int64 (ranks,); rank 0 is no connector.
-    used: int64 (1,), ranks given out, rank 0 too.
-    """
-
-    slots: Any
-    chain_of_rank: Any
-    used: Any
-
-
-class KeyLayout(NamedTuple):
-    """The bits of a key of a pair with a chain: left id, right id, rank.
-
-    id_bits, rank_bits: 2 · id_bits + rank_bits < 64.
+    connector_of: uint16 (ids,), k + 1 for connector k, 0 for other words; (0,) without connectors.
     chain_bits: bits of a connector in a chain. longest: connectors that a chain may hold.
     """
 
-    id_bits: int
-    rank_bits: int
+    connector_of: Any
     chain_bits: int
     longest: int
 
@@ -52,20 +38,17 @@ class PhraseTable(NamedTuple):
     """The phrases of one pass, P of them, to be looked up.
 
     roles: uint8 (ids,), BEGINS | ENDS a phrase, or CONNECTS: what may be done with an id.
-    connector_of: uint16 (ids,), k + 1 for connector k, 0 for other words; (0,) without connectors.
+    connectors: the words that CONNECTS marks.
     slots: int32 (power of 2,), hash table of phrases, -1 where free.
     pairs, chains: int64 (P,). new_ids: int32 (P,), the ids of the phrases.
-    chain_bits, longest: as in `KeyLayout`.
     """
 
     roles: Any
-    connector_of: Any
+    connectors: Connectors
     slots: Any
     pairs: Any
     chains: Any
     new_ids: Any
-    chain_bits: int
-    longest: int
 
 
 @kernel()
@@ -77,12 +60,13 @@ def slot_of(pair, chain, slots):
 
 
 @kernel()
-def fill_pair_keys(ids, offsets, keys, filled):
-    """Append the pairs of neighbors to `keys` (int64) from `filled` on; returns the new `filled`.
+def fill_pairs(ids, offsets, pairs):
+    """Fill `pairs` with the pairs of neighbors; returns how many.
 
     Args:
-        ids: int32 (n,); offsets: int64 (m + 1,), the sequences. keys: room for n more.
+        ids: int32 (n,); offsets: int64 (m + 1,), the sequences. pairs: int64 (n or more,).
     """
+    filled = np.int64(0)
     for sequence in range(offsets.shape[0] - 1):
         start, end = offsets[sequence], offsets[sequence + 1]
         if start == end:
@@ -91,69 +75,62 @@ def fill_pair_keys(ids, offsets, keys, filled):
         for pos in range(start + 1, end):
             right = np.int64(ids[pos])
             # Written in any case: a branch here would be mispredicted for every rare word.
-            keys[filled] = (left << PAIR_BITS) | right
+            pairs[filled] = (left << PAIR_BITS) | right
             filled += (left >= 0) & (right >= 0)
             left = right
     return filled
 
 
 @kernel()
-def fill_chained_keys(ids, offsets, place, connector_of, ranks, layout, keys, filled):
-    """As `fill_pair_keys`, with connector words inside pairs; stops where the ranks are used up.
-
-    Args:
-        place: int64 (2,), the sequence and position to go on from; set to where it stopped, the
-            sequence m at the end.
-        connector_of: uint16 (ids,), as in `PhraseTable`.
-    """
-    sequence, first = place[0], place[1]
-    while sequence < offsets.shape[0] - 1:
-        left, left_pos = np.int64(-1), first
+def fill_chained_pairs(ids, offsets, connectors, pairs, chains):
+    """As `fill_pairs`, with connector words inside pairs; fills `chains`, int64, with them."""
+    filled = np.int64(0)
+    for sequence in range(offsets.shape[0] - 1):
+        left = np.int64(-1)
         chain, chain_length = np.int64(0), 0
-        for pos in range(first, offsets[sequence + 1]):
+        for pos in range(offsets[sequence], offsets[sequence + 1]):
             word = np.int64(ids[pos])
             if word < 0:
                 left = np.int64(-1)
                 continue
-            connector = np.int64(connector_of[word])
+            connector = np.int64(connectors.connector_of[word])
             if connector > 0:
                 chain_length += 1
-                if chain_length > layout.longest:
+                if chain_length > connectors.longest:
                     left = np.int64(-1)
-                chain = (chain << layout.chain_bits) | connector
+                chain = (chain << connectors.chain_bits) | connector
                 continue
             if left >= 0:
-                rank = np.int64(0) if chain_length == 0 else _rank_of(chain, ranks)
-                if rank < 0:
-                    place[0], place[1] = sequence, left_pos
-                    return filled
-                pair = (left << layout.id_bits) | word
-                keys[filled] = (pair << layout.rank_bits) | rank
+                pairs[filled] = (left << PAIR_BITS) | word
+                chains[filled] = chain
                 filled += 1
-            left, left_pos = word, pos
+            left = word
             chain, chain_length = np.int64(0), 0
-        sequence += 1
-        first = offsets[sequence]
-    place[0] = sequence
     return filled
 
 
 @kernel()
-def _rank_of(chain, ranks):
-    """The rank of a chain, a new one where it has none yet; -1 when all are used."""
-    slot = slot_of(np.int64(0), chain, ranks.slots)
-    while ranks.slots[slot] != 0:
-        rank = np.int64(ranks.slots[slot])
-        if ranks.chain_of_rank[rank] == chain:
-            return rank
-        slot = (slot + 1) & (ranks.slots.shape[0] - 1)
-    rank = ranks.used[0]
-    if rank == ranks.chain_of_rank.shape[0]:
-        return np.int64(-1)
-    ranks.used[0] = rank + 1
-    ranks.slots[slot] = rank
-    ranks.chain_of_rank[rank] = chain
-    return rank
+def add_up_counts(pairs, chains, counts, slots):
+    """Move each different (pair, chain) to the front, with the sum of its counts; how many.
+
+    Args:
+        pairs, chains, counts: int64 (n,). slots: int32 (power of 2 above n,), all -1.
+    """
+    found = 0
+    for row in range(pairs.shape[0]):
+        pair, chain = pairs[row], chains[row]
+        slot = slot_of(pair, chain, slots)
+        place = slots[slot]
+        while place >= 0 and (pairs[place] != pair or chains[place] != chain):
+            slot = (slot + 1) & (slots.shape[0] - 1)
+            place = slots[slot]
+        if place >= 0:
+            counts[place] += counts[row]
+        else:
+            slots[slot] = found
+            pairs[found], chains[found], counts[found] = pair, chain, counts[row]
+            found += 1
+    return found
 
 
 @kernel()
@@ -200,9 +177,10 @@ def join_phrases(ids, offsets, table, joined_ids, joined_lengths, joins):
             role = _NO_ROLE if word < 0 else table.roles[word]
             if role & CONNECTS:
                 chain_length += 1
-                if chain_length > table.longest:
+                if chain_length > table.connectors.longest:
                     left = np.int64(-1)
-                chain = (chain << table.chain_bits) | np.int64(table.connector_of[word])
+                connector = np.int64(table.connectors.connector_of[word])
+                chain = (chain << table.connectors.chain_bits) | connector
             else:
                 if left >= 0 and role & ENDS:
                     phrase = _phrase_of((left << PAIR_BITS) | word, chain, table)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import io
 import math
 import re
 from collections import Counter
@@ -17,18 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastw2v.errors import DataError, UsageError
-from fastw2v.kernels.pair_runs import PairRun
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.phrases import pairs as phrase_pairs
 from fastw2v.store.phrases.joined import Phrase, Phrases, load_phrases
-from fastw2v.store.phrases.new_text import PhraseText
-from fastw2v.store.phrases.pairs import (
-    Connectors,
-    PairCounter,
-    PairFile,
-    counting_pairs,
-    merge_pair_counts,
-)
+from fastw2v.store.phrases.new_text import PhraseText, connectors_of
+from fastw2v.store.phrases.pairs import PairFile, add_up_pairs, counting_pairs, partitions_for
 from fastw2v.store.phrases.search import (
     ENGLISH,
     PhraseSearch,
@@ -115,16 +107,13 @@ def batches_of(sentences, row_of, size):
         yield np.array(ids, np.int32), np.array([len(s) for s in batch], np.int64)
 
 
-def search(
-    place: Path, sentences, how, *, unit=10**9, batch=10**9, least=1, entries=None, **limits
-):
+def search(place: Path, sentences, how, *, unit=10**9, batch=10**9, least=1, **limits):
     """(search, counts, sentences joined) of units of `unit` sentences."""
     counts = Counter(word for sentence in sentences for word in sentence)
     words = [word for word, count in counts.items() if count >= least]
     row_of = {word: row for row, word in enumerate(words)}
     found = PhraseSearch(words, np.array([counts[word] for word in words]), how)
     units = [sentences[start : start + unit] for start in range(0, len(sentences), unit)]
-    merging = {} if entries is None else {"entries": entries, "threads": 2}
     for _ in range(how.passes):
         paths = []
         found.plan.save(place / "plan.npz")
@@ -133,7 +122,7 @@ def search(
             plan = load_plan(place / "plan.npz")
             assert plan.fingerprint == found.plan.fingerprint
             count_unit_pairs(plan, batches_of(part, row_of, batch), paths[-1], **limits)
-        found.add_pass(paths, **merging)
+        found.add_pass(paths, threads=2)
     paths, joined = [], []
     for number, part in enumerate(units):
         paths.append(place / f"joins-{number}.npy")
@@ -175,11 +164,12 @@ def test_kernels_find_and_join_what_the_twin_does(
         passes=passes, score=score, threshold=threshold, delta=delta, connectors=connectors
     )
     place = tmp_path_factory.mktemp("phrases")
-    unit, batch, buffer_keys, run_entries = cuts
-    found, counts, joined = search(
-        place, sentences, how, unit=unit, batch=batch, entries=1,
-        buffer_keys=buffer_keys, run_entries=run_entries,
-    )  # fmt: skip
+    unit, batch, buffer_pairs, tokens_per_partition = cuts
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(phrase_pairs, "_TOKENS_PER_PARTITION", tokens_per_partition)
+        found, counts, joined = search(
+            place, sentences, how, unit=unit, batch=batch, buffer_pairs=buffer_pairs
+        )
     expected, result = naive_search(sentences, how)
     assert_same(found, counts, joined, expected, result)
     before = sum(map(len, sentences))
@@ -279,7 +269,7 @@ def test_connectors_stand_inside_a_phrase_in_any_number(tmp_path):
 
 
 def test_a_chain_that_is_too_long_breaks_the_phrase(tmp_path):
-    longest = Connectors.of(np.arange(3), 5).longest
+    longest = connectors_of(np.arange(3), 5).longest
     assert longest == 31
     for length, expected in ((longest, 1), (longest + 1, 0)):
         sentences = [["x", *["of"] * length, "y"]] * 5 + [["of", "a", "the"]]
@@ -287,23 +277,6 @@ def test_a_chain_that_is_too_long_breaks_the_phrase(tmp_path):
         found, _, joined = search(tmp_path, sentences, how)
         assert len(found.phrases()) == expected
         assert len(joined[0]) == (1 if expected else length + 2)
-
-
-def test_chains_are_told_apart_when_there_is_little_room_for_them():
-    rng = np.random.default_rng(3)
-    ids, lengths = rng.choice(9, 5000).astype(np.int32), np.full(50, 100)
-    runs = []
-    for rank_bits in (16, 1):  # many chains in a buffer; one, after which it is sorted early
-        counter = PairCounter(io.BytesIO(), 9, Connectors.of(np.arange(1, 6), 9))
-        counter._layout = counter._layout._replace(rank_bits=rank_bits)
-        chain_of_rank = np.zeros(1 << rank_bits, np.int64)
-        counter._ranks = counter._ranks._replace(chain_of_rank=chain_of_rank)
-        counter.add(ids, lengths)
-        counter._count_buffer()
-        runs.append(phrase_pairs.merged_all(counter._runs))
-    for many, few in zip(*runs, strict=True):
-        np.testing.assert_array_equal(many, few)
-    assert len(np.unique(runs[0].chains)) > 20
 
 
 # --- memory and the order of work ---
@@ -316,17 +289,17 @@ def zipf_batches(tokens=400_000, seed=1):
     return [(part, np.full(100, len(part) // 100)) for part in np.split(ids, 10)]
 
 
-def test_runs_that_go_to_disk_count_the_same(tmp_path):
-    connectors, results, sizes = Connectors.of(np.arange(3), 50_000), [], []
-    for limits in ({}, {"buffer_keys": 5000, "run_entries": 50_000}):
-        with counting_pairs(tmp_path / "pairs", 50_000, connectors, NONE, **limits) as counter:
+def test_buffers_that_go_to_disk_count_the_same(tmp_path):
+    connectors, results, rows = connectors_of(np.arange(3), 50_000), [], []
+    for limits in ({}, {"buffer_pairs": 50_000}):
+        with counting_pairs(tmp_path / "pairs", 7, connectors, NONE, **limits) as counter:
             for batch in zipf_batches():
                 counter.add(*batch)
-                sizes.append(sum(len(run.pairs) for run in counter._runs))
-            written = counter._runs_written
-        results.append(merge_pair_counts([PairFile(tmp_path / "pairs")], lambda run: run))
-    assert written >= 3  # by the second, before its end
-    assert 0 < max(sizes[10:]) <= 50_000
+        file = PairFile(tmp_path / "pairs")
+        rows.append([len(file.read(partition, 7, 50_000).pairs) for partition in range(7)])
+        results.append(add_up_pairs([file], lambda found: found, 7, 50_000))
+    assert sum(rows[1]) > sum(rows[0]) == len(results[0].pairs)  # some pairs are in many buffers
+    assert max(rows[0]) < 1.2 * min(rows[0])  # no partition is much larger than another
     for unbounded, bounded in zip(*results, strict=True):
         np.testing.assert_array_equal(unbounded, bounded)
     ids = np.concatenate([part.reshape(100, -1) for part, _ in zipf_batches()])
@@ -339,20 +312,20 @@ def test_runs_that_go_to_disk_count_the_same(tmp_path):
     assert sorted(results[0].counts.tolist()) == sorted(twin.values())
 
 
-def test_the_split_into_units_and_ranges_changes_nothing(tmp_path):
-    connectors = Connectors.of(NONE, 50_000)
+def test_the_split_into_units_and_partitions_changes_nothing(tmp_path):
+    connectors = connectors_of(NONE, 50_000)
     batches, whole = zipf_batches(), None
-    for units, entries in ((1, 1 << 22), (3, 4096), (10, 30_000)):
+    for units, partitions in ((1, 1), (3, 2), (10, 50)):
         paths = [tmp_path / str(unit) for unit in range(units)]
         for unit, path in enumerate(paths):
-            with counting_pairs(path, 50_000, connectors, NONE, run_entries=50_000) as counter:
+            with counting_pairs(path, partitions, connectors, NONE, buffer_pairs=50_000) as counter:
                 for batch in batches[unit::units]:
                     counter.add(*batch)
         files = [PairFile(path) for path in reversed(paths)]
-        run = merge_pair_counts(files, lambda run: run, threads=2, entries=entries)
+        found = add_up_pairs(files, lambda found: found, partitions, 50_000, threads=2)
         assert sum(file.tokens for file in files) == 400_000
-        whole = whole or run
-        for expected, computed in zip(whole, run, strict=True):
+        whole = whole or found
+        for expected, computed in zip(whole, found, strict=True):
             np.testing.assert_array_equal(expected, computed)
     pairs = Counter(
         (left, right)
@@ -365,18 +338,11 @@ def test_the_split_into_units_and_ranges_changes_nothing(tmp_path):
     assert dict(zip(keys, whole.counts.tolist(), strict=True)) == pairs
 
 
-def test_a_pair_whose_chains_go_over_blocks_is_whole(tmp_path):
-    pairs, chains = np.repeat([7, 8], [4000, 8000]), np.r_[:4000, :8000]
-    run = PairRun(pairs, np.arange(12_000) + 1, chains)
-    path = tmp_path / "pairs"
-    with counting_pairs(path, 9, Connectors.of(np.arange(3), 9), NONE) as counter:
-        counter._runs.append(run)
-    files = [PairFile(path)] * 2
-    assert files[0].first_pairs.tolist() == [7, 8, 8]
-    merged = merge_pair_counts(files, lambda run: run, entries=1)
-    np.testing.assert_array_equal(merged.pairs, pairs)
-    np.testing.assert_array_equal(merged.chains, chains)
-    np.testing.assert_array_equal(merged.counts, 2 * run.counts)
+def test_a_text_has_as_many_partitions_as_fit_into_memory_one_by_one():
+    assert partitions_for(1000) == 1
+    for tokens in (10**8, 10**9, 10**10):
+        assert tokens / partitions_for(tokens) <= 1 << 22
+    assert partitions_for(10**13) == 1 << 12
 
 
 def test_a_unit_without_pairs_is_fine(tmp_path):
@@ -388,23 +354,26 @@ def test_a_unit_without_pairs_is_fine(tmp_path):
 # --- files ---
 
 
-@pytest.mark.parametrize("change", ["cut", "magic", "bytes", "empty"])
+@pytest.mark.parametrize("change", ["cut", "bytes", "empty", "ids", "totals", "gone"])
 def test_damaged_counts_of_pairs_are_refused(tmp_path, change):
     path = tmp_path / "pairs"
-    with counting_pairs(path, 50_000, Connectors.of(NONE, 50_000), NONE) as counter:
+    with counting_pairs(path, 1, connectors_of(NONE, 50_000), NONE) as counter:
         counter.add(*zipf_batches()[0])
-    content = bytearray(path.read_bytes())
+    content, totals = bytearray(path.read_bytes()), tmp_path / "pairs.npy"
     if change == "cut":
         content = content[:-20]
-    elif change == "magic":
-        content[:4] = b"PAR1"
     elif change == "bytes":
         content[8:2000] = b"\xff" * 1992
-    else:
+    elif change == "empty":
         content.clear()
+    elif change == "totals":
+        totals.write_bytes(b"no")
+    elif change == "gone":
+        totals.unlink()
     path.write_bytes(content)
-    with pytest.raises(DataError, match="damaged counts of pairs"):
-        merge_pair_counts([PairFile(path)], lambda run: run)
+    num_ids = 40_000 if change == "ids" else 50_000
+    with pytest.raises(DataError, match=r"damaged counts of (pairs|phrases)"):
+        add_up_pairs([PairFile(path)], lambda found: found, 1, num_ids)
 
 
 def test_counts_of_another_search_are_refused(tmp_path):
@@ -503,7 +472,7 @@ def test_options_of_phrases():
         ({"phrases": 1, "phrase_separator": " "}, "white space"),
         ({"phrases": 1, "phrase_separator": ""}, "empty"),
         ({"phrases": 1, "vocabulary": "a.store"}, "leave out --phrases"),
-        ({"phrases": -1}, "too small"),
+        ({"phrases": -1}, "too small|at least 0"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, words):

@@ -10,9 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastw2v.kernels.phrases import CONNECTS, PhraseTable, fill_phrase_table, join_phrases
+from fastw2v.kernels.phrases import (
+    CONNECTS,
+    Connectors,
+    PhraseTable,
+    fill_phrase_table,
+    join_phrases,
+)
 from fastw2v.store.phrases.joined import Phrase, Phrases
-from fastw2v.store.phrases.pairs import Connectors, offsets_of
+from fastw2v.store.phrases.pairs import offsets_of
 
 
 class PhrasePass(NamedTuple):
@@ -35,6 +41,14 @@ class PhrasePass(NamedTuple):
     def right_ids(self) -> np.ndarray:
         """int64 (P,)."""
         return self.pairs & 0xFFFFFFFF
+
+
+def connectors_of(connector_ids: np.ndarray, num_ids: int) -> Connectors:
+    """Connector k is the word `connector_ids[k]`; a chain holds those that fit into 63 bits."""
+    count = len(connector_ids)
+    connector_of = np.zeros(num_ids if count else 0, np.uint16)
+    connector_of[connector_ids] = np.arange(1, count + 1)
+    return Connectors(connector_of, count.bit_length(), 63 // count.bit_length() if count else 0)
 
 
 class PhraseJoiner:
@@ -80,13 +94,11 @@ def _table_of(found: PhrasePass, num_ids: int, connectors: Connectors) -> Phrase
     roles[np.flatnonzero(connectors.connector_of)] = CONNECTS
     table = PhraseTable(
         roles=roles,
-        connector_of=connectors.connector_of,
+        connectors=connectors,
         slots=np.full(2 << len(found.pairs).bit_length(), -1, np.int32),
         pairs=np.ascontiguousarray(found.pairs, np.int64),
         chains=np.ascontiguousarray(found.chains, np.int64),
         new_ids=np.ascontiguousarray(found.new_ids, np.int32),
-        chain_bits=connectors.chain_bits,
-        longest=connectors.longest,
     )
     fill_phrase_table(table)
     return table
@@ -110,7 +122,7 @@ class PhraseText:
         row_of = {token: row for row, token in enumerate(self.tokens)}
         numbers = {word: number for number, word in enumerate(phrases.connectors, start=1)}
         connector_ids = np.array([row_of[word] for word in phrases.connectors], np.int64)
-        connectors = Connectors.of(connector_ids, len(self.tokens))
+        connectors = connectors_of(connector_ids, len(self.tokens))
         passes = [_as_ids(rows, row_of, numbers, connectors) for rows in phrases.passes]
         self._joiner = PhraseJoiner(len(self.tokens), connectors, passes)
 

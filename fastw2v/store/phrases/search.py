@@ -27,11 +27,19 @@ import pyarrow.compute as pc
 from fastw2v.errors import DataError, UsageError
 from fastw2v.io import storage
 from fastw2v.io.untrusted import HEADER_ERRORS
-from fastw2v.kernels.pair_runs import PairRun
+from fastw2v.kernels.phrases import Connectors
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.phrases.joined import Phrase, Phrases
-from fastw2v.store.phrases.new_text import PhraseJoiner, PhrasePass
-from fastw2v.store.phrases.pairs import Connectors, PairFile, counting_pairs, merge_pair_counts
+from fastw2v.store.phrases.new_text import PhraseJoiner, PhrasePass, connectors_of
+from fastw2v.store.phrases.pairs import (
+    PairCounts,
+    PairFile,
+    add_up_pairs,
+    counting_pairs,
+    load_totals,
+    partitions_for,
+    save_array,
+)
 from fastw2v.text.stopwords import load_words
 
 WORD2PHRASE_THRESHOLD, NPMI_THRESHOLD = 100.0, 0.5
@@ -116,11 +124,13 @@ class PhrasePlan(NamedTuple):
     """What workers need to know: no strings.
 
     num_ids: ids of words and phrases are below this.
+    num_partitions: that pairs are counted in.
     connector_ids: int64 (K,). passes: those found so far.
     fingerprint: of all that decides what is counted with this plan.
     """
 
     num_ids: int
+    num_partitions: int
     connector_ids: np.ndarray
     passes: tuple[PhrasePass, ...]
     fingerprint: str
@@ -128,7 +138,7 @@ class PhrasePlan(NamedTuple):
     @property
     def connectors(self) -> Connectors:
         """The connector words by id."""
-        return Connectors.of(self.connector_ids, self.num_ids)
+        return connectors_of(self.connector_ids, self.num_ids)
 
     def joiner(self) -> PhraseJoiner:
         """Joins the phrases found so far."""
@@ -141,7 +151,7 @@ class PhrasePlan(NamedTuple):
             for number, found in enumerate(self.passes)
             for name, column in found._asdict().items()
         }
-        sizes = np.array([self.num_ids, len(self.passes)])
+        sizes = np.array([self.num_ids, self.num_partitions, len(self.passes)])
         with storage.atomic_file(path) as temporary, open(temporary, "wb") as file:
             np.savez(
                 file,
@@ -160,13 +170,13 @@ def load_plan(path: Path) -> PhrasePlan:
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            num_ids, passes = arrays["sizes"].tolist()
+            num_ids, num_partitions, passes = arrays["sizes"].tolist()
             found = [
                 PhrasePass(*(arrays[f"{name}_{number}"] for name in PhrasePass._fields))
                 for number in range(passes)
             ]
             connector_ids, fingerprint = arrays["connector_ids"], str(arrays["fingerprint"])
-            return PhrasePlan(num_ids, connector_ids, tuple(found), fingerprint)
+            return PhrasePlan(num_ids, num_partitions, connector_ids, tuple(found), fingerprint)
     except (OSError, *HEADER_ERRORS, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: not a plan of phrases ({error}); start anew") from error
 
@@ -176,10 +186,11 @@ def count_unit_pairs(plan: PhrasePlan, batches: Batches, path: Path, **limits: i
 
     Args:
         batches: the unit's sequences as ids of words, -1 for words without one.
-        limits: `buffer_keys`, `run_entries` of `PairCounter`.
+        limits: `buffer_pairs` of `PairCounter`.
     """
     joiner = plan.joiner()
-    with counting_pairs(path, plan.num_ids, plan.connectors, joiner.joins, **limits) as counter:
+    counting = counting_pairs(path, plan.num_partitions, plan.connectors, joiner.joins, **limits)
+    with counting as counter:
         for ids, lengths in batches:
             counter.add(*joiner.join(ids, lengths))
 
@@ -189,8 +200,7 @@ def count_unit_joins(plan: PhrasePlan, batches: Batches, path: Path) -> None:
     joiner = plan.joiner()
     for ids, lengths in batches:
         joiner.join(ids, lengths)
-    with storage.atomic_file(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, joiner.joins, allow_pickle=False)
+    save_array(path, joiner.joins)
 
 
 def joined_batches(plan: PhrasePlan, batches: Batches) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -245,36 +255,31 @@ class PhraseSearch:
         """What workers count next."""
         return PhrasePlan(
             len(self.tokens),
+            partitions_for(int(self._counts.sum())),
             self._connector_ids,
             tuple(self._passes),
             self._digest.hexdigest(),
         )
 
-    def add_pass(self, paths: Iterable[Path], *, threads: int = 1, **limits: int) -> int:
-        """Find the phrases of the next pass in the units' files of `count_unit_pairs`; how many.
-
-        Args:
-            limits: `entries` of `merge_pair_counts`.
-        """
+    def add_pass(self, paths: Iterable[Path], *, threads: int = 1) -> int:
+        """Find the phrases of the next pass in the units' files of `count_unit_pairs`; how many."""
         files = [PairFile(path) for path in paths]
-        total = sum(int(file.tokens) for file in files)
+        total = sum(file.tokens for file in files)
         counts = self._counts_after(self._sum([file.joins for file in files]))
 
-        def scores_of(run: PairRun) -> np.ndarray:
-            left, right = run.pairs >> 32, run.pairs & 0xFFFFFFFF
-            return self._settings.scores(run.counts, counts[left], counts[right], total)
+        def scores_of(found: PairCounts) -> np.ndarray:
+            left, right = found.pairs >> 32, found.pairs & 0xFFFFFFFF
+            return self._settings.scores(found.counts, counts[left], counts[right], total)
 
-        def select(run: PairRun) -> PairRun:
-            frequent = np.flatnonzero(run.counts >= self._settings.min_count)
-            run = _rows(run, frequent)
-            return _rows(run, np.flatnonzero(scores_of(run) > self._settings.threshold))
+        def select(found: PairCounts) -> PairCounts:
+            frequent = found.rows(found.counts >= self._settings.min_count)
+            return frequent.rows(scores_of(frequent) > self._settings.threshold)
 
-        run = merge_pair_counts(files, select, threads=threads, **limits)
-        chains = run.chains if len(run.chains) else np.zeros_like(run.pairs)
-        self._enter(
-            PhrasePass(run.pairs, chains, np.empty(0, np.int32)), run.counts, scores_of(run)
-        )
-        return len(run.pairs)
+        plan = self.plan
+        kept = add_up_pairs(files, select, plan.num_partitions, plan.num_ids, threads=threads)
+        found = PhrasePass(kept.pairs, kept.chains, np.empty(0, np.int32))
+        self._enter(found, kept.counts, scores_of(kept))
+        return len(kept.pairs)
 
     def _enter(self, found: PhrasePass, counts: np.ndarray, scores: np.ndarray) -> None:
         """Give ids to the phrases of a pass: those of tokens that are there, else new ones."""
@@ -296,7 +301,7 @@ class PhraseSearch:
 
     def _parts_of(self, found: PhrasePass) -> Iterator[tuple[int, list[int], int]]:
         """(left id, connector ids, right id) of each phrase."""
-        connectors = Connectors.of(self._connector_ids, self._num_words)
+        connectors = connectors_of(self._connector_ids, self._num_words)
         lowest = (1 << connectors.chain_bits) - 1
         columns = (found.left_ids.tolist(), found.chains.tolist(), found.right_ids.tolist())
         for left, chain, right in zip(*columns, strict=True):
@@ -338,12 +343,7 @@ class PhraseSearch:
         Raises:
             DataError: a file is missing, damaged or of another search.
         """
-        joins = []
-        for path in paths:
-            try:
-                joins.append(np.load(path, allow_pickle=False))
-            except (OSError, *HEADER_ERRORS) as error:
-                raise DataError(f"{path}: damaged counts of phrases; start anew") from error
+        joins = [load_totals(path) for path in paths]
         counts = self._counts_after(self._sum(joins))
         joined = int(self._counts.sum() - counts.sum())
         return PhraseCounts(self.tokens, counts, joined)
@@ -360,8 +360,3 @@ class PhraseSearch:
                 connectors = tuple(self.tokens[connector] for connector in between)
                 rows.append(Phrase(*names, connectors, self.tokens[right], count, score, number))
         return Phrases(rows)
-
-
-def _rows(run: PairRun, rows: np.ndarray) -> PairRun:
-    chains = run.chains[rows] if len(run.chains) else run.chains
-    return PairRun(run.pairs[rows], run.counts[rows], chains)
