@@ -50,7 +50,8 @@ def settings_of(store: TokenStore, options: Mapping[str, Any]) -> Settings:
     values = {**recorded, **options}
     if manifest["settings"].get("vocabulary") is not None and values.get("ids_column"):
         values["vocabulary"] = str(store.path)  # where the names of ids are
-    settings = Settings.of(make_config(PreprocessConfig, values))
+    layout = Layout(**manifest["layout"])
+    settings = Settings.of(make_config(PreprocessConfig, values), layout)
     _refuse_others(store, settings, options)
     return dataclasses.replace(
         settings,

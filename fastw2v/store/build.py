@@ -1,14 +1,11 @@
-"""The files that a store leaves out because they cannot be read (--skip-bad-files).
-
-A token store in the making: its plan, its finished units, its vocabulary, its manifest.
-"""
+"""A token store in the making: its plan, finished shards, skipped files, vocabulary, manifest."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,64 +23,87 @@ from fastw2v.io.store_directory import (
     made_for_of,
     part_name,
 )
-from fastw2v.store import spill as spill
 from fastw2v.store.append import added_up
+from fastw2v.store.counted_vocabulary import CountedVocabulary, make_vocabulary
 from fastw2v.store.jobs import (
-    encode_result_path,
+    EncodedShard,
+    EncodeJob,
+    SpilledShard,
+    SpillJob,
     read_result,
-    spill_digest,
-    spill_result_path,
     write_result,
 )
-from fastw2v.store.made_vocabulary import GIVEN_PHRASES, make_vocabulary
 from fastw2v.store.phrases.build import RunJobs
 from fastw2v.store.report import PreprocessReport
 from fastw2v.store.settings import Settings
+from fastw2v.store.spill import is_intact
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.text.find import BadFiles
 from fastw2v.text.inputs import LOCAL, Segment
 from fastw2v.text.streams import is_unchanged
 
 _BAD_FILES = "bad-files.json"
+_WORK_VERSION = 2  # of the files of unfinished work
 
 
-class LeftOutFiles:
-    """What is left out of a store in the making; remembered in its unfinished work, `work`."""
+def plan_of(settings: Settings, shards: Sequence[Sequence[Segment]] | None) -> dict[str, Any]:
+    """All that decides the bytes of the store, but for the content of the input.
+
+    Args:
+        shards: of text; None for tokens.
+    """
+    return {
+        "source": "tokens" if shards is None else "text",
+        "settings": settings.values,
+        "setting_files": settings.files,
+        "layout": dataclasses.asdict(settings.layout),
+        "work_version": _WORK_VERSION,
+        "shards": [
+            [{"name": s.name, "start": s.start, "end": s.end} for s in shard]
+            for shard in shards or []
+        ],
+    }
+
+
+class SkippedFiles:
+    """The files that a store leaves out because they cannot be read (`skip_bad_files`).
+
+    They are remembered in the directory `work` of the unfinished work.
+    """
 
     def __init__(self, work: Path) -> None:
         self._path = work / _BAD_FILES
         self._bad: dict[str, dict[str, str]] = {}  # name and reason, by path
 
-    def take_over(self) -> None:
-        """Leave out what an earlier run left out."""
+    def load(self) -> None:
+        """Skip what an earlier run has skipped."""
         self._bad = read_result(self._path) or {}
 
-    def note(self, files: BadFiles) -> None:
-        """Note files that are left out before they are read."""
+    def add_unread(self, files: BadFiles) -> None:
+        """Add files that are skipped before they are read."""
         for path, name, error in files:
             self._bad[os.path.abspath(path)] = _entry(name, path, error)
 
-    def add(self, failures: Iterable[tuple[Segment, FastW2VError]]) -> None:
-        """Leave the files of these segments out from now on."""
-        for segment, error in failures:
-            entry = _entry(segment.name, segment.shown, error)
-            self._bad.setdefault(_key(segment), entry)
+    def add(self, segment: Segment, error: FastW2VError) -> None:
+        """Skip the file of this segment from now on."""
+        self._bad.setdefault(_key(segment), _entry(segment.name, segment.shown, error))
         write_result(self._path, self._bad)
 
-    def without(self, unit: Iterable[Segment]) -> list[Segment]:
-        """The segments of a unit whose files can be read, as far as is known."""
-        return [segment for segment in unit if _key(segment) not in self._bad]
+    def without(self, shard: Iterable[Segment]) -> list[Segment]:
+        """The segments of a shard whose files are not skipped."""
+        return [segment for segment in shard if _key(segment) not in self._bad]
 
-    def num_files_of(self, units: Iterable[Iterable[Segment]]) -> int:
-        """How many of the files of `units` are left out."""
-        return len({_key(segment) for unit in units for segment in unit} & self._bad.keys())
+    def num_files_of(self, shards: Iterable[Iterable[Segment]]) -> int:
+        """How many of the files of `shards` are skipped."""
+        return len({_key(segment) for shard in shards for segment in shard} & self._bad.keys())
 
     def listed(self, before: Iterable[dict[str, str]], read: Iterable[str]) -> list[dict[str, str]]:
-        """All that are left out, name and reason, by name.
+        """All skipped files, name and reason, by name.
 
         Args:
-            before: what the store to which text is added has left out.
-            read: the names of the files that are added; what was bad then is none of them.
+            before: those of the store to which text is added.
+            read: the names of the files that are added; one of `before` with such a name is whole
+                now.
         """
         now = list(self._bad.values())
         settled = {*read, *(entry["name"] for entry in now)}
@@ -107,44 +127,40 @@ class StoreBuild:
         base: the manifest of the store to which parts are added; None: a new store is made.
 
     Attributes:
-        phrases_of_jobs, phrases_id: what encoding has to join (`store_vocabulary.MadeVocabulary`).
-        first_unit: the number of the first unit. While parts are written, a unit and its part have
-            the same number; units of which nothing is left have none (see `close_gaps`).
-        left_out: the files that cannot be read.
-        spilled: results of the units that are spilled, by unit.
-        encoded: results of the units whose parts are written, by unit.
+        store: where the store is built.
+        skipped: the files that cannot be read.
+        spilled: shards that are spilled, by number.
+        encoded: shards whose parts are written, by number. While parts are written, a shard and its
+            part have the same number; shards of which nothing is left have no part (see
+            `_close_gaps`).
     """
 
     def __init__(
         self,
-        output: Path,
+        store: Path,
         settings: Settings,
         plan: dict[str, Any],
         base: dict[str, Any] | None = None,
     ) -> None:
-        self._base = base
-        self.first_unit = len(base["parts"]) if base else 0
-        self._output = output
-        self._work = output / UNFINISHED
-        self._settings = settings
-        self._plan = plan
-        self.phrases_of_jobs: str | None = None
-        self.phrases_id = ""
-        self._counted: dict[str, int] = {}
-        self.left_out = LeftOutFiles(self._work)
-        self.spilled: dict[int, dict[str, Any]] = {}
-        self.encoded: dict[int, dict[str, Any]] = {}
+        self.store, self.settings = store, settings
+        self._plan, self._base = plan, base
+        self._work = store / UNFINISHED
+        self._first_shard = len(base["parts"]) if base else 0
+        self._counted: CountedVocabulary
+        self.skipped = SkippedFiles(self._work)
+        self.spilled: dict[int, SpilledShard] = {}
+        self.encoded: dict[int, EncodedShard] = {}
 
     def begin(self) -> None:
         """Write the plan, and remove what a killed run left half-written."""
-        for directory in (self._output, self._work, self._output / TOKENS):
+        for directory in (self.store, self._work, self.store / TOKENS):
             storage.remove_leftovers(directory)
         if self._base is not None:
             self._remove_parts_but(self._parts_written())
-        elif (self._output / MANIFEST).exists():  # finished, and killed before it was in its place
-            storage.remove_file(self._output / MANIFEST)
+        elif (self.store / MANIFEST).exists():  # finished, and killed before it was in its place
+            storage.remove_file(self.store / MANIFEST)
         path = self._work / PLAN
-        if path.exists() and made_for_of(self._output) != self._plan["made_for"]:
+        if path.exists() and made_for_of(self.store) != self._plan["made_for"]:
             self._plan["made_for"] = None  # begun for one, finished for another: for neither
         plan = {"format": FORMAT, "version": FORMAT_VERSION, **self._plan}
         if not path.exists() or storage.read_json(path) != plan:
@@ -152,173 +168,165 @@ class StoreBuild:
 
     def _parts_written(self) -> set[str]:
         """Names of the parts of the store that is added to, and of those that were added."""
-        own = map(part_name, range(self.first_unit))
-        return {*own, *(result["part"]["file"] for result in self.encoded.values())}
+        own = map(part_name, range(self._first_shard))
+        return {*own, *(shard.part["file"] for shard in self.encoded.values())}
 
     def _remove_parts_but(self, names: set[str]) -> None:
-        for path in (self._output / TOKENS).glob("part-*.parquet"):
+        for path in (self.store / TOKENS).glob("part-*.parquet"):
             if f"{TOKENS}/{path.name}" not in names:
                 storage.remove_file(path)
 
     @property
-    def skips_bad_files(self) -> bool:
-        """Whether files that cannot be read are left out."""
-        return self._settings.config.skip_bad_files
-
-    def leave_out(
-        self, failures: list[tuple[Segment, FastW2VError]], units: dict[int, list[Segment]]
-    ) -> None:
-        """Leave the files of these segments out; what was spilled of them is to be done again."""
-        if not failures:
-            return
-        self.left_out.add(failures)
-        for number, unit in units.items():
-            spilled = self.spilled.get(number)
-            if spilled and len(spilled["inputs"]) != len(self.left_out.without(unit)):
-                del self.spilled[number]
-
-    @property
-    def has_finished_units(self) -> bool:
-        """Whether there is something to go on with: with other options, or without a bad file."""
+    def has_finished_shards(self) -> bool:
+        """Whether there is something to resume from: with other options, or without a bad file."""
         return any(self._work.glob("spill-*.json"))
 
     def discard(self) -> None:
         """Remove what is not finished."""
         if self._base is None:
-            storage.remove_directory(self._output)
+            storage.remove_directory(self.store)
         else:
             self.encoded.clear()
             self._remove_parts_but(self._parts_written())
             self.clean_up()
 
-    def take_over_units(self, units: list[list[Segment]], *, force: bool) -> None:
-        """Take over the finished units of an earlier run; with `force`, not those that changed.
+    def take_over(self, shards: Sequence[Sequence[Segment]], *, force: bool) -> None:
+        """Take over the finished shards of an earlier run; with `force`, not those that changed.
 
         Raises:
             UsageError: the text of one has changed since.
         """
-        if self.skips_bad_files:
-            self.left_out.take_over()
-        for number, whole_unit in enumerate(units, start=self.first_unit):
-            unit = self.left_out.without(whole_unit)
-            result = read_result(spill_result_path(self._work, number))
-            if not unit or result is None or any(segment.only_here for segment in unit):
-                continue  # left out, not finished, or standard input: read anew
-            if [s.name for s in unit] != [entry["name"] for entry in result["inputs"]]:
+        if self.settings.config.skip_bad_files:
+            self.skipped.load()
+        for number, whole in self.numbered(shards).items():
+            segments = self.skipped.without(whole)
+            spilled = SpilledShard.load(self._work, number)
+            if not segments or spilled is None or any(s.only_here for s in segments):
+                continue  # skipped, not finished, or standard input: read anew
+            if [s.name for s in segments] != [entry["name"] for entry in spilled.inputs]:
                 continue  # a file of it was found to be bad afterwards
             changed = [
                 segment.shown
-                for segment, entry in zip(unit, result["inputs"], strict=True)
+                for segment, entry in zip(segments, spilled.inputs, strict=True)
                 if segment.end != entry["end"] or not is_unchanged(segment, entry)
             ]
             if changed and not force:
                 raise UsageError(
-                    f"{changed[0]}: has changed since the unfinished store {self._output} "
+                    f"{changed[0]}: has changed since the unfinished store {self.store} "
                     "was begun; start anew with --force"
                 )
-            if not changed and spill.is_intact(self._work, number, result["tables"]):
-                self.spilled[number] = result
-                self._take_over_part(number)
+            if not changed and is_intact(self._work, number, spilled.tables):
+                self.spilled[number] = spilled
+                self._take_over_part(spilled)
 
-    def _take_over_part(self, number: int) -> None:
-        result = read_result(encode_result_path(self._work, number))
-        if result is None:
+    def _take_over_part(self, spilled: SpilledShard) -> None:
+        encoded = EncodedShard.load(self._work, spilled.number)
+        if encoded is None or encoded.spill != spilled.digest:
             return
-        part = self._output / result["part"]["file"]
-        same_spill = result.get("spill") == spill_digest(self.spilled[number]["tables"])
-        intact = part.is_file() and storage.sha256_of(part) == result["part"]["sha256"]
-        if same_spill and intact:
-            self.encoded[number] = result
+        part = self.store / encoded.part["file"]
+        if part.is_file() and storage.sha256_of(part) == encoded.part["sha256"]:
+            self.encoded[spilled.number] = encoded
 
-    def num_open_units(self, units: int) -> int:
-        """How many units have something left to do."""
-        return units - len(self.encoded)
+    def numbered(self, shards: Sequence[Sequence[Segment]]) -> dict[int, Sequence[Segment]]:
+        """The shards of the input by their numbers."""
+        return dict(enumerate(shards, start=self._first_shard))
 
-    def name_of(self, unit: int) -> str:
-        """What messages call a unit."""
-        names = [entry["name"] for entry in self.spilled[unit]["inputs"]]
-        return ", ".join(names[:3]) or "the tokens"
+    def spill_jobs(self, shards: Sequence[Sequence[Segment]]) -> list[SpillJob]:
+        """Jobs for what is not spilled, or not without the files that are skipped now."""
+        jobs = []
+        for number, whole in self.numbered(shards).items():
+            segments = self.skipped.without(whole)
+            done = self.spilled.get(number)
+            if done is not None and len(done.inputs) != len(segments):
+                del self.spilled[number]
+            if segments and number not in self.spilled:
+                jobs.append(SpillJob(number, segments))
+        return jobs
 
-    def spilled_tokens(self) -> dict[int, int]:
-        """Tokens of each spill, by unit."""
-        dropped = ("tokens_too_short_or_long", "tokens_stopwords", "tokens_in_short_lines")
-        return {
-            unit: result["stats"].get("tokens_read", 0)
-            - sum(result["stats"].get(reason, 0) for reason in dropped)
-            for unit, result in self.spilled.items()
-        }
-
-    def num_tables(self, unit: int) -> int:
-        """How many tables the spill of a unit has."""
-        return len(self.spilled[unit]["tables"])
-
-    def make_vocabulary(self, run_jobs: RunJobs, threads: int) -> Vocabulary:
+    def make_vocabulary(self, run_jobs: RunJobs, threads: int) -> None:
         """Make the vocabulary and find phrases; forget the parts that were written with others.
 
         Args:
-            run_jobs: runs jobs on all units.
+            run_jobs: runs jobs on all shards.
 
         Raises:
-            As `store_vocabulary.make_vocabulary`.
+            As `counted_vocabulary.make_vocabulary`.
         """
         if self._base is not None:
-            assert self._settings.vocabulary is not None
-            self.phrases_of_jobs = GIVEN_PHRASES if self._base.get("phrases") else None
-            return self._settings.vocabulary
-        tables = {unit: result["tables"] for unit, result in self.spilled.items()}
-        tokens = sum(self.spilled_tokens().values())
-        made = make_vocabulary(self._output, self._settings, tables, tokens, run_jobs, threads)
-        self.phrases_of_jobs, self.phrases_id = made.phrases, made.phrases_id
-        self._counted = made.counted
+            assert self.settings.vocabulary is not None
+            joins = bool(self._base.get("phrases"))
+            self._counted = CountedVocabulary(self.settings.vocabulary, joins_given=joins)
+            return
+        made = make_vocabulary(self.store, self.settings, self.spilled, run_jobs, threads)
+        self._counted = made
         self.encoded = {
-            unit: result
-            for unit, result in self.encoded.items()
-            if result["vocabulary_hash"] == made.vocabulary.hash
-            and result["phrases_id"] == made.phrases_id
+            number: shard
+            for number, shard in self.encoded.items()
+            if shard.vocabulary_hash == made.vocabulary.hash and shard.phrases_id == made.phrases_id
         }
-        return made.vocabulary
+
+    def encode_jobs(self) -> list[EncodeJob]:
+        """Jobs for the shards that have no part yet."""
+        made = self._counted
+        return [
+            EncodeJob(
+                shard=shard,
+                vocabulary_hash=made.vocabulary.hash,
+                phrases=made.phrases,
+                joins_given=made.joins_given,
+                phrases_id=made.phrases_id,
+            )
+            for number, shard in sorted(self.spilled.items())
+            if number not in self.encoded
+        ]
 
     def report(self, *, files: int, skipped_files: int) -> PreprocessReport:
-        """Add up the units.
+        """Add up the shards.
 
         Raises:
             UsageError: no token at all was kept.
             DataError: the numbers do not balance: the unfinished store is damaged.
         """
-        config = self._settings.config
-        stats: Counter[str] = Counter(self._counted)
-        for result in self.spilled.values():
-            stats.update(result["stats"])
-        parts = [result["part"] for result in self.encoded.values()]
+        config, made = self.settings.config, self._counted
+        stats: Counter[str] = Counter()
+        for spilled in self.spilled.values():
+            stats.update(spilled.stats)
+        parts = self._parts()
         kept = sum(part["tokens"] for part in parts)
-        spilled = sum(self.spilled_tokens().values())
-        reused = self._settings.vocabulary is not None and not config.update_vocab
+        tokens = sum(spilled.tokens for spilled in self.spilled.values())
+        below, beyond = made.tokens_below_min_count, made.tokens_beyond_max_vocab
+        joined, outside = made.tokens_joined, 0
+        reused = self.settings.vocabulary is not None and not config.update_vocab
         if reused or config.approximate_vocab is not None:
-            # Which tokens are below --min-count is known from exact counts only.
-            stats["tokens_below_min_count"] = stats["tokens_beyond_max_vocab"] = 0
-            joined = sum(result["tokens_joined"] for result in self.encoded.values())
-            stats["tokens_joined"] = joined
-            stats["tokens_outside_vocabulary"] = spilled - kept - joined
-        if self._settings.vocabulary is not None and not kept and self._base is None:
+            # Which tokens are below the least count is known from exact counts only.
+            below = beyond = 0
+            joined = sum(shard.tokens_joined for shard in self.encoded.values())
+            outside = tokens - kept - joined
+        if self.settings.vocabulary is not None and not kept and self._base is None:
             raise UsageError(
-                f"none of the {spilled} tokens is in the vocabulary {config.vocabulary}"
+                f"none of the {tokens} tokens is in the vocabulary {config.vocabulary}"
             )
+        tables = [table for spilled in self.spilled.values() for table in spilled.tables]
         report = PreprocessReport(
             files=files,
             skipped_files=skipped_files,
             bad_files=len(self._bad_files()),
             tokens_kept=kept,
+            tokens_below_min_count=below,
+            tokens_beyond_max_vocab=beyond,
+            tokens_outside_vocabulary=outside,
+            tokens_joined=joined,
+            different_tokens=made.different_tokens,
+            vocabulary_size=len(made.vocabulary),
+            count_error=sum(table.uncounted for table in tables),
             sentences=sum(part["sentences"] for part in parts),
-            count_error=sum(
-                table["uncounted"] for result in self.spilled.values() for table in result["tables"]
-            ),
             **stats,
         )
         if self._base is not None:
             added = added_up(self._base["report"], report)
             report = dataclasses.replace(added, bad_files=report.bad_files)
         if not report.balanced:
-            raise DataError(f"{self._output}: its counts do not balance; start anew with --force")
+            raise DataError(f"{self.store}: its counts do not balance; start anew with --force")
         return report
 
     def finish(self, report: PreprocessReport) -> None:
@@ -337,9 +345,9 @@ class StoreBuild:
             if self.encoded:
                 manifest["appended_parts"] = self._base.get("appended_parts", 0) + len(self.encoded)
             if manifest != self._base:
-                storage.write_json(self._output / MANIFEST, manifest)
+                storage.write_json(self.store / MANIFEST, manifest)
             return
-        path = self._output / VOCABULARY
+        path = self.store / VOCABULARY
         vocabulary = Vocabulary.load(path)
         manifest = {
             "format": FORMAT,
@@ -365,35 +373,35 @@ class StoreBuild:
             "inputs": self._inputs(),
             "bad_files": self._bad_files(),
         }
-        storage.write_json(self._output / MANIFEST, manifest)
+        storage.write_json(self.store / MANIFEST, manifest)
 
     def _close_gaps(self) -> None:
-        """Make the numbers of the parts follow one another where units have none."""
-        for number, unit in enumerate(sorted(self.encoded), start=self.first_unit):
-            part, name = self.encoded[unit]["part"], part_name(number)
+        """Make the numbers of the parts follow one another where shards have none."""
+        for number, shard in enumerate(sorted(self.encoded), start=self._first_shard):
+            part, name = self.encoded[shard].part, part_name(number)
             if part["file"] != name:
-                storage.move_file(self._output / part["file"], self._output / name)
+                storage.move_file(self.store / part["file"], self.store / name)
                 part["file"] = name
         self._remove_parts_but(self._parts_written())  # a killed run may have closed other gaps
 
     def _bad_files(self) -> list[dict[str, str]]:
         before = self._base.get("bad_files", []) if self._base is not None else []
-        return self.left_out.listed(before, [entry["name"] for entry in self._inputs()])
+        return self.skipped.listed(before, [entry["name"] for entry in self._inputs()])
 
     def _phrases_entry(self) -> dict[str, Any] | None:
-        path = self._output / PHRASES
-        if self.phrases_of_jobs is None:
+        path = self.store / PHRASES
+        if self._counted.phrases is None and not self._counted.joins_given:
             return None
         return {"file": PHRASES, "bytes": path.stat().st_size, "sha256": storage.sha256_of(path)}
 
     def _parts(self) -> list[dict[str, Any]]:
-        return [self.encoded[unit]["part"] for unit in sorted(self.encoded)]
+        return [self.encoded[number].part for number in sorted(self.encoded)]
 
     def _inputs(self) -> list[dict[str, Any]]:
         return [
             {**{key: entry[key] for key in ("name", "start", "end", "sha256")}, "part": number}
-            for number, unit in enumerate(sorted(self.spilled), start=self.first_unit)
-            for entry in self.spilled[unit]["inputs"]
+            for number, shard in enumerate(sorted(self.spilled), start=self._first_shard)
+            for entry in self.spilled[shard].inputs
         ]
 
     def clean_up(self) -> None:

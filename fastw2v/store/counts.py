@@ -1,16 +1,17 @@
-"""The counts of a corpus: those of all units added up, one range of words' hashes after another.
+"""The counts of a corpus: those of all shards added up, one range of words' hashes after another.
 
 Memory holds one range at a time (a million rows, up to 64 ranges; more rows in each beyond), of all
-units: the runs that units write when they have met too many words are merged here, so that counts
-are exact at any number of different words.
+shards: the tables that a shard begins when it has met too many words are merged here, so that
+counts are exact at any number of different words.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,37 +35,52 @@ def ranges_of(words: int) -> list[range]:
     """Ranges of partitions, so that the rows of one fit into memory.
 
     Args:
-        words: rows over all tables of all units.
+        words: rows over all tables of all shards.
     """
     number = min(PARTITIONS, max(1, -(-words // _ROWS_AT_ONCE)))
     ends = [PARTITIONS * n // number for n in range(number + 1)]
     return [range(start, end) for start, end in itertools.pairwise(ends)]
 
 
-def add_up(
-    work: Path,
-    tables: Sequence[tuple[int, int]],
-    partitions: range,
-    number: int,
-    least: int,
-    known: str | Path | None = None,
-) -> dict[str, Any]:
-    """Add up one range; the words that occur `least` times go into `sums_path(work, number)`.
+@dataclasses.dataclass(frozen=True)
+class CountJob:
+    """Add up one range of words; the result is `RangeCounts`.
 
-    Args:
-        tables: (unit, tables of it).
-        known: a file of `Vocabulary.save`, whose words go there however often they occur.
+    Attributes:
+        number: of the range; the sums go into `sums_path` of it.
+        tables: (shard, tables of its spill) of all shards.
+        partitions: of the words' hashes.
+        min_count: words that occur less often are left out of the sums.
+        known: a file of `Vocabulary.save`, whose words are kept however rare they are.
+    """
 
-    Returns:
-        `different` words, and the `largest` two counts, if there are as many.
+    number: int
+    tables: Sequence[tuple[int, int]]
+    partitions: range
+    min_count: int
+    known: Path | None = None
+    name = "the counts"
+    only_here = False
+
+
+class RangeCounts(NamedTuple):
+    """How many different words a range has, and its largest two counts, if there are as many."""
+
+    different: int
+    largest: list[int]
+
+
+def add_up(work: Path, job: CountJob) -> RangeCounts:
+    """Add up one range of the spilled shards in `work`.
 
     Raises:
         DataError: a file of counts is damaged. ResourceError: the disk is full.
     """
     words = ChunkTable()
     sums = np.zeros(0, np.int64)
-    for path in _counts_paths(work, tables):
-        rows = read_counts(path, partitions)
+    paths = [table_paths(work, shard, n)[1] for shard, count in job.tables for n in range(count)]
+    for path in paths:
+        rows = read_counts(path, job.partitions)
         entries = words.intern(rows["token"].combine_chunks())
         if len(words) > len(sums):
             more = max(len(words), 2 * len(sums)) - len(sums)
@@ -72,11 +88,11 @@ def add_up(
         sums[entries] += rows["count"].to_numpy()  # no word is in a table twice
     sums = sums[: len(words)]
     merged = pa.table([words.strings(), sums], schema=_SCHEMA)
-    wanted = pc.greater_equal(merged["count"], least)
-    if known is not None:
-        wanted = pc.or_(wanted, pc.is_in(merged["token"], load_tokens(Path(known))))
+    wanted = pc.greater_equal(merged["count"], job.min_count)
+    if job.known is not None:
+        wanted = pc.or_(wanted, pc.is_in(merged["token"], load_tokens(job.known)))
     kept = merged.filter(wanted)
-    path = sums_path(work, number)
+    path = sums_path(work, job.number)
     with (
         storage.atomic_file(path, durable=False) as temporary,
         pa.OSFile(str(temporary), "wb") as file,
@@ -84,15 +100,11 @@ def add_up(
     ):
         writer.write_table(kept)
     largest = np.sort(np.partition(sums, max(0, len(sums) - 2))[-2:]).tolist() if len(sums) else []
-    return {"different": merged.num_rows, "largest": largest}
-
-
-def _counts_paths(work: Path, tables: Iterable[tuple[int, int]]) -> Iterable[Path]:
-    return (table_paths(work, unit, table)[1] for unit, count in tables for table in range(count))
+    return RangeCounts(merged.num_rows, largest)
 
 
 def read_sums(work: Path, number: int) -> pa.Table:
-    """token, count of all words that occur often enough, in no order, from `number` ranges."""
+    """token, count of all words that were kept, in no order, from `number` ranges."""
     tables = [_SCHEMA.empty_table()]
     for place in range(number):
         with pa.memory_map(str(sums_path(work, place))) as source:

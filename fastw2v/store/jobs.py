@@ -1,11 +1,9 @@
-"""The sequences of a spilled unit as ids that all units share, for phrases and for the store.
+"""The jobs of `preprocess`, each a piece of work that one process does from start to end.
 
-The jobs of `preprocess`, run in this process or in a worker.
-
-*spill* turns a source into sequences of local ids, with the words and their counts beside them;
-*count* adds up the counts of one range of words over all units; *pairs* and *joins* count what
-phrases are found by; *encode* turns the sequences into a part of the store, when the vocabulary is
-known.
+`SpillJob` turns the text of a shard into sequences of local ids, with the words and their counts
+beside them; `CountJob` adds up the counts of one range of words over all shards; `PhraseJob` counts
+what phrases are found by; `EncodeJob` turns the sequences of a shard into its part of the store,
+when the vocabulary is known. A job is all that a worker gets, and its result all that it returns.
 """
 
 from __future__ import annotations
@@ -13,9 +11,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -23,10 +21,8 @@ import pyarrow as pa
 from fastw2v.errors import DataError
 from fastw2v.io import storage
 from fastw2v.io.store_directory import PHRASES, UNFINISHED, VOCABULARY, part_name
-from fastw2v.store import spill as spill
-from fastw2v.store.config import PreprocessConfig
-from fastw2v.store.counts import add_up
-from fastw2v.store.encoder import Sequencer, TextCodes, WordCodes, drop_unknown
+from fastw2v.store import counts
+from fastw2v.store.encoder import Progress, Sequencer, TextCodes, WordCodes, drop_unknown
 from fastw2v.store.format import TokenPartWriter
 from fastw2v.store.phrases.joined import load_phrases
 from fastw2v.store.phrases.new_text import PhraseText
@@ -36,178 +32,113 @@ from fastw2v.store.phrases.search import (
     joined_batches,
     load_plan,
 )
+from fastw2v.store.settings import Settings
+from fastw2v.store.spill import ShardSpill, SpilledTable, read_counts, read_sequences, table_paths
 from fastw2v.store.string_table import ChunkTable
 from fastw2v.store.vocabulary import load_tokens
-from fastw2v.text.config import Layout
-from fastw2v.text.custom_tokenizer import extend_import_path
 from fastw2v.text.inputs import Segment
 from fastw2v.text.tokenizer import Tokenizer
 
-Batch = tuple[np.ndarray, np.ndarray, int]  # ids, lengths, how many tokens it was made of
+Batch: TypeAlias = tuple[np.ndarray, np.ndarray, int]  # ids, lengths, tokens that it was made of
 
 
-class PhraseFiles(NamedTuple):
-    """Files of the search for phrases, in the directory of the unfinished work.
-
-    words: the words that may be in phrases; the row is their provisional id.
-    ids: .npy, int32, the vocabulary id of each row of `PhraseSearch.tokens`, -1 behind the last.
-    """
-
-    work: Path
-
-    @property
-    def words(self) -> Path:
-        """See the class."""
-        return self.work / "phrase-words.parquet"
-
-    @property
-    def ids(self) -> Path:
-        """See the class."""
-        return self.work / "phrase-ids.npy"
-
-    def plan(self, number: int) -> Path:
-        """What is counted in pass `number`."""
-        return self.work / f"phrase-plan-{number:02d}.npz"
-
-    def counts(self, kind: str, plan: str, spill: str, unit: int) -> Path:
-        """The pairs or joins of a unit, counted in this spill with the plan of this fingerprint."""
-        return self.work / f"{kind}-{plan[:16]}-{spill[:16]}-{unit:05d}.bin"
-
-
-class UnitBatches:
-    """Reads spilled units; keeps the words it looks ids up in from one unit to the next."""
-
-    def __init__(self, work: Path) -> None:
-        self._work = work
-        self._files = PhraseFiles(work)
-        self._words, self._words_path = ChunkTable(), ""
-        self._phrase_text: PhraseText | None = None
-
-    def known(self, unit: int, tables: int, vocabulary: Path) -> Iterator[Batch]:
-        """Ids of the vocabulary in a file; other tokens are left out."""
-        yield from self._batches(unit, tables, self._words_of(vocabulary), keep_unknown=False)
-
-    def count_phrases(self, job: dict[str, Any], progress: Callable[[int], None]) -> None:
-        """Count the pairs or the joins of a unit, if that has not been done; `progress` gets the
-        tokens done."""
-        plan = load_plan(Path(job["plan"]))
-        path = self._files.counts(job["task"], plan.fingerprint, job["spill"], job["unit"])
-        if path.exists():
-            return
-        batches = self._provisional(job["unit"], job["tables"], progress)
-        if job["task"] == "pairs":
-            count_unit_pairs(plan, batches, path)
-        else:
-            count_unit_joins(plan, batches, path)
-
-    def joined(self, unit: int, tables: int, plan: Path) -> Iterator[Batch]:
-        """Ids of the vocabulary, with the phrases that were found joined."""
-        id_of = np.load(self._files.ids, allow_pickle=False)
-        for ids, lengths in joined_batches(
-            load_plan(plan), self._provisional(unit, tables, _untold)
-        ):
-            offsets = np.concatenate([[0], np.cumsum(lengths)])
-            yield *drop_unknown(id_of[ids], offsets), len(ids)
-
-    def joined_as(
-        self, unit: int, tables: int, vocabulary: Path, phrases: Path
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, int, int]]:
-        """Ids of a vocabulary, with its phrases joined; how many tokens less is last."""
-        if self._phrase_text is None:
-            text = PhraseText(load_tokens(vocabulary).to_pylist(), load_phrases(phrases))
-            self._phrase_text = text
-            self._words, self._words_path = ChunkTable(), "phrases"
-            self._words.intern(pa.array(text.tokens, pa.large_string()))
-        text = self._phrase_text
-        for ids, lengths, done in self._batches(unit, tables, self._words, keep_unknown=True):
-            before = text.tokens_joined
-            ids, lengths = text.join(ids, lengths)
-            offsets = np.concatenate([[0], np.cumsum(lengths)])
-            yield *drop_unknown(ids, offsets), done, text.tokens_joined - before
-
-    def _provisional(
-        self, unit: int, tables: int, progress: Callable[[int], None]
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        words = self._words_of(self._files.words)
-        for ids, lengths, done in self._batches(unit, tables, words, keep_unknown=True):
-            yield ids, lengths
-            progress(done)
-
-    def _words_of(self, path: Path) -> ChunkTable:
-        name = f"{path} {storage.sha256_of(path)}"
-        if name != self._words_path:
-            self._words, self._words_path = ChunkTable(), name
-            self._words.intern(load_tokens(path))
-        return self._words
-
-    def _batches(
-        self, unit: int, tables: int, words: ChunkTable, *, keep_unknown: bool
-    ) -> Iterator[Batch]:
-        for table in range(tables):
-            sequences, counts = spill.table_paths(self._work, unit, table)
-            id_of = _ids_of(spill.read_counts(counts), words)
-            yield from spill.read_sequences(sequences, id_of, keep_unknown=keep_unknown)
-
-
-def _untold(count: int) -> None:
-    """Progress that nobody asks for."""
-
-
-def _ids_of(counts: pa.Table, words: ChunkTable) -> np.ndarray:
-    """The ids in `words` of local ids, int32 (L,), -1 where a word is not in it."""
-    local_ids = counts["local_id"].to_numpy()
-    id_of = np.full(int(local_ids.max(initial=-1)) + 1, -1, np.int32)
-    id_of[local_ids] = words.find(counts["token"].combine_chunks())
-    return id_of
-
-
-Progress = Callable[..., None]  # (count), or (0, place) where text is read
+# --- results ---
 
 
 @dataclasses.dataclass(frozen=True)
-class UnitSettings:
-    """All that a job needs to know beside its unit; travels to the workers as JSON.
+class SpilledShard:
+    """What is remembered of a shard that is spilled.
 
-    config: the options, as `dataclasses.asdict` gives them.
-    import_path: where a tokenizer of the user's is found.
+    Attributes:
+        number: of the shard.
+        inputs: the segments as they were read, for the manifest.
+        stats: what was counted, by the names of `PreprocessReport`.
     """
 
-    store: str
-    config: dict[str, Any]
-    stopwords: tuple[str, ...] = ()
-    import_path: tuple[str, ...] = ()
-    layout: Layout = dataclasses.field(default_factory=Layout)
+    number: int
+    inputs: Sequence[dict[str, Any]]
+    stats: Mapping[str, int]
+    tables: Sequence[SpilledTable]
 
     @property
-    def work(self) -> Path:
-        """The directory of the unfinished work."""
-        return Path(self.store) / UNFINISHED
+    def name(self) -> str:
+        """What messages call the shard."""
+        return ", ".join([entry["name"] for entry in self.inputs[:3]]) or "the tokens"
 
-    def sequencer(self, first_word: int) -> Sequencer:
-        """A sequencer of these settings."""
-        return Sequencer(
-            first_word, self.config["min_sequence_length"], self.config["max_sequence_length"]
-        )
+    @property
+    def tokens(self) -> int:
+        """Tokens of its sequences."""
+        dropped = ("tokens_too_short_or_long", "tokens_stopwords", "tokens_in_short_lines")
+        left_out = sum(self.stats.get(reason, 0) for reason in dropped)
+        return self.stats.get("tokens_read", 0) - left_out
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that was spilled: parts and counts of pairs are made of it."""
+        digests = [digest for table in self.tables for digest in (table.sequences, table.counts)]
+        return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+    def save(self, work: Path) -> None:
+        """Write to `path`; the shard is spilled then.
+
+        Raises:
+            ResourceError: it cannot be written.
+        """
+        result = dataclasses.asdict(self)
+        del result["number"]
+        write_result(self.path(work, self.number), result)
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> UnitSettings:
-        """What `dataclasses.asdict` made."""
-        tuples = {name: tuple(values[name]) for name in ("stopwords", "import_path")}
-        return cls(**{**values, **tuples, "layout": Layout(**values["layout"])})
+    def load(cls, work: Path, number: int) -> SpilledShard | None:
+        """What `save` wrote; None if it is missing or damaged."""
+        result = read_result(cls.path(work, number))
+        if result is None:
+            return None
+        tables = [SpilledTable(**table) for table in result["tables"]]
+        return cls(number, result["inputs"], result["stats"], tables)
+
+    @staticmethod
+    def path(work: Path, number: int) -> Path:
+        """The file of a shard's result."""
+        return work / f"spill-{number:05d}.json"
 
 
-def spill_result_path(work: Path, unit: int) -> Path:
-    """Written when a unit is spilled: what was read, and what was counted."""
-    return work / f"spill-{unit:05d}.json"
+@dataclasses.dataclass(frozen=True)
+class EncodedShard:
+    """What is remembered of a shard whose part is in the store.
 
+    Attributes:
+        part: its entry in the manifest.
+        vocabulary_hash, phrases_id, spill: what it was made with.
+        tokens_joined: how many tokens less than in the spill, where phrases of a given vocabulary
+            were joined.
+    """
 
-def encode_result_path(work: Path, unit: int) -> Path:
-    """Written when a unit's part is in the store: its entry in the manifest."""
-    return work / f"part-{unit:05d}.json"
+    number: int
+    part: dict[str, Any]
+    vocabulary_hash: str
+    phrases_id: str
+    spill: str
+    tokens_joined: int
+
+    def save(self, work: Path) -> None:
+        """As `SpilledShard.save`."""
+        write_result(self.path(work, self.number), dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, work: Path, number: int) -> EncodedShard | None:
+        """What `save` wrote; None if it is missing or damaged."""
+        result = read_result(cls.path(work, number))
+        return None if result is None else cls(**result)
+
+    @staticmethod
+    def path(work: Path, number: int) -> Path:
+        """The file of a shard's result."""
+        return work / f"part-{number:05d}.json"
 
 
 def write_result(path: Path, result: dict[str, Any]) -> None:
-    """Write the result of a unit, with a checksum.
+    """Write a JSON object with a checksum.
 
     Raises:
         ResourceError: it cannot be written.
@@ -216,7 +147,7 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
 
 
 def read_result(path: Path) -> dict[str, Any] | None:
-    """What `write_result` wrote; None where it is missing or damaged."""
+    """What `write_result` wrote; None if it is missing or damaged."""
     try:
         result = storage.read_json(path)
     except DataError:
@@ -228,159 +159,251 @@ def _checksum(result: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
 
 
-def spill_digest(tables: list[dict[str, Any]]) -> str:
-    """What was spilled of a unit: parts and counts of pairs are made of it."""
-    digests = [table[name] for table in tables for name in ("sequences", "counts")]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+# --- jobs ---
 
 
-class Codes(Protocol):
-    """Where local ids come from: `WordCodes` or `TokenCodes`."""
+@dataclasses.dataclass(frozen=True)
+class SpillJob:
+    """Spill the text of a shard; the result is a `SpilledShard`."""
 
-    first_word: int
+    number: int
+    segments: Sequence[Segment]
 
-    def is_full(self, most: int) -> bool:
-        """Whether there are more than `most` words, or too much else to remember."""
-        ...
+    @property
+    def name(self) -> str:
+        """What messages call the job."""
+        return ", ".join(segment.name for segment in self.segments[:3])
 
-    def words(self) -> pa.LargeStringArray:
-        """The words in the order of their local ids."""
-        ...
-
-    def words_at(self, local_ids: np.ndarray) -> list[str]:
-        """The words of these local ids."""
-        ...
-
-    def codes_of_tokens(self, tokens: list[str]) -> list[int]:
-        """The codes of tokens; those that have none get one."""
-        ...
-
-    def forget(self) -> None:
-        """Start counting local ids from 0 again."""
-        ...
+    @property
+    def only_here(self) -> bool:
+        """Whether only the process that was started can do it."""
+        return any(segment.only_here for segment in self.segments)
 
 
-def spill_codes(
-    settings: UnitSettings,
-    unit: int,
-    batches: Iterator[np.ndarray],
-    codes: Codes,
-    sequencer: Sequencer,
-    forgets: bool = True,
-) -> list[dict[str, Any]]:
-    """Spill a stream of code batches; what to remember of each table.
+@dataclasses.dataclass(frozen=True)
+class PhraseJob:
+    """Count the pairs, or the joins, of a spilled shard into a file; nothing is returned.
 
-    `batches` makes its codes with `codes`. When these become too many for memory, they are
-    forgotten between two batches (where `forgets` says that they may be), and a new table begins.
+    Attributes:
+        tables: of the spill.
+        plan: the file of the `PhrasePlan`.
+        words: the file of the words that may be in phrases; the row is their provisional id.
+        counts: the file to write; one that exists is kept.
+        joins: count how often phrases are joined, in place of pairs.
     """
-    tables: list[dict[str, Any]] = []
-    counted = settings.config["approximate_vocab"]
-    most = min(settings.layout.local_tokens, 2 * (counted or settings.layout.local_tokens))
-    more = True
-    while more:
-        more = False
-        with spill.TableWriter(settings.work, unit, len(tables)).open() as table:
-            for batch in batches:
-                table.add(*sequencer.feed(batch))
-                if forgets and codes.is_full(most):
-                    more = True
-                    break
-        tables.append(table.finish(codes.words(), counted))
-        if more:
-            open_words = codes.words_at(sequencer.open_ids())
-            codes.forget()
-            first = codes.first_word
-            sequencer.renumber([code - first for code in codes.codes_of_tokens(open_words)])
-    return tables
+
+    number: int
+    tables: int
+    plan: Path
+    words: Path
+    counts: Path
+    joins: bool
+    name = "the counts of phrases"
+    only_here = False
 
 
-class UnitJobs:
-    """Runs jobs as they are sent to a worker: dicts with "task", "unit" and what the task needs."""
+@dataclasses.dataclass(frozen=True)
+class PhraseIds:
+    """The phrases that were found in the text.
 
-    def __init__(self, settings: UnitSettings) -> None:
-        self._settings = settings
-        self._words: WordCodes | None = None
-        self._batches = UnitBatches(settings.work)
+    Attributes:
+        plan: the file of the `PhrasePlan`.
+        words: as in `PhraseJob`.
+        ids: the file of the vocabulary id of each row of `PhraseSearch.tokens`, -1 behind the last;
+            .npy, int32.
+        fingerprint: of all that decides what is joined.
+    """
 
-    def run(self, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    plan: Path
+    words: Path
+    ids: Path
+    fingerprint: str
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodeJob:
+    """Write the part of a spilled shard; the result is an `EncodedShard`.
+
+    Attributes:
+        phrases: those to join, if they were found in the text.
+        joins_given: whether to join those of the store's phrases.parquet, which came with the
+            vocabulary.
+        phrases_id: identifies the phrases that are joined; "" for none.
+    """
+
+    shard: SpilledShard
+    vocabulary_hash: str
+    phrases: PhraseIds | None
+    joins_given: bool
+    phrases_id: str
+    only_here = False
+
+    @property
+    def number(self) -> int:
+        """Of the shard."""
+        return self.shard.number
+
+    @property
+    def name(self) -> str:
+        """What messages call the job."""
+        return self.shard.name
+
+
+Job: TypeAlias = SpillJob | counts.CountJob | PhraseJob | EncodeJob
+
+
+class JobRunner:
+    """Does jobs, one after another, and keeps the tokenizer and word tables in between."""
+
+    def __init__(self, store: Path, settings: Settings) -> None:
+        self.store, self.settings = store, settings
+        self._work = store / UNFINISHED
+        self._codes: WordCodes | None = None
+        self._spills = _SpillReader(store)
+
+    def run(self, job: Job, progress: Progress) -> Any:
         """Do one job; its result is on disk too, written last.
+
+        Args:
+            progress: called with the bytes read (`SpillJob`) or tokens done, and as `TextCodes`
+                says.
 
         Raises:
             DataError: the text or a file of the unfinished store is damaged.
             ResourceError: the disk is full.
         """
-        work, unit = self._settings.work, job["unit"]
-        if job["task"] == "spill":
-            segments = [Segment.from_json(values) for values in job["segments"]]
-            result = self._spill(unit, segments, progress)
-            write_result(spill_result_path(work, unit), result)
-        elif job["task"] == "count":
-            partitions, known = range(*job["partitions"]), job["known"]
-            result = add_up(work, job["tables"], partitions, unit, job["least"], known)
-        elif job["task"] in ("pairs", "joins"):
-            self._batches.count_phrases(job, progress)
-            result = {}
-        else:
-            result = self._encode(job, progress)
-            write_result(encode_result_path(work, unit), result)
-        return result
+        if isinstance(job, SpillJob):
+            return self._spill(job, progress)
+        if isinstance(job, counts.CountJob):
+            return counts.add_up(self._work, job)
+        if isinstance(job, PhraseJob):
+            return self._count_phrases(job, progress)
+        return self._encode(job, progress)
 
-    def _spill(self, unit: int, segments: list[Segment], progress: Progress) -> dict[str, Any]:
-        """Spill the text of one unit; its result."""
-        settings = self._settings
-        config = PreprocessConfig(**settings.config)
-        if self._words is None:
-            extend_import_path(settings.import_path)
-            tokenizer = Tokenizer(config, settings.stopwords)
-            self._words = WordCodes(tokenizer, tokenizer.stop_tokens)
-        words, self._words = self._words, None  # a job that fails may leave it inside a line
-        words.forget()
-        sequencer = settings.sequencer(words.first_word)
-        block_bytes = settings.layout.block_bytes
-        text = TextCodes(words, config, sequencer.stats, progress, block_bytes)
-        tables = spill_codes(settings, unit, text.batches(segments), words, sequencer)
-        self._words = words
-        return {"inputs": text.inputs, "stats": dict(sequencer.stats), "tables": tables}
+    def _spill(self, job: SpillJob, progress: Progress) -> SpilledShard:
+        config, layout = self.settings.config, self.settings.layout
+        if self._codes is None:
+            tokenizer = Tokenizer(config, self.settings.stopwords)
+            self._codes = WordCodes(tokenizer, tokenizer.stop_tokens)
+        codes, self._codes = self._codes, None  # a job that fails may leave it inside a line
+        codes.forget()
+        sequencer = Sequencer(
+            codes.first_word, config.min_sequence_length, config.max_sequence_length
+        )
+        text = TextCodes(codes, config, sequencer.stats, progress, layout.block_bytes)
+        spill = ShardSpill(self._work, job.number, self.settings)
+        tables = spill.write(text.batches(job.segments), codes, sequencer, forgets=True)
+        self._codes = codes
+        shard = SpilledShard(job.number, text.inputs, dict(sequencer.stats), tables)
+        shard.save(self._work)
+        return shard
 
-    def _encode(self, job: dict[str, Any], progress: Progress) -> dict[str, Any]:
-        """Write the part of a unit; `progress` gets the tokens done."""
-        store, unit = Path(self._settings.store), job["unit"]
-        tokens_joined = 0
-        with storage.atomic_file(store / part_name(unit)) as temporary:
-            row_group_tokens = self._settings.layout.row_group_tokens
-            with TokenPartWriter(temporary, job["vocabulary_hash"], row_group_tokens) as writer:
-                for ids, lengths, done, joined in self._batches_of(job, store):
+    def _count_phrases(self, job: PhraseJob, progress: Progress) -> None:
+        if job.counts.exists():
+            return
+        batches = self._spills.provisional(job.number, job.tables, job.words, progress)
+        count = count_unit_joins if job.joins else count_unit_pairs
+        count(load_plan(job.plan), batches, job.counts)
+
+    def _encode(self, job: EncodeJob, progress: Progress) -> EncodedShard:
+        """Write the part of a shard; `progress` gets the tokens done."""
+        name = part_name(job.number)
+        with storage.atomic_file(self.store / name) as temporary:
+            row_group_tokens = self.settings.layout.row_group_tokens
+            with TokenPartWriter(temporary, job.vocabulary_hash, row_group_tokens) as writer:
+                for ids, lengths, done in self._spills.batches_of(job):
                     writer.add(ids, lengths)
-                    tokens_joined += joined
                     progress(done)
-            entry = {
-                "file": part_name(unit),
+            part = {
+                "file": name,
                 "sentences": sum(group["sentences"] for group in writer.row_groups),
                 "tokens": sum(group["tokens"] for group in writer.row_groups),
                 "bytes": temporary.stat().st_size,
                 "sha256": storage.sha256_of(temporary),
                 "row_groups": writer.row_groups,
             }
-        return {
-            "vocabulary_hash": job["vocabulary_hash"],
-            "phrases_id": job["phrases_id"],
-            "spill": job["spill"],
-            "part": entry,
-            "tokens_joined": tokens_joined,
-        }
+        shard = EncodedShard(
+            number=job.number,
+            part=part,
+            vocabulary_hash=job.vocabulary_hash,
+            phrases_id=job.phrases_id,
+            spill=job.shard.digest,
+            tokens_joined=self._spills.tokens_joined if job.joins_given else 0,
+        )
+        shard.save(self._work)
+        return shard
 
-    def _batches_of(
-        self, job: dict[str, Any], store: Path
-    ) -> Iterator[tuple[np.ndarray, np.ndarray, int, int]]:
-        """Ids, lengths, how many tokens they were made of, how many of these phrases joined."""
-        unit, tables = job["unit"], job["tables"]
-        if job["phrases"] == "given":
-            phrases = store / PHRASES
-            yield from self._batches.joined_as(unit, tables, store / VOCABULARY, phrases)
-            return
-        if job["phrases"] is None:
-            batches = self._batches.known(unit, tables, store / VOCABULARY)
-        else:
-            batches = self._batches.joined(unit, tables, Path(job["phrases"]))
-        for ids, lengths, done in batches:
-            yield ids, lengths, done, 0
+
+class _SpillReader:
+    """Reads spilled shards as ids that all shards share, and keeps the words that it looks ids up
+    in from one shard to the next.
+
+    Attributes:
+        tokens_joined: of the last shard whose given phrases were joined.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._words, self._words_of = ChunkTable(), ""
+        self._phrase_text: PhraseText | None = None
+        self.tokens_joined = 0
+
+    def batches_of(self, job: EncodeJob) -> Iterator[Batch]:
+        """Ids of the vocabulary; other tokens are left out."""
+        number, tables = job.number, len(job.shard.tables)
+        if job.joins_given:
+            return self._with_given_phrases(number, tables)
+        if job.phrases is not None:
+            return self._with_phrases(number, tables, job.phrases)
+        words = self._load_words(self._store / VOCABULARY)
+        return self._read(number, tables, words, keep_unknown=False)
+
+    def provisional(
+        self, number: int, tables: int, words: Path, progress: Progress
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows of the file `words`, -1 for other tokens; `progress` gets the tokens done."""
+        table = self._load_words(words)
+        for ids, lengths, done in self._read(number, tables, table, keep_unknown=True):
+            yield ids, lengths
+            progress(done)
+
+    def _with_phrases(self, number: int, tables: int, phrases: PhraseIds) -> Iterator[Batch]:
+        id_of = np.load(phrases.ids, allow_pickle=False)
+        batches = self.provisional(number, tables, phrases.words, lambda count: None)
+        for ids, lengths in joined_batches(load_plan(phrases.plan), batches):
+            yield *drop_unknown(id_of[ids], _offsets(lengths)), len(ids)
+
+    def _with_given_phrases(self, number: int, tables: int) -> Iterator[Batch]:
+        if self._phrase_text is None:
+            tokens = load_tokens(self._store / VOCABULARY).to_pylist()
+            self._phrase_text = PhraseText(tokens, load_phrases(self._store / PHRASES))
+            self._words, self._words_of = ChunkTable(), PHRASES
+            self._words.intern(pa.array(self._phrase_text.tokens, pa.large_string()))
+        text = self._phrase_text
+        self.tokens_joined, before = 0, text.tokens_joined
+        for ids, lengths, done in self._read(number, tables, self._words, keep_unknown=True):
+            ids, lengths = text.join(ids, lengths)
+            self.tokens_joined = text.tokens_joined - before
+            yield *drop_unknown(ids, _offsets(lengths)), done
+
+    def _load_words(self, path: Path) -> ChunkTable:
+        name = f"{path} {storage.sha256_of(path)}"
+        if name != self._words_of:
+            self._words, self._words_of = ChunkTable(), name
+            self._words.intern(load_tokens(path))
+        return self._words
+
+    def _read(
+        self, number: int, tables: int, words: ChunkTable, *, keep_unknown: bool
+    ) -> Iterator[Batch]:
+        for table in range(tables):
+            sequences, counted = table_paths(self._store / UNFINISHED, number, table)
+            rows = read_counts(counted)
+            local_ids = rows["local_id"].to_numpy()
+            id_of = np.full(int(local_ids.max(initial=-1)) + 1, -1, np.int32)
+            id_of[local_ids] = words.find(rows["token"].combine_chunks())
+            yield from read_sequences(sequences, id_of, keep_unknown=keep_unknown)
+
+
+def _offsets(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)])

@@ -22,7 +22,6 @@ from fastw2v.store.phrases.joined import Phrases
 from fastw2v.store.phrases.new_text import PhraseText
 from fastw2v.store.settings import Settings
 from fastw2v.store.vocabulary import Vocabulary
-from fastw2v.store.workers import Place
 from fastw2v.text.config import Layout
 from fastw2v.text.find import find_files
 from fastw2v.text.shards import plan_units
@@ -171,7 +170,7 @@ class _KnownText:
         joined = self._phrases.tokens_joined if self._phrases is not None else 0
         return _candidates(self._sequencer.stats) - joined
 
-    def _add_done(self, count: int, place: Place | None = None) -> None:
+    def _add_done(self, count: int, place: tuple[int, int] | None = None) -> None:
         self._done += count
 
 

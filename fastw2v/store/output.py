@@ -1,4 +1,4 @@
-"""The place of a token store: whether one may be built there, and how a new one replaces an old.
+"""The output directory of a token store: whether a store may be built there, and its replacement.
 
 A first store is built at its place, where the manifest that is written last makes it whole. One
 that replaces a finished store is built beside it, in `.STORE.new`, so that the old one serves until
@@ -30,7 +30,7 @@ from fastw2v.io.store_directory import (
 )
 
 _LOCK_INSIDE = ".lock"
-# Options that change nothing in what a unit's text is spilled to, so that others may go on with it.
+# Options that do not change what the text of a shard is spilled to: a run may resume with others.
 _AFTER_READING = (
     "min_count", "max_vocab", "vocabulary", "update_vocab", "skip_bad_files", "max_unpacked",
     "phrases", "phrase_score", "phrase_threshold", "phrase_min_count", "phrase_separator",
@@ -39,21 +39,21 @@ _AFTER_READING = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Claim:
-    """The right to build the store `output`.
+class Reservation:
+    """An output directory that a store may be built for.
 
     Attributes:
         output: where the store is to be.
         build_at: where to build it: `output`, or beside it when a finished store is replaced.
-        resumed: whether there is unfinished work of the same call, to go on with.
+        resumed: whether there is unfinished work of the same call to resume.
     """
 
     output: Path
     build_at: Path
     resumed: bool
 
-    def settle(self) -> None:
-        """Bring the finished store to its place."""
+    def move_into_place(self) -> None:
+        """Move the finished store to `output`."""
         if self.build_at != self.output:
             _replace(self.output, self.build_at)
 
@@ -61,8 +61,8 @@ class Claim:
 def lock_of(output: Path) -> contextlib.AbstractContextManager[None]:
     """Keeps other processes from building, replacing or adding to the store `output`.
 
-    It is held from before anything is looked at there until all is done, by all that follows here.
-    It lies beside the store, which may be replaced meanwhile, as `.STORE.lock`; or in the store,
+    Hold it while any other function of this module is called and until the store is finished. It
+    lies beside the store, which may be replaced meanwhile, as `.STORE.lock`; or in the store,
     where nothing can be written beside it, and so nothing be replaced.
 
     Raises:
@@ -82,14 +82,14 @@ def lock_of(output: Path) -> contextlib.AbstractContextManager[None]:
     return storage.exclusive_lock(lock, of=output, remove=True)
 
 
-def claim_output(output: Path, plan: dict[str, Any], *, force: bool) -> Claim:
-    """Make sure that a store may be built at `output`, and find out where to build it.
+def reserve_output(output: Path, plan: dict[str, Any], *, force: bool) -> Reservation:
+    """Check that a store may be built at `output`, and find out where to build it.
 
     Raises:
         UsageError: something is there that may not be replaced.
     """
     new = output.resolve().parent / f".{output.resolve().name}.new"
-    _put_right(output, new)
+    _finish_replacement(output, new)
     if is_store(output):
         remove_stale_work(output)
         if not force:
@@ -97,36 +97,36 @@ def claim_output(output: Path, plan: dict[str, Any], *, force: bool) -> Claim:
                 f"{output}: a token store is there already; use it, choose another --output, "
                 "or replace it with --force"
             )
-        return Claim(output.resolve(), new, _claim(new, plan, force=True))
+        return Reservation(output.resolve(), new, _reserve(new, plan, force=True))
     if is_damaged_store(output):
         if not force:
             raise UsageError(
                 f"{output}: a token store whose {MANIFEST} is damaged; replace it with --force, "
                 "or choose another --output"
             )
-        return Claim(output.resolve(), new, _claim(new, plan, force=True))
-    return Claim(output, output, _claim(output, plan, force=force))
+        return Reservation(output.resolve(), new, _reserve(new, plan, force=True))
+    return Reservation(output, output, _reserve(output, plan, force=force))
 
 
-def claim_for_append(output: Path, plan: dict[str, Any], *, force: bool) -> Claim:
-    """The right to add to the finished store `output`.
+def reserve_for_append(output: Path, plan: dict[str, Any], *, force: bool) -> Reservation:
+    """Reserve the finished store `output` for more text.
 
     Raises:
         UsageError: there is other unfinished work.
     """
     remove_stale_work(output)
     if not has_plan(output):
-        return Claim(output, output, False)
+        return Reservation(output, output, False)
     found = storage.read_json(output / UNFINISHED / PLAN)
     if not (different := _difference(found, plan)):
-        return Claim(output, output, True)
+        return Reservation(output, output, True)
     if not force:
         raise UsageError(
             f"{output}: there is an unfinished --append of {different}; run the same command to go "
             "on with it, or give it up with --force"
         )
     storage.remove_directory(output / UNFINISHED)
-    return Claim(output, output, False)
+    return Reservation(output, output, False)
 
 
 def manifest_hash(store: Path) -> str:
@@ -145,8 +145,8 @@ def remove_stale_work(store: Path) -> None:
     storage.remove_leftovers(store)  # of one that was killed while it did this
 
 
-def _claim(place: Path, plan: dict[str, Any], *, force: bool) -> bool:
-    """Make sure that `place` is free or has work of this plan; whether it has."""
+def _reserve(place: Path, plan: dict[str, Any], *, force: bool) -> bool:
+    """Check that `place` is free or has work of this plan; whether it has."""
     if has_plan(place):
         found = storage.read_json(place / UNFINISHED / PLAN)
         different = _difference(found, plan)
@@ -179,7 +179,7 @@ def _only_begun(place: Path) -> bool:
 
 
 def _difference(found: dict[str, Any], plan: dict[str, Any]) -> str:
-    """What keeps the work of one plan from being gone on with by another, "" for nothing."""
+    """Why the work of one plan cannot be resumed by another; "" if it can."""
     kinds = ("settings", "setting_files")
     names = [
         name
@@ -189,36 +189,36 @@ def _difference(found: dict[str, Any], plan: dict[str, Any]) -> str:
     ]
     if names:
         return "other options (" + ", ".join(dict.fromkeys(names)) + ")"
-    compared = [key for key in plan if key not in ("made_for", "units", *kinds)]
+    compared = [key for key in plan if key not in ("made_for", "shards", *kinds)]
     same = all(found.get(key) == plan[key] for key in compared)
     # A file may be of another size now: it was damaged, say, and is whole again.
-    return "" if same and _begins(found.get("units")) == _begins(plan["units"]) else "other input"
+    return "" if same and _begins(found.get("shards")) == _begins(plan["shards"]) else "other input"
 
 
-def _begins(units: list[list[dict[str, Any]]] | None) -> list[list[tuple[str, int]]] | None:
-    """The files of each unit and where it begins in them; None where a damaged plan has none."""
+def _begins(shards: list[list[dict[str, Any]]] | None) -> list[list[tuple[str, int]]] | None:
+    """The files of each shard and where it begins in them; None where a damaged plan has none."""
     try:
-        return [[(entry["name"], entry["start"]) for entry in unit] for unit in units or []]
+        return [[(entry["name"], entry["start"]) for entry in shard] for shard in shards or []]
     except (LookupError, TypeError):
         return None
 
 
 @contextlib.contextmanager
 def discard_on_failure(
-    discard: Callable[[], None], can_go_on: Callable[[BaseException], bool]
+    discard: Callable[[], None], can_resume: Callable[[BaseException], bool]
 ) -> Iterator[None]:
-    """Call `discard`, which removes unfinished work, when a run fails and cannot go on from it."""
+    """Call `discard`, which removes unfinished work, when a run fails and cannot be resumed."""
     try:
         yield
     except BaseException as error:
-        if not can_go_on(error):
+        if not can_resume(error):
             discard()
         raise
 
 
 def _replace(output: Path, new: Path) -> None:
-    """Put the finished store `new` at the place of `output`; a kill on the way is put right by
-    `_put_right`, because `new` goes last."""
+    """Put the finished store `new` at the place of `output`; after a kill on the way
+    `_finish_replacement` continues, because `new` is removed last."""
     if output.exists():
         storage.remove_directory(output)
     storage.link_or_copy_directory(new / TOKENS, output / TOKENS)
@@ -231,7 +231,7 @@ def _replace(output: Path, new: Path) -> None:
     storage.remove_directory(new)
 
 
-def _put_right(output: Path, new: Path) -> None:
+def _finish_replacement(output: Path, new: Path) -> None:
     """Finish or undo what a killed run left beside `output`."""
     for name in (output.resolve().name, new.name):
         for doomed in new.parent.glob(f".{glob.escape(name)}.*.removed"):

@@ -1,10 +1,12 @@
-"""The steps of `preprocess` over all units: spill, make the vocabulary, encode.
+"""`preprocess`: text or tokens to a token store; streaming, in parallel, resumable.
 
-Text or tokens to a token store: streaming, in parallel, resumable.
+    inputs      `sources` finds the files and cuts them into shards
+    spills      each shard is tokenized into sequences of local ids, with counts (`jobs`, `spill`)
+    vocabulary  the counts of all shards are added up, phrases are found (`counted_vocabulary`)
+    parts       each shard becomes a part of the store, as ids of the vocabulary (`jobs`)
+    manifest    written last (`build`)
 
-Every unit of work is first *spilled* (tokenized into local ids, with counts), then the counts are
-merged into the vocabulary, then every unit is *encoded* into its part of the store. The finished
-steps lie in `STORE/unfinished/`, from where an interrupted run goes on.
+What is finished lies in `STORE/unfinished/`, from where an interrupted run is resumed.
 """
 
 from __future__ import annotations
@@ -12,156 +14,69 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastw2v.errors import DataError, FastW2VError, UsageError
 from fastw2v.io import machine, storage
-from fastw2v.io.store_directory import is_store
+from fastw2v.io.store_directory import UNFINISHED, is_store
 from fastw2v.options import make_config
 from fastw2v.store.append import new_files, settings_of
-from fastw2v.store.build import StoreBuild
+from fastw2v.store.build import StoreBuild, plan_of
 from fastw2v.store.config import PreprocessConfig
+from fastw2v.store.counted_vocabulary import COUNTING
 from fastw2v.store.format import TokenStore, read_manifest
-from fastw2v.store.jobs import UnitSettings, spill_digest
-from fastw2v.store.made_vocabulary import COUNTING
+from fastw2v.store.jobs import Job, SpillJob
 from fastw2v.store.output import (
-    Claim,
-    claim_for_append,
-    claim_output,
+    Reservation,
     discard_on_failure,
     lock_of,
     manifest_hash,
     remove_stale_work,
+    reserve_for_append,
+    reserve_output,
 )
-from fastw2v.store.phrases.build import RunJobs
 from fastw2v.store.report import PreprocessReport
 from fastw2v.store.settings import Settings
 from fastw2v.store.sources import TextSource, TokenArrays, TokenLists, refuse_changed, spill_tokens
-from fastw2v.store.workers import Place, WorkerPool
+from fastw2v.store.workers import WorkerPool
 from fastw2v.text.config import TEXT_OPTIONS, Layout
-from fastw2v.text.custom_tokenizer import import_path
 from fastw2v.text.inputs import Segment
 
-Progress = Callable[[str, int, int], None]
-Source = TextSource | TokenLists | TokenArrays
+Progress: TypeAlias = Callable[[str, int, int], None]
+Source: TypeAlias = TextSource | TokenLists | TokenArrays
 
-
-def build_units(
-    build: StoreBuild,
-    source: Source,
-    unit_settings: UnitSettings,
-    threads: int,
-    progress: Progress | None,
-) -> PreprocessReport:
-    """Spill, make the vocabulary, encode."""
-    text = source if isinstance(source, TextSource) else TextSource(0, 0, [])
-    with WorkerPool(unit_settings, min(threads, build.num_open_units(len(text.units)))) as pool:
-        if isinstance(source, TextSource):
-            _spill(build, pool, source.units, progress)
-        else:
-            meter = _Meter(progress, "reading", {0: source.total_bytes})
-            build.spilled[0] = spill_tokens(
-                unit_settings, source, lambda count: meter.add(0, count)
-            )
-        vocabulary = build.make_vocabulary(_runner(build, pool, progress), threads)
-        sizes = {unit: 4 * tokens for unit, tokens in build.spilled_tokens().items()}
-        meter = _Meter(progress, "writing", sizes, done=build.encoded)
-        jobs = [
-            {
-                "task": "encode",
-                "unit": number,
-                "name": build.name_of(number),
-                "tables": build.num_tables(number),
-                "vocabulary_hash": vocabulary.hash,
-                "phrases": build.phrases_of_jobs,
-                "phrases_id": build.phrases_id,
-                "spill": spill_digest(build.spilled[number]["tables"]),
-            }
-            for number in sorted(build.spilled)
-            if number not in build.encoded
-        ]
-        build.encoded.update(pool.run(jobs, lambda unit, count: meter.add(unit, 4 * count)))
-    files = text.files - build.left_out.num_files_of(text.units)
-    return build.report(files=files, skipped_files=text.skipped_files)
-
-
-def _runner(build: StoreBuild, pool: WorkerPool, progress: Progress | None) -> RunJobs:
-    """Runs jobs of one kind; those that read spills tell how far they are."""
-
-    def run_jobs(phase: str, jobs: list[dict[str, Any]]) -> dict[int, Any]:
-        if phase == COUNTING:
-            return pool.run(jobs, lambda number, count: None)
-        tokens = build.spilled_tokens()
-        meter = _Meter(progress, phase, {job["unit"]: 4 * tokens[job["unit"]] for job in jobs})
-        return pool.run(jobs, lambda unit, count: meter.add(unit, 4 * count))
-
-    return run_jobs
-
-
-def _spill(
-    build: StoreBuild, pool: WorkerPool, units: list[list[Segment]], progress: Progress | None
-) -> None:
-    """Spill all units; with `skip_bad_files` again without the files that cannot be read, and those
-    units not at all of which nothing is left."""
-    numbered = dict(enumerate(units, start=build.first_unit))
-    sizes = {number: sum(s.end - s.start for s in unit) for number, unit in numbered.items()}
-    meter = _Meter(progress, "reading", sizes, done=build.spilled)
-    bad: dict[int, tuple[Segment, FastW2VError]] = {}
-
-    def failed(number: int, error: FastW2VError, place: Place | None) -> None:
-        if place is None:  # it failed before it began to read
-            raise error
-        bad[number] = build.left_out.without(numbered[number])[place[0]], error
-
-    skip = build.skips_bad_files
-    while True:
-        jobs = []
-        for number, unit in numbered.items():
-            segments = build.left_out.without(unit)
-            if number in build.spilled or not segments:
-                continue
-            jobs.append({
-                "task": "spill",
-                "unit": number,
-                "name": ", ".join(s.name for s in segments[:3]),
-                "segments": [s.as_json() for s in segments],
-                "here": any(s.only_here for s in segments),
-            })  # fmt: skip
-        if not jobs:
-            return
-        build.spilled.update(pool.run(jobs, meter.add, failed if skip else None))
-        build.leave_out([bad[number] for number in sorted(bad)], numbered)
-        bad.clear()
-
-
-class _Meter:
-    """Adds up the progress of units for the caller's callback."""
-
-    def __init__(
-        self,
-        progress: Progress | None,
-        phase: str,
-        sizes: Mapping[int, int],
-        done: Iterable[int] = (),
-    ) -> None:
-        self._progress = progress
-        self._phase = phase
-        self._total = sum(sizes.values())
-        self._done = sum(sizes[unit] for unit in done)
-        self.add(0, 0)
-
-    def add(self, unit: int, count: int) -> None:
-        """`count` more bytes of `unit` are done."""
-        self._done += count
-        if self._progress is not None:
-            self._progress(self._phase, self._done, self._total)
-
-
-WORK_VERSION = 1  # of the files of unfinished work
 _TEXT_PER_WORKER = 32_000_000  # bytes: what is read while a worker starts
 _UNPACKED = 3  # bytes of text in one of a compressed file, about
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """How a store is made; nothing of it changes the store."""
+
+    threads: int | None
+    force: bool
+    progress: Progress | None
+
+    def __post_init__(self) -> None:
+        threads = self.threads
+        if threads is None:
+            return
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise UsageError(f"--threads: {threads!r} is not a positive whole number")
+
+    def meter(self, phase: str, total: int, done: int = 0) -> Callable[[int], None]:
+        """Adds up what a phase has done, for `progress`: a function of what more is done."""
+        progress = self.progress or (lambda phase, done, total: None)
+        progress(phase, done, total)
+
+        def add(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(phase, done, total)
+
+        return add
 
 
 def preprocess(
@@ -183,7 +98,7 @@ def preprocess(
         inputs: a path, a directory, a glob pattern, a URL, "-" (standard input), or a list of
             those (text, UTF-8, a line a sequence, plain or compressed; JSON Lines, Parquet or a
             saved dataset with a column); or an iterable of token lists, consumed once; or a tuple
-            (ids, offsets) of integer arrays with `tokens`: sentence k is
+            (ids, offsets) of integer arrays with `tokens`: sequence k is
             ids[offsets[k]:offsets[k + 1]], each id a row of `tokens`.
         threads: processes for text (default: the usable cores, fewer for little text); the result
             is the same for any.
@@ -195,8 +110,8 @@ def preprocess(
         progress: called as progress(phase, done_bytes, total_bytes), total 0 where not known.
         tokens: the names of the ids of an (ids, offsets) input.
         layout: how work and files are cut.
-        made_for: a note of the caller for the manifest (see `token_store.made_for_of`): what the
-            store belongs to. It changes nothing else.
+        made_for: a note of the caller for the manifest (see `store_directory.made_for_of`): what
+            the store belongs to. It changes nothing else.
         options: those of `PreprocessConfig`.
 
     Raises:
@@ -205,121 +120,137 @@ def preprocess(
             `tokenizer` that fails.
         DataError: input that is damaged or not text.
         ResourceError: the disk is full, `output` cannot be written, a worker process died. What was
-            done is kept; the same call goes on from there (for text).
+            done is kept, and the same call resumes from there (for text).
     """
     started = time.perf_counter()
     if not os.fspath(output):  # as a Path it would be the working directory
         raise UsageError("--output: empty path; name the token store to make")
-    if append and (tokens is not None or layout is not None or made_for is not None):
-        raise UsageError("append=True: leave out tokens, layout and made_for; they are the store's")
-    _check_threads(threads)
+    run, output = _Run(threads, force, progress), Path(output)
     if append:
-        if not Path(output).resolve().parent.is_dir():  # which to lock it would make
-            read_manifest(Path(output))
-        with lock_of(Path(output)):
-            report = _append(inputs, Path(output), options, threads, force, progress)
+        if tokens is not None or layout is not None or made_for is not None:
+            raise UsageError("append=True: leave out tokens, layout, made_for; the store has them")
+        report = _append(inputs, output, options, run)
         return dataclasses.replace(report, seconds=time.perf_counter() - started)
     config = make_config(PreprocessConfig, options)
     layout = layout or Layout()
     source = _source_of(inputs, tokens, layout, config)
     text = isinstance(source, TextSource)
-    if not text and (useless := [name for name in TEXT_OPTIONS if name in options]):
-        raise UsageError(f"{', '.join(useless)}: only for text; tokens are taken as they are")
-    settings = Settings.of(config, text=text)
-    plan = {**_plan(source, settings, layout), "made_for": made_for}
-    with lock_of(Path(output)):
-        with storage.reporting_os_errors(Path(output)):
-            if isinstance(source, TextSource) and not force and is_store(Path(output)):
-                refuse_changed(Path(output), source)
-            claim = claim_output(Path(output), plan, force=force)
-        build = StoreBuild(claim.build_at, settings, plan)
-        unit_settings = _unit_settings(claim.build_at, settings, layout)
-        report = _build(build, claim, source, unit_settings, threads, force, progress)
+    not_for_tokens = [name for name in TEXT_OPTIONS if name in options]
+    if not text and not_for_tokens:
+        raise UsageError(
+            f"{', '.join(not_for_tokens)}: only for text; tokens are taken as they are"
+        )
+    settings = Settings.of(config, layout, text=text)
+    shards = source.shards if isinstance(source, TextSource) else None
+    plan = {**plan_of(settings, shards), "made_for": made_for}
+    with lock_of(output):
+        with storage.reporting_os_errors(output):
+            if isinstance(source, TextSource) and not force and is_store(output):
+                refuse_changed(output, source)
+            reservation = reserve_output(output, plan, force=force)
+        report = _build(StoreBuild(reservation.build_at, settings, plan), reservation, source, run)
     return dataclasses.replace(report, seconds=time.perf_counter() - started)
 
 
-def _append(
-    inputs: Any,
-    output: Path,
-    options: dict[str, Any],
-    threads: int | None,
-    force: bool,
-    progress: Progress | None,
-) -> PreprocessReport:
+def _append(inputs: Any, output: Path, options: dict[str, Any], run: _Run) -> PreprocessReport:
     """Add the text of `inputs` to the store `output`; its report with what was added."""
-    read_manifest(output)  # or it says what stands there instead
-    base = manifest_hash(output)  # of the state that all that follows is about
-    store = TokenStore.open(output)
-    settings = settings_of(store, options)
-    layout = Layout(**store.manifest["layout"])
+    if not output.resolve().parent.is_dir():  # taking the lock would make it
+        read_manifest(output)
     if isinstance(inputs, (str, os.PathLike)):
         inputs = [inputs]
-    listed = isinstance(inputs, (list, tuple))
-    if not listed or not all(isinstance(item, (str, os.PathLike)) for item in inputs):
-        raise UsageError("append=True is for text: name files, directories, patterns or URLs")
-    text = TextSource.find(
-        inputs,
-        layout,
-        settings.config,
-        lambda files: new_files(store, files, layout, settings.config),
-    )
-    if not text.units and not text.bad_files:
-        remove_stale_work(output)
-        return PreprocessReport(**store.manifest["report"])
-    plan = {**_plan(text, settings, layout), "made_for": store.manifest["made_for"]}
-    plan["append_to"] = base
-    with storage.reporting_os_errors(output):
-        claim = claim_for_append(output, plan, force=force)
-    build = StoreBuild(output, settings, plan, store.manifest)
-    unit_settings = _unit_settings(output, settings, layout)
-    return _build(build, claim, text, unit_settings, threads, force, progress)
+    with lock_of(output):
+        read_manifest(output)  # an error that says what is at `output` instead
+        base = manifest_hash(output)  # of the state that all that follows is about
+        store = TokenStore.open(output)
+        settings = settings_of(store, options)
+        config, layout = settings.config, settings.layout
+        listed = isinstance(inputs, (list, tuple))
+        if not listed or not all(isinstance(item, (str, os.PathLike)) for item in inputs):
+            raise UsageError("append=True is for text: name files, directories, patterns or URLs")
+        source = TextSource.find(
+            inputs, layout, config, lambda files: new_files(store, files, layout, config)
+        )
+        if not source.shards and not source.bad_files:
+            remove_stale_work(output)
+            return PreprocessReport(**store.manifest["report"])
+        plan = {**plan_of(settings, source.shards), "made_for": store.manifest["made_for"]}
+        plan["append_to"] = base
+        with storage.reporting_os_errors(output):
+            reservation = reserve_for_append(output, plan, force=run.force)
+        return _build(StoreBuild(output, settings, plan, store.manifest), reservation, source, run)
 
 
 def _build(
-    build: StoreBuild,
-    claim: Claim,
-    source: Source,
-    unit_settings: UnitSettings,
-    threads: int | None,
-    force: bool,
-    progress: Progress | None,
+    build: StoreBuild, reservation: Reservation, source: Source, run: _Run
 ) -> PreprocessReport:
-    """Build the store at its claimed place, and bring it where it belongs; hold its lock."""
-    text = isinstance(source, TextSource)
-    if claim.resumed:
-        build.take_over_units(source.units if isinstance(source, TextSource) else [], force=force)
+    """Shards to spills, vocabulary and parts; hold the lock of the store."""
+    text = source if isinstance(source, TextSource) else TextSource(0, 0, [])
+    if reservation.resumed:
+        build.take_over(text.shards, force=run.force)
 
-    def can_go_on(error: BaseException) -> bool:
-        if isinstance(error, DataError):  # without the bad file, or when it is whole
-            return text and build.has_finished_units
-        # After Ctrl-C or a full disk, but not with what the same call would meet again.
-        return text and not isinstance(error, UsageError)
+    def can_resume(error: BaseException) -> bool:
+        if source is not text or isinstance(error, UsageError):  # the same call would meet it again
+            return False
+        # After Ctrl-C or a full disk; with bad text without the bad file, or when it is whole.
+        return not isinstance(error, DataError) or build.has_finished_shards
 
-    with discard_on_failure(build.discard, can_go_on):
+    with discard_on_failure(build.discard, can_resume):
         build.begin()
-        build.left_out.note(source.bad_files if isinstance(source, TextSource) else [])
-        report = build_units(
-            build, source, unit_settings, threads or _threads_for(source), progress
-        )
+        build.skipped.add_unread(text.bad_files)
+        threads = run.threads or _threads_for(text)
+        open_shards = len(text.shards) - len(build.encoded)
+        with WorkerPool(build.store, build.settings, min(threads, open_shards)) as pool:
+            if isinstance(source, TextSource):
+                _spill(build, source, pool, run)
+            else:
+                meter = run.meter("reading", source.total_bytes)
+                work = build.store / UNFINISHED
+                build.spilled[0] = spill_tokens(work, build.settings, source, meter)
+            tokens = {number: 4 * shard.tokens for number, shard in build.spilled.items()}
+
+            def run_jobs(phase: str, jobs: Sequence[Job]) -> dict[int, Any]:
+                if phase == COUNTING:
+                    return pool.run(jobs)
+                meter = run.meter(phase, sum(tokens[job.number] for job in jobs))
+                return pool.run(jobs, lambda count: meter(4 * count))
+
+            build.make_vocabulary(run_jobs, threads)
+            done = sum(tokens[number] for number in build.encoded)
+            meter = run.meter("writing", sum(tokens.values()), done)
+            build.encoded |= pool.run(build.encode_jobs(), lambda count: meter(4 * count))
+        files = text.files - build.skipped.num_files_of(text.shards)
+        report = build.report(files=files, skipped_files=text.skipped_files)
         build.finish(report)
-    claim.settle()
-    if claim.build_at == claim.output:
+    reservation.move_into_place()
+    if reservation.build_at == reservation.output:
         build.clean_up()
     return report
 
 
-def _check_threads(threads: int | None) -> None:
-    if threads is None:
-        return
-    if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-        raise UsageError(f"--threads: {threads!r} is not a positive whole number")
+def _spill(build: StoreBuild, source: TextSource, pool: WorkerPool, run: _Run) -> None:
+    """Spill all shards; with `skip_bad_files` again without the files that cannot be read."""
+    sizes = {
+        number: sum(segment.end - segment.start for segment in shard)
+        for number, shard in build.numbered(source.shards).items()
+    }
+    done = sum(sizes[number] for number in build.spilled)
+    meter = run.meter("reading", sum(sizes.values()), done)
+
+    def skip(job: Job, error: FastW2VError, segment: int) -> None:
+        assert isinstance(job, SpillJob)
+        bad[job.number] = job.segments[segment], error
+
+    failed = skip if build.settings.config.skip_bad_files else None
+    while jobs := build.spill_jobs(source.shards):
+        bad: dict[int, tuple[Segment, FastW2VError]] = {}
+        build.spilled |= pool.run(jobs, meter, failed)
+        for _, (segment, error) in sorted(bad.items()):
+            build.skipped.add(segment, error)
 
 
-def _threads_for(source: Source) -> int:
-    """All cores, but for little text, which is done before workers have started."""
-    if not isinstance(source, TextSource):
-        return 1
-    segments = [segment for unit in source.units for segment in unit]
+def _threads_for(source: TextSource) -> int:
+    """All cores, but fewer for little text, which is read before workers have started."""
+    segments = [segment for shard in source.shards for segment in shard]
     text = sum((_UNPACKED if s.compressed else 1) * (s.end - s.start) for s in segments)
     return max(1, min(machine.usable_cores(), text // _TEXT_PER_WORKER))
 
@@ -342,35 +273,3 @@ def _source_of(
     if not isinstance(inputs, Iterable):
         raise UsageError(f"inputs: expected paths or an iterable of token lists, found {inputs!r}")
     return TokenLists(inputs)
-
-
-def _plan(source: Source, settings: Settings, layout: Layout) -> dict[str, Any]:
-    """All that decides the bytes of the store, but for the content of the input."""
-    plan: dict[str, Any] = {
-        "source": "text" if isinstance(source, TextSource) else "tokens",
-        "settings": settings.values,
-        "setting_files": settings.files,
-        "layout": dataclasses.asdict(layout),
-        "work_version": WORK_VERSION,
-        "units": [],
-    }
-    if isinstance(source, TextSource):
-        plan["units"] = [
-            [{"name": s.name, "start": s.start, "end": s.end} for s in unit]
-            for unit in source.units
-        ]
-    return plan
-
-
-def _unit_settings(output: Path, settings: Settings, layout: Layout) -> UnitSettings:
-    config = settings.config
-    return UnitSettings(
-        str(output),
-        dataclasses.asdict(config),
-        tuple(settings.stopwords),
-        tuple(import_path(config.tokenizer)),
-        layout,
-    )
-
-
-__all__ = ["PreprocessReport", "preprocess"]

@@ -1,4 +1,4 @@
-"""What the options of `preprocess` stand for: stop words and vocabularies read from their files."""
+"""The options of `preprocess` with the files that they name read: stop words and vocabularies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastw2v.store.phrases.joined import find_phrases
 from fastw2v.store.phrases.search import PhraseSettings, load_connectors
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.store.vocabulary_files import read_vocabulary
-from fastw2v.text.config import TEXT_OPTIONS
+from fastw2v.text.config import TEXT_OPTIONS, Layout
 from fastw2v.text.custom_tokenizer import source_hash
 from fastw2v.text.stopwords import load_stopwords
 from fastw2v.text.tokenizer import Tokenizer
@@ -24,19 +24,21 @@ from fastw2v.text.tokenizer import Tokenizer
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Options with their files read.
+    """Options with their files read: made once, and handed on as they are, also to workers.
 
     Attributes:
         config: the options.
+        layout: how work and files are cut.
         stopwords: sorted.
         vocabulary: the one to reuse, if any.
         phrases: how to look for phrases, if at all.
         values: for the manifest: the options that apply, file names without directories.
-        files: for the manifest: the content of those files, and of the module that a
-            user's tokenizer lies in, by hash.
+        files: for the manifest: SHA-256 of the content of those files, and of the module of a
+            user's tokenizer.
     """
 
     config: PreprocessConfig
+    layout: Layout
     stopwords: list[str]
     vocabulary: Vocabulary | None
     phrases: PhraseSettings | None
@@ -44,7 +46,9 @@ class Settings:
     files: dict[str, str]
 
     @classmethod
-    def of(cls, config: PreprocessConfig, *, text: bool = True) -> Settings:
+    def of(
+        cls, config: PreprocessConfig, layout: Layout | None = None, *, text: bool = True
+    ) -> Settings:
         """Read the files; `text` is whether the options of text apply (not for given tokens).
 
         Raises:
@@ -75,7 +79,7 @@ class Settings:
         for name in () if text else TEXT_OPTIONS:
             del values[name]
         phrases = PhraseSettings.of(config, connectors)
-        return cls(config, stopwords, vocabulary, phrases, values, files)
+        return cls(config, layout or Layout(), stopwords, vocabulary, phrases, values, files)
 
 
 def _words_of(config: PreprocessConfig, text: bool) -> Callable[[str], list[str]]:

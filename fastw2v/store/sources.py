@@ -1,6 +1,6 @@
-"""The text of `preprocess`: its files, cut into units, and whether a store was made of it.
+"""What `preprocess` reads: text files, cut into shards; token lists; or (ids, offsets) arrays.
 
-Tokens that someone already has: an iterable of token lists, or (ids, offsets) arrays.
+Also: whether a store was made of some text files as they are now.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ import numpy as np
 
 from fastw2v.errors import UsageError
 from fastw2v.store.config import PreprocessConfig
-from fastw2v.store.encoder import TokenCodes
+from fastw2v.store.encoder import Sequencer, TokenCodes
 from fastw2v.store.format import TokenStore, read_manifest
-from fastw2v.store.jobs import UnitSettings, spill_codes, spill_result_path, write_result
+from fastw2v.store.jobs import SpilledShard
+from fastw2v.store.settings import Settings
+from fastw2v.store.spill import ShardSpill
 from fastw2v.text.config import Layout, TextConfig
 from fastw2v.text.find import BadFiles, find_files
 from fastw2v.text.inputs import InputFile, Segment
@@ -26,12 +28,17 @@ from fastw2v.text.streams import is_unchanged
 
 @dataclasses.dataclass(frozen=True)
 class TextSource:
-    """Text files, cut into units."""
+    """Text files, cut into shards.
+
+    Attributes:
+        files, skipped_files: how many; how many were passed over in directories.
+        bad_files: skipped before they are read.
+    """
 
     files: int
     skipped_files: int
-    units: list[list[Segment]]
-    bad_files: BadFiles = dataclasses.field(default_factory=list)  # left out before they are read
+    shards: list[list[Segment]]
+    bad_files: BadFiles = dataclasses.field(default_factory=list)
 
     @classmethod
     def find(
@@ -74,7 +81,7 @@ def inputs_unchanged(store: TokenStore, inputs: str | Path | Iterable[str | Path
 
 
 def refuse_changed(output: Path, text: TextSource) -> None:
-    """Say of a finished store at `output` what of its text has changed, or is new.
+    """Refuse to replace the finished store at `output` if its text has changed, or some is new.
 
     Raises:
         UsageError: something is.
@@ -84,7 +91,7 @@ def refuse_changed(output: Path, text: TextSource) -> None:
     entries = {(entry["name"], entry["start"], entry["end"]): entry for entry in recorded}
     names = {entry["name"] for entry in recorded}
     left_out = {file["name"] for file in manifest.get("bad_files", [])}
-    for segment in (segment for unit in text.units for segment in unit):
+    for segment in (segment for shard in text.shards for segment in shard):
         if segment.name in left_out:
             continue
         if segment.name not in names:
@@ -106,9 +113,10 @@ Progress = Callable[[int], None]
 
 
 class TokenLists:
-    """Sentences as lists of strings; the iterable is consumed once."""
+    """Sequences as lists of strings; the iterable is consumed once."""
 
     total_bytes = 0  # not known before the end
+    forgets = True  # local ids may be forgotten, and a new table begun
 
     def __init__(self, sentences: Iterable[Any]) -> None:
         self._sentences = sentences
@@ -133,14 +141,11 @@ class TokenLists:
                 batch.clear()
         yield np.array(batch, dtype=np.int64)
 
-    @staticmethod
-    def forgets() -> bool:
-        """Whether local ids may be forgotten and a new table begun."""
-        return True
-
 
 class TokenArrays:
-    """`ids` int (n,), rows of the list `tokens`; sentence k is ids[offsets[k]:offsets[k + 1]]."""
+    """`ids` int (n,), rows of the list `tokens`; sequence k is ids[offsets[k]:offsets[k + 1]]."""
+
+    forgets = False  # the table of local ids is the list of tokens
 
     def __init__(self, ids: Any, offsets: Any, tokens: Sequence[str]) -> None:
         self._ids = _integers("ids", ids)
@@ -177,11 +182,6 @@ class TokenArrays:
             progress(4 * (end - start))
             first = last
 
-    @staticmethod
-    def forgets() -> bool:
-        """The table of local ids is the list of tokens and stays."""
-        return False
-
 
 def _integers(name: str, values: Any) -> np.ndarray:
     try:
@@ -200,13 +200,13 @@ def _integers(name: str, values: Any) -> np.ndarray:
 
 
 def spill_tokens(
-    settings: UnitSettings, source: TokenLists | TokenArrays, progress: Progress
-) -> dict[str, Any]:
-    """Spill a token source as unit 0; the result is that of a text unit, without inputs."""
-    tokens = TokenCodes(settings.stopwords)
-    sequencer = settings.sequencer(tokens.first_word)
-    batches = source.batches(tokens, progress)
-    tables = spill_codes(settings, 0, batches, tokens, sequencer, source.forgets())
-    result = {"inputs": [], "stats": dict(sequencer.stats), "tables": tables}
-    write_result(spill_result_path(settings.work, 0), result)
-    return result
+    work: Path, settings: Settings, source: TokenLists | TokenArrays, progress: Progress
+) -> SpilledShard:
+    """Spill a token source as shard 0, which has no inputs."""
+    config, codes = settings.config, TokenCodes(settings.stopwords)
+    sequencer = Sequencer(codes.first_word, config.min_sequence_length, config.max_sequence_length)
+    batches, spill = source.batches(codes, progress), ShardSpill(work, 0, settings)
+    tables = spill.write(batches, codes, sequencer, forgets=source.forgets)
+    shard = SpilledShard(0, [], dict(sequencer.stats), tables)
+    shard.save(work)
+    return shard

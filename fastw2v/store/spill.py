@@ -1,20 +1,21 @@
 """What is on disk between reading and writing: sequences of local ids, and the words' counts.
 
-A spill has one or more *tables*, each with local ids of its own, so that memory stays bounded. A
-table is two files: packed sequences (`kernels.sequences`) in blocks, and an Arrow file of (local
-id, token, count) whose record batches are `PARTITIONS` ranges of the tokens' hashes, so that the
-counts of a corpus are added up range by range. Neither is synced to disk: their checksums, which
-are kept in the result of the unit, tell whether a run that goes on may use them.
+The spill of a shard has one or more *tables*, each with local ids of its own, so that memory stays
+bounded. A table is two files: packed sequences (`kernels.sequences`) in blocks, and an Arrow file
+of (local id, token, count) whose record batches are `PARTITIONS` ranges of the tokens' hashes, so
+that the counts of a corpus are added up range by range. Neither is synced to disk: a run that is
+resumed uses them only if their checksums are those in the result of the shard.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +24,8 @@ from fastw2v.errors import DataError
 from fastw2v.io import storage
 from fastw2v.kernels.scanning import WORD, hash_partitions
 from fastw2v.kernels.sequences import count_ids, pack, unpack
+from fastw2v.store.encoder import Sequencer
+from fastw2v.store.settings import Settings
 
 PARTITIONS = 64
 _HEADER = np.dtype([("bytes", "<i8"), ("ids", "<i8"), ("sequences", "<i8")])
@@ -30,21 +33,33 @@ _SCHEMA = pa.schema([("local_id", pa.int32()), ("token", pa.large_string()), ("c
 _READ_ERRORS = (pa.ArrowException, OSError, ValueError, IndexError, OverflowError)
 
 
-def table_paths(work: Path, unit: int, table: int) -> tuple[Path, Path]:
+@dataclasses.dataclass(frozen=True)
+class SpilledTable:
+    """What is remembered of a table.
+
+    Attributes:
+        sequences, counts: the SHA-256 of its two files.
+        words: how many words are counted.
+        uncounted: the largest count that was left out (approximate counts).
+    """
+
+    sequences: str
+    counts: str
+    words: int
+    uncounted: int
+
+
+def table_paths(work: Path, shard: int, table: int) -> tuple[Path, Path]:
     """Sequences and word counts of one table of a spill."""
-    stem = f"{unit:05d}-{table:03d}"
+    stem = f"{shard:05d}-{table:03d}"
     return work / f"sequences-{stem}.packed", work / f"counts-{stem}.arrow"
 
 
 class TableWriter:
-    """Writes one table; the files are there when its context ends without an error.
+    """Writes one table; the sequences are there when its context ends without an error."""
 
-    Attributes:
-        entry: (after `finish`) the checksums and the number of words, for the unit's result.
-    """
-
-    def __init__(self, work: Path, unit: int, table: int) -> None:
-        self._sequences_path, self._counts_path = table_paths(work, unit, table)
+    def __init__(self, work: Path, shard: int, table: int) -> None:
+        self._sequences_path, self._counts_path = table_paths(work, shard, table)
         self._counts = np.zeros(1 << 14, np.int64)
         self._packed = np.empty(0, np.uint16)
         self._digest = hashlib.sha256()
@@ -78,31 +93,95 @@ class TableWriter:
             self._digest.update(piece)
             self._file.write(piece)
 
-    def finish(self, words: pa.LargeStringArray, most: int | None = None) -> dict[str, Any]:
-        """Write the counts; `words` in the order of their local ids. What the unit remembers.
+    def finish(self, words: pa.LargeStringArray, max_words: int | None = None) -> SpilledTable:
+        """Write the counts.
 
         Args:
-            most: where it is given, not more words than this are counted: the rarest are not, and
-                `uncounted` is the largest count that was lost so.
+            words: in the order of their local ids.
+            max_words: if given, count at most this many words, the most frequent.
         """
         counts = np.zeros(len(words), np.int64)
         known = min(len(words), len(self._counts))
         counts[:known] = self._counts[:known]
-        uncounted = _threshold(counts, most)
+        uncounted = _threshold(counts, max_words)
         rows, digest = _write_counts(self._counts_path, words, counts, uncounted)
-        return {
-            "sequences": self._digest.hexdigest(),
-            "counts": digest,
-            "words": rows,
-            "uncounted": uncounted,
-        }
+        return SpilledTable(self._digest.hexdigest(), digest, rows, uncounted)
 
 
-def _threshold(counts: np.ndarray, most: int | None) -> int:
-    """The least number that at most `most` of the counts exceed."""
-    if most is None or len(counts) <= most:
+class Codes(Protocol):
+    """Where local ids come from: `encoder.WordCodes` or `encoder.TokenCodes`."""
+
+    first_word: int
+
+    def is_full(self, most: int) -> bool:
+        """Whether there are more than `most` words, or too much else to remember."""
+        ...
+
+    def words(self) -> pa.LargeStringArray:
+        """The words in the order of their local ids."""
+        ...
+
+    def words_at(self, local_ids: np.ndarray) -> list[str]:
+        """The words of these local ids."""
+        ...
+
+    def codes_of_tokens(self, tokens: list[str]) -> Sequence[int]:
+        """The codes of tokens; those that have none get one."""
+        ...
+
+    def forget(self) -> None:
+        """Start counting local ids from 0 again."""
+        ...
+
+
+class ShardSpill:
+    """Writes the tables of one shard.
+
+    Args:
+        work: the directory of the unfinished work.
+    """
+
+    def __init__(self, work: Path, shard: int, settings: Settings) -> None:
+        self._work, self._shard = work, shard
+        local_tokens, counted = settings.layout.local_tokens, settings.config.approximate_vocab
+        self._max_counted = counted
+        self._max_words = min(local_tokens, 2 * (counted or local_tokens))
+
+    def write(
+        self, batches: Iterator[np.ndarray], codes: Codes, sequencer: Sequencer, *, forgets: bool
+    ) -> tuple[SpilledTable, ...]:
+        """Spill a stream of batches of codes.
+
+        Args:
+            codes: makes the codes of `batches`. When these become too many for memory, they are
+                forgotten between two batches, and a new table begins.
+            forgets: whether they may be forgotten.
+        """
+        tables: list[SpilledTable] = []
+        more = True
+        while more:
+            more = False
+            with TableWriter(self._work, self._shard, len(tables)).open() as table:
+                for batch in batches:
+                    table.add(*sequencer.feed(batch))
+                    if forgets and codes.is_full(self._max_words):
+                        more = True
+                        break
+            tables.append(table.finish(codes.words(), self._max_counted))
+            if more:
+                open_words = codes.words_at(sequencer.open_ids())
+                codes.forget()
+                first = codes.first_word
+                sequencer.renumber([code - first for code in codes.codes_of_tokens(open_words)])
+        return tuple(tables)
+
+
+def _threshold(counts: np.ndarray, max_words: int | None) -> int:
+    """The least number that at most `max_words` of the counts exceed."""
+    if max_words is None or len(counts) <= max_words:
         return 0
-    return int(np.partition(counts, len(counts) - most - 1)[len(counts) - most - 1])
+    place = len(counts) - max_words - 1
+    return int(np.partition(counts, place)[place])
 
 
 def _write_counts(
@@ -203,14 +282,12 @@ def read_sequences(
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def is_intact(work: Path, unit: int, tables: list[dict[str, Any]]) -> bool:
-    """Whether the files of a unit's tables are what its result says."""
-    for number, entry in enumerate(tables):
-        sequences, counts = table_paths(work, unit, number)
-        if not sequences.is_file() or not counts.is_file():
-            return False
-        if storage.sha256_of(sequences) != entry["sequences"]:
-            return False
-        if storage.sha256_of(counts) != entry["counts"]:
-            return False
-    return True
+def is_intact(work: Path, shard: int, tables: Sequence[SpilledTable]) -> bool:
+    """Whether the files of a shard's tables are those that were written."""
+    return all(
+        path.is_file() and storage.sha256_of(path) == digest
+        for number, table in enumerate(tables)
+        for path, digest in zip(
+            table_paths(work, shard, number), (table.sequences, table.counts), strict=True
+        )
+    )

@@ -1,324 +1,290 @@
-"""Where a worker process is in its text, in a small file: it can be read when the worker has died.
+"""Runs the jobs of `preprocess`, in this process or in worker processes.
 
-It is written before each block is looked at, far more often than a message to the parent is worth.
-
-Runs the jobs of `preprocess` in this process or in worker processes.
-
-Workers are plain subprocesses that speak JSON lines: nothing is forked, nothing is pickled, and a
-script that calls `preprocess` needs no `if __name__ == "__main__"`.
+Workers are processes of `multiprocessing`, started by "spawn", each with a pipe of its own. They
+are not those of `concurrent.futures`: a `ProcessPoolExecutor` ends all its workers when one dies,
+with the work that they are doing, and cannot say which job was the cause. Here the job of a worker
+that dies fails alone, with the file and line that it was reading, which every worker notes in
+shared memory. Nothing of the user's script runs in a worker, so that a script that calls
+`preprocess` needs no `if __name__ == "__main__"`.
 """
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import dataclasses
-import json
+import multiprocessing
 import os
-import queue
-import struct
-import subprocess
+import signal
 import sys
-import tempfile
 import threading
-from collections.abc import Callable
+import types
+from collections import deque
+from collections.abc import Callable, Iterator, MutableSequence, Sequence
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import Any, NamedTuple, TypeAlias
 
-import fastw2v
 from fastw2v import errors
 from fastw2v.errors import DataError, FastW2VError, ResourceError
-from fastw2v.store.jobs import UnitJobs, UnitSettings
-from fastw2v.text.config import TextConfig
-from fastw2v.text.inputs import Segment
+from fastw2v.store.jobs import Job, JobRunner, SpillJob
+from fastw2v.store.settings import Settings
 from fastw2v.text.shards import SegmentReader
 
-Place = tuple[int, int]  # the number of the segment, and an offset of `SegmentReader.blocks`
-_RECORD = struct.Struct("<qqq")  # unit, and the place
+_SPAWN = multiprocessing.get_context("spawn")
+_POLL_SECONDS = 0.1  # between two reports of progress
+_SEGMENT, _OFFSET, _BYTES = range(3)  # of the memory in which a job notes how far it is
+_NOT_READING = -1
 
-
-class LastPlace:
-    """The worker's end. A context manager."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0))
-
-    def __enter__(self) -> LastPlace:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        os.close(self._file)
-
-    def note(self, unit: int, place: Place) -> None:
-        """The job of `unit` is at this place."""
-        os.lseek(self._file, 0, os.SEEK_SET)
-        os.write(self._file, _RECORD.pack(unit, *place))
-
-
-def last_place(path: Path, unit: int) -> Place | None:
-    """The last place of the job of `unit`; None where it had not begun to read."""
-    try:
-        record = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    if len(record) != _RECORD.size:
-        return None
-    of_unit, segment, offset = _RECORD.unpack(record)
-    return (segment, offset) if of_unit == unit else None
-
-
-Job = dict[str, Any]
-# ("progress", unit, count), ("result", unit, dict), ("error", unit, (FastW2VError, place or None))
-Event = tuple[str, int, Any]
+Failed: TypeAlias = Callable[[Job, FastW2VError, int], None]
 
 
 class WorkerDied(ResourceError):  # noqa: N818 - named by what happened
     """A worker process ended in the middle of a job, which may be the fault of its text."""
 
-    def at(self, job: Job, place: Place, config: TextConfig) -> WorkerDied:
-        """The same, with the line where the job was."""
-        reader = SegmentReader(Segment.from_json(job["segments"][place[0]]), config=config)
-        return WorkerDied(f"{reader.shown}: near {reader.line_at(place[1])}: {self}")
+
+class _Outcome(NamedTuple):
+    """How a job ended: with a result, or with an error at a place of its text.
+
+    segment: the number of the segment that it was reading; negative before it began to read.
+    """
+
+    job: Job
+    result: Any
+    segment: int
+
+
+class _Notes:
+    """Where a job notes how far it is (see `encoder.Progress`)."""
+
+    def __init__(
+        self, memory: MutableSequence[int], report: Callable[[int], None] | None = None
+    ) -> None:
+        self._memory, self._report = memory, report
+        memory[:] = [_NOT_READING, 0, 0]
+
+    def __call__(self, count: int, place: tuple[int, int] | None = None) -> None:
+        if place is not None:
+            self._memory[_SEGMENT], self._memory[_OFFSET] = place
+        self._memory[_BYTES] += count
+        if count and self._report is not None:
+            self._report(count)
 
 
 class WorkerPool:
-    """`workers` processes (none for 1: jobs run in this one). A context manager."""
+    """Worker processes, or none where jobs run in this one. A context manager.
 
-    def __init__(self, settings: UnitSettings, workers: int) -> None:
-        self._settings = settings
-        self._workers = [_Worker(settings, k) for k in range(workers)] if workers > 1 else []
-        self._threads: list[threading.Thread] = []
-        self._jobs_here = UnitJobs(settings)
+    Args:
+        workers: how many processes; 1: none.
+    """
+
+    def __init__(self, store: Path, settings: Settings, workers: int) -> None:
+        self._runner = JobRunner(store, settings)
+        if multiprocessing.current_process().daemon:  # which may have no processes of its own
+            workers = 1
+        self._workers = [_Worker(self._runner) for _ in range(workers)] if workers > 1 else []
 
     def __enter__(self) -> WorkerPool:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for worker in self._workers:
             worker.kill()
-        for thread in self._threads:  # they see the end of their worker's answers
-            thread.join()
-        for worker in self._workers:
-            worker.close()
 
     def run(
         self,
-        jobs: list[Job],
-        progress: Callable[[int, int], None],
-        failed: Callable[[int, FastW2VError, Place | None], None] | None = None,
+        jobs: Sequence[Job],
+        progress: Callable[[int], None] = lambda count: None,
+        failed: Failed | None = None,
     ) -> dict[int, Any]:
-        """Do all jobs; `progress(unit, count)` is called from this thread. Results by unit.
+        """Do all jobs; their results by the jobs' numbers.
 
         Args:
-            failed: where it is given, a job that fails because of its text does not end the run: it
-                is called with the unit, the error, and where in its text the job was.
+            progress: called from this thread with the bytes or tokens done since the last call.
+            failed: if given, a job that fails because of its text does not end the run: it is
+                called with the job, the error, and the number of the segment that is at fault.
 
         Raises:
-            FastW2VError: the first error of a job, unless `failed` is given.
+            FastW2VError: the first error of a job, unless `failed` takes it.
             ResourceError: a worker died, or the disk is full.
         """
-        results: dict[int, Any] = {}
-
-        def fail(unit: int, error: FastW2VError, place: Place | None) -> None:
-            if isinstance(error, WorkerDied) and place is not None:
-                job = next(job for job in jobs if job["unit"] == unit)
-                error = error.at(job, place, TextConfig.from_settings(self._settings.config))
-            of_the_text = isinstance(error, DataError | WorkerDied)
-            if failed is None or not of_the_text:
-                raise error
-            failed(unit, error, place)
-
-        here = [job for job in jobs if job.get("here") or not self._workers]
-        elsewhere = [job for job in jobs if self._workers and not job.get("here")]
-        if elsewhere:
-            self._run_in_workers(elsewhere, results, progress, fail)
-        for job in here:
-            self._run_here(job, results, progress, fail)
+        here = [job for job in jobs if not self._workers or job.only_here]
+        elsewhere = deque(job for job in jobs if self._workers and not job.only_here)
+        results = {}
+        for outcomes in (self._from_workers(elsewhere, progress), self._from_here(here, progress)):
+            for job, result, segment in outcomes:
+                if not isinstance(result, FastW2VError):
+                    results[job.number] = result
+                elif failed and segment >= 0 and isinstance(result, DataError | WorkerDied):
+                    failed(job, result, segment)
+                else:
+                    raise result
         return results
 
-    def _run_here(
-        self,
-        job: Job,
-        results: dict[int, Any],
-        progress: Callable[[int, int], None],
-        fail: Callable[[int, FastW2VError, Place | None], None],
-    ) -> None:
-        unit = job["unit"]
-        at: Place | None = None
+    def _from_here(self, jobs: list[Job], progress: Callable[[int], None]) -> Iterator[_Outcome]:
+        memory = [0, 0, 0]
+        for job in jobs:
+            result: Any
+            try:
+                result = self._runner.run(job, _Notes(memory, progress))
+            except FastW2VError as error:
+                result = error
+            yield _Outcome(job, result, memory[_SEGMENT])
 
-        def tell(count: int, place: Place | None = None) -> None:
-            nonlocal at
-            at = place or at
-            if count:
-                progress(unit, count)
-
-        try:
-            results[unit] = self._jobs_here.run(job, tell)
-        except FastW2VError as error:
-            fail(unit, error, at)
-
-    def _run_in_workers(
-        self,
-        jobs: list[Job],
-        results: dict[int, Any],
-        progress: Callable[[int, int], None],
-        fail: Callable[[int, FastW2VError, Place | None], None],
-    ) -> None:
-        waiting = collections.deque(jobs)
-        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
-        for worker in self._workers:
-            thread = threading.Thread(target=worker.do, args=(waiting, events), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-        ended = 0
-        while ended < len(jobs):
-            kind, unit, value = events.get()
-            if kind == "progress":
-                progress(unit, value)
-                continue
-            ended += 1
-            if kind == "result":
-                results[unit] = value
-            else:
-                fail(unit, *value)
+    def _from_workers(
+        self, waiting: deque[Job], progress: Callable[[int], None]
+    ) -> Iterator[_Outcome]:
+        idle, busy = list(self._workers), dict[Any, _Worker]()
+        while waiting or busy:
+            while waiting and idle:
+                worker = idle.pop()
+                worker.begin(waiting.popleft())
+                busy[worker.connection] = worker
+            ready = wait(list(busy), _POLL_SECONDS)
+            if count := sum(worker.new_bytes() for worker in busy.values()):
+                progress(count)
+            for connection in ready:
+                worker = busy.pop(connection)
+                outcome = worker.outcome()
+                idle.append(worker)
+                yield outcome
 
 
 class _Worker:
-    """The parent's end of one worker process."""
+    """A worker process, seen from its parent; another takes its place when it dies."""
 
-    def __init__(self, settings: UnitSettings, number: int) -> None:
-        self._place_path = settings.work / f"worker-{number}.place"
-        package = str(Path(fastw2v.__file__).parent.parent)
-        paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
-        # The safe path keeps modules of the working directory from standing in for libraries.
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(paths),
-            "PYTHONSAFEPATH": "1",
-            "OMP_NUM_THREADS": "1",
-        }
-        self._environment = environment
-        self._settings = settings
-        self._ended = False
-        self._lock = threading.Lock()
-        self._complaints: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - see close()
+    connection: Connection
+
+    def __init__(self, runner: JobRunner) -> None:
+        self._runner = runner
+        self._job: Job
+        self._reported = 0
+        try:
+            self._memory = _SPAWN.RawArray("q", 3)
+        except OSError as error:
+            raise _cannot_start(error) from error
         self._start()
 
     def _start(self) -> None:
+        self.connection, theirs = _SPAWN.Pipe()
+        arguments = (theirs, self._memory, self._runner.store, self._runner.settings)
+        self._process = _SPAWN.Process(target=_do_jobs, args=arguments, daemon=True)
         try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "fastw2v.store.worker", str(self._place_path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._complaints,
-                env=self._environment,
-                encoding="utf-8",
-            )
+            with _apart_from_the_script():
+                self._process.start()
         except OSError as error:
-            raise ResourceError(
-                f"cannot start a worker process ({error.strerror}); try --threads 1"
-            ) from error
-        self._knows_settings = False
+            raise _cannot_start(error) from error
+        finally:
+            theirs.close()
 
-    def do(self, waiting: collections.deque[Job], events: queue.SimpleQueue[Event]) -> None:
-        """In a thread of its own: do jobs of `waiting` until there are none."""
-        while True:
-            try:
-                job = waiting.popleft()
-            except IndexError:
-                return
-            try:
-                self._do(job, events)
-            except FastW2VError as error:
-                events.put(("error", job["unit"], (error, self._place_of(job))))
-            except (OSError, ValueError):
-                death, place = self._death(job), self._place_of(job)
-                try:  # before the death is told: what comes next may need this worker
-                    alive = self._start_again()
-                except ResourceError as error:
-                    events.put(("error", job["unit"], (error, None)))
-                    return
-                events.put(("error", job["unit"], (death, place)))
-                if not alive:
-                    return
+    def begin(self, job: Job) -> None:
+        """Send a job; if the worker is dead, `outcome` says so."""
+        self._job, self._reported = job, 0
+        self._memory[:] = [_NOT_READING, 0, 0]
+        with contextlib.suppress(OSError):
+            self.connection.send(job)
 
-    def _do(self, job: Job, events: queue.SimpleQueue[Event]) -> None:
-        if not self._knows_settings:
-            self._send(dataclasses.asdict(self._settings))
-            self._knows_settings = True
-        self._send(job)
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            answer = json.loads(line)
-            if "progress" in answer:
-                events.put(("progress", job["unit"], answer["progress"]))
-            elif "result" in answer:
-                events.put(("result", job["unit"], answer["result"]))
-                return
-            else:
-                raise getattr(errors, answer["error"])(answer["message"])
-        raise BrokenPipeError  # the process is gone
+    def new_bytes(self) -> int:
+        """What the job has done since the last call."""
+        done = int(self._memory[_BYTES])
+        count, self._reported = done - self._reported, done
+        return count
 
-    def _place_of(self, job: Job) -> Place | None:
-        return last_place(self._place_path, job["unit"]) if job["task"] == "spill" else None
-
-    def _send(self, message: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(message) + "\n")
-        self._process.stdin.flush()
-
-    def _death(self, job: Job) -> WorkerDied:
-        """What to say about a worker that ended in the middle of a job."""
-        code = self._process.wait()
-        self._complaints.seek(0)
-        lines = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
-        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
-        last_words = f": {lines[-1]}" if lines else ""
-        return WorkerDied(
-            f"the worker process for {job['name']} died ({reason}{last_words}); run the same "
-            "command again to go on, with fewer --threads if memory is short"
-        )
-
-    def _start_again(self) -> bool:
-        """A new process in the place of a dead one, unless the pool is closed.
-
-        Raises:
-            ResourceError: it cannot be started.
-        """
-        with self._lock:
-            if self._ended:
-                return False
-            self._close_pipes()
-            self._complaints.truncate(0)
-            self._complaints.seek(0)  # for the next process, too, which shares the place
+    def outcome(self) -> _Outcome:
+        """How the job ended; waits for it."""
+        try:
+            result = self.connection.recv()
+        except (EOFError, OSError):
+            result = self._death()
+            self.kill()
             self._start()
-            return True
+        return _Outcome(self._job, result, int(self._memory[_SEGMENT]))
+
+    def _death(self) -> WorkerDied:
+        """The error for a worker that ended in the middle of its job."""
+        self._process.join()
+        job, code = self._job, self._process.exitcode or 0
+        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+        message = (
+            f"the worker process for {job.name} died ({reason}); run the same command again to "
+            "continue, with fewer `threads` if memory is short"
+        )
+        segment, offset = int(self._memory[_SEGMENT]), int(self._memory[_OFFSET])
+        if isinstance(job, SpillJob) and segment >= 0:
+            config = self._runner.settings.config
+            reader = SegmentReader(job.segments[segment], config=config)
+            message = f"{reader.shown}: near {reader.line_at(offset)}: {message}"
+        return WorkerDied(message)
 
     def kill(self) -> None:
-        """End the process, whatever it does; none takes its place."""
-        with self._lock:
-            self._ended = True
-            self._process.kill()
-            self._process.wait()
+        """End the process, whatever it does."""
+        self._process.kill()
+        self._process.join()
+        self.connection.close()
 
-    def close(self) -> None:
-        """Close the pipes; after `kill`, when no thread reads them any more."""
-        self._close_pipes()
-        self._complaints.close()
 
-    def _close_pipes(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):  # unsent bytes of a pipe whose reader is gone
-                if stream is not None:
-                    stream.close()
+def _cannot_start(error: OSError) -> ResourceError:
+    return ResourceError(
+        f"cannot start a worker process ({error.strerror or error}); use 1 for `threads`"
+    )
+
+
+@contextlib.contextmanager
+def _apart_from_the_script() -> Iterator[None]:
+    """A process that is started meanwhile does not run the user's script again, takes no module of
+    the working directory for a library, leaves the other cores to its siblings, and does not see
+    Ctrl-C, which is the parent's to handle."""
+    script, variables = sys.modules["__main__"], ("PYTHONSAFEPATH", "OMP_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in variables}
+    masks = hasattr(signal, "pthread_sigmask")  # not on Windows
+    if masks:
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()  # starting it later would unblock the signal
+        signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    os.environ.update(dict.fromkeys(variables, "1"))
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+
+
+# --- in the worker ---
+
+
+def _do_jobs(
+    connection: Connection, memory: MutableSequence[int], store: Path, settings: Settings
+) -> None:
+    """Do jobs until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    runner = JobRunner(store, settings)
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            connection.send(_result(runner, connection.recv(), memory))
+
+
+def _result(runner: JobRunner, job: Job, memory: MutableSequence[int]) -> Any:
+    """The result of a job, or its error, of a public class that the parent can load."""
+    try:
+        return runner.run(job, _Notes(memory))
+    except FastW2VError as error:
+        public = next(c for c in type(error).__mro__ if c.__module__ == errors.__name__)
+        return public(str(error))
+    except MemoryError:
+        return ResourceError("out of memory; use fewer `threads`")
+
+
+def _end_with_parent() -> None:
+    """End this process when the parent ends, also in the middle of a job: the next run may begin
+    to write the same files at once."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

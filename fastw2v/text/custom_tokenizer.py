@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,20 +90,6 @@ def tokenizer_again(recorded: str, given: str | None, owner: str | Path) -> str:
             f"name it yourself: add --tokenizer {recorded} (tokenizer= in Python)"
         )
     return recorded if given is None else given
-
-
-def import_path(name: str) -> list[str]:
-    """Where this process finds modules, for `extend_import_path` in another that needs the same
-    function; empty for tokenizers that are no function."""
-    if not is_function(name):
-        return []
-    return [*map(os.path.abspath, sys.path), *_working_directory()]
-
-
-def extend_import_path(paths: Iterable[str]) -> None:
-    """Let functions be imported from here too. After all else: no module of these stands in for a
-    library."""
-    sys.path.extend(path for path in paths if path not in sys.path)
 
 
 def source_hash(name: str) -> str | None:
@@ -196,7 +182,8 @@ def _function_of(name: str) -> Callable[[str], Any]:
 
 def _module_of(name: str) -> Any:
     module_name = name.partition(":")[0]
-    extend_import_path(_working_directory())
+    # After all else: no module of the working directory stands in for a library.
+    sys.path.extend(path for path in _working_directory() if path not in sys.path)
     importlib.invalidate_caches()
     try:
         return importlib.import_module(module_name)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fastw2v.errors import DataError
 from fastw2v.store import counts as module
-from fastw2v.store.counts import add_up, ranges_of, read_sums, sums_path
+from fastw2v.store.counts import CountJob, RangeCounts, add_up, ranges_of, read_sums, sums_path
 from fastw2v.store.spill import PARTITIONS, TableWriter, table_paths
 
 # Equal heads of eight bytes, zero bytes at the end, words beyond ASCII.
@@ -21,13 +21,18 @@ WORDS = ["a", "b", "", "abcdefgh", "abcdefghi", "abcdefgh\0", "a\0", "é", "𝔘
 COUNTS = st.dictionaries(st.sampled_from(WORDS), st.integers(1, 9))
 
 
-def write_counts(work, unit, table, counts, most=None):
+def write_counts(work, shard, table, counts, most=None):
     """A table in which each word occurs as often as `counts` says."""
-    writer = TableWriter(work, unit, table)
+    writer = TableWriter(work, shard, table)
     with writer.open():
         for local_id, count in enumerate(counts.values()):
             writer.add(np.full(count, local_id, np.int32), np.array([count], np.int32))
     return writer.finish(pa.array(counts, pa.large_string()), most)
+
+
+def job(tables):
+    """Add up all partitions of these tables."""
+    return CountJob(0, tables, range(PARTITIONS), 1)
 
 
 def sums_in(work, number):
@@ -38,26 +43,26 @@ def sums_in(work, number):
 
 @settings(max_examples=60, deadline=None)
 @given(
-    units=st.lists(st.lists(COUNTS, max_size=3), max_size=4),
+    shards=st.lists(st.lists(COUNTS, max_size=3), max_size=4),
     least=st.integers(1, 15),
     ranges=st.sampled_from([1, 2, 5, PARTITIONS]),
 )
-def test_sums_equal_a_counter(tmp_path_factory, units, least, ranges):
+def test_sums_equal_a_counter(tmp_path_factory, shards, least, ranges):
     work = tmp_path_factory.mktemp("work")
-    for (unit, tables), table in itertools.product(enumerate(units), range(3)):
+    for (shard, tables), table in itertools.product(enumerate(shards), range(3)):
         if table < len(tables):
-            write_counts(work, unit, table, tables[table])
-    tables = [(unit, len(parts)) for unit, parts in enumerate(units)]
+            write_counts(work, shard, table, tables[table])
+    tables = [(shard, len(parts)) for shard, parts in enumerate(shards)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_ROWS_AT_ONCE", 1)
         cut = ranges_of(ranges)
-    results = [add_up(work, tables, part, n, least) for n, part in enumerate(cut)]
-    expected = sum((Counter(c) for parts in units for c in parts), Counter())
+    results = [add_up(work, CountJob(n, tables, part, least)) for n, part in enumerate(cut)]
+    expected = sum((Counter(c) for parts in shards for c in parts), Counter())
     assert sums_in(work, len(cut)) == {w: n for w, n in expected.items() if n >= least}
-    assert sum(result["different"] for result in results) == len(expected)
+    assert sum(result.different for result in results) == len(expected)
     frequent = Counter(n for n in expected.values() if n >= least)
     if sum(frequent.values()) < 2:  # then the two largest of all are told, for the error message
-        told = sorted(itertools.chain(*(result["largest"] for result in results)))
+        told = sorted(itertools.chain(*(result.largest for result in results)))
         assert told[-2:] == sorted(expected.values())[-2:]
 
 
@@ -66,8 +71,8 @@ def test_sums_equal_a_counter(tmp_path_factory, units, least, ranges):
 def test_approximate_sums_keep_to_the_error_that_is_told(tmp_path_factory, parts):
     work = tmp_path_factory.mktemp("work")
     entries = [write_counts(work, n, 0, counts, most=3) for n, counts in enumerate(parts)]
-    error = sum(entry["uncounted"] for entry in entries)
-    add_up(work, [(unit, 1) for unit in range(len(parts))], range(PARTITIONS), 0, 1)
+    error = sum(table.uncounted for table in entries)
+    add_up(work, job([(shard, 1) for shard in range(len(parts))]))
     found = sums_in(work, 1)
     exact = sum((Counter(c) for c in parts), Counter())
     assert found.keys() <= exact.keys()
@@ -86,7 +91,7 @@ def test_ranges_are_all_partitions_once(words):
 
 
 def test_nothing_to_add_up(tmp_path):
-    assert add_up(tmp_path, [], range(PARTITIONS), 0, 1) == {"different": 0, "largest": []}
+    assert add_up(tmp_path, job([])) == RangeCounts(0, [])
     assert sums_in(tmp_path, 1) == sums_in(tmp_path, 0) == {}
     assert sums_path(tmp_path, 0).exists()
 
@@ -94,9 +99,9 @@ def test_nothing_to_add_up(tmp_path):
 def test_missing_or_damaged_counts_are_named(tmp_path):
     write_counts(tmp_path, 0, 0, {"a": 1})
     with pytest.raises(DataError, match=r"counts-00000-001\.arrow"):
-        add_up(tmp_path, [(0, 2)], range(PARTITIONS), 0, 1)
+        add_up(tmp_path, job([(0, 2)]))
     path = table_paths(tmp_path, 0, 0)[1]
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(DataError, match=r"counts-00000-000\.arrow"):
-        add_up(tmp_path, [(0, 1)], range(PARTITIONS), 0, 1)
+        add_up(tmp_path, job([(0, 1)]))
     assert not sums_path(tmp_path, 0).exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import gzip
 import json
 
@@ -18,8 +17,9 @@ from preprocess_helper import (
 
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.format import TokenStore
-from fastw2v.store.jobs import UnitJobs, UnitSettings
+from fastw2v.store.jobs import JobRunner, SpillJob
 from fastw2v.store.pipeline import preprocess
+from fastw2v.store.settings import Settings
 from fastw2v.store.spill import read_counts, table_paths
 from fastw2v.text.config import Layout
 from fastw2v.text.inputs import Segment
@@ -63,17 +63,15 @@ def test_a_huge_line_needs_little_memory(tmp_path):
 
 
 def test_tables_of_words_stay_small(tmp_path):
-    """Memory is bounded: a unit with many different words starts new tables."""
+    """Memory is bounded: a shard with many different words starts new tables."""
     text = "".join(f"w{n} w{n + 1}\n" for n in range(300))
     (tmp_path / "t.txt").write_text(text)
     layout = Layout(block_bytes=64, local_tokens=20)
-    config = dataclasses.asdict(PreprocessConfig())
-    settings = UnitSettings(str(tmp_path / "s"), config, layout=layout)
-    size = len(text)
-    segment = Segment(tmp_path / "t.txt", "t.txt", 0, size).as_json()
-    job = {"task": "spill", "unit": 0, "segments": [segment]}
-    result = UnitJobs(settings).run(job, lambda *told: None)
-    tables = [table_paths(settings.work, 0, n)[1] for n in range(len(result["tables"]))]
+    job = SpillJob(0, [Segment(tmp_path / "t.txt", "t.txt", 0, len(text))])
+    runner = JobRunner(tmp_path / "s", Settings.of(PreprocessConfig(), layout))
+    shard = runner.run(job, lambda *done: None)
+    work = tmp_path / "s" / "unfinished"
+    tables = [table_paths(work, 0, n)[1] for n in range(len(shard.tables))]
     assert len(tables) >= 10
     assert all(read_counts(path).num_rows < 50 for path in tables)
 

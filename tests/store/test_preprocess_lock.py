@@ -38,7 +38,7 @@ KINDS = {
 }
 PAUSES = {  # a call on the way: (where it is found, its name)
     "looked, not begun": (preprocess_module, "StoreBuild"),
-    "building": (preprocess_module, "build_units"),
+    "building": (preprocess_module, "WorkerPool"),
     "the old store gone": (storage, "link_or_copy_directory"),
     "all but cleaned up": (preprocess_module.StoreBuild, "clean_up"),
 }

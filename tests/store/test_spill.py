@@ -23,9 +23,9 @@ from fastw2v.store.spill import (
 )
 
 
-def write_table(work, batches, words, most=None, unit=0, table=0):
-    """Write lists of sequences of local ids; the entry for the unit's result."""
-    writer = TableWriter(work, unit, table)
+def write_table(work, batches, words, most=None, shard=0, table=0):
+    """Write lists of sequences of local ids; what is remembered of the table."""
+    writer = TableWriter(work, shard, table)
     with writer.open():
         for batch in batches:
             ids = np.array([*itertools.chain(*batch)], np.int32)
@@ -67,8 +67,8 @@ def test_sequences_and_counts_come_back(tmp_path_factory, batches, left_out):
     rows = read_counts(counts_path).to_pylist()
     assert {row["local_id"]: row["count"] for row in rows} == expected
     assert all(row["token"] == words[row["local_id"]] for row in rows)
-    assert entry["words"] == len(rows) == len(expected)
-    assert entry["uncounted"] == 0
+    assert entry.words == len(rows) == len(expected)
+    assert entry.uncounted == 0
     assert is_intact(work, 0, [entry])
 
 
@@ -93,7 +93,7 @@ def test_larger_ids_than_any_before_and_words_that_never_occur(tmp_path):
     words = [f"w{n}" for n in range(100_000)]
     batches = [[[3, 3]], [[99_998]], [[50_000, 3], [99_998]]]
     entry = write_table(tmp_path, batches, words)
-    assert entry["words"] == 3
+    assert entry.words == 3
     rows = read_counts(table_paths(tmp_path, 0, 0)[1])
     assert dict(zip(*rows.select(["token", "count"]).to_pydict().values(), strict=True)) == {
         "w3": 3, "w99998": 2, "w50000": 1,
@@ -106,7 +106,7 @@ def test_a_table_of_nothing(tmp_path):
         sequences_path, counts_path = table_paths(tmp_path, 0, 0)
         assert sequences_in(sequences_path, []) == ([], 0)
         assert read_counts(counts_path).num_rows == read_counts(counts_path, range(3)).num_rows == 0
-        assert entry["words"] == 0
+        assert entry.words == 0
         assert is_intact(tmp_path, 0, [entry])
 
 
@@ -119,11 +119,11 @@ def test_only_the_most_frequent_words_are_counted(tmp_path_factory, counts, most
     entry = write_table(work, [batch], words, most)
     path = table_paths(work, 0, 0)[1]
     counted = read_counts(path, range(PARTITIONS)).to_pylist()
-    lost = entry["uncounted"]
+    lost = entry.uncounted
     # Exact for whatever is more frequent than what was lost, nothing for the others.
     expected = {f"w{n}": count for n, count in enumerate(counts) if count > lost}
     assert {row["token"]: row["count"] for row in counted} == expected
-    assert entry["words"] == len(counted) <= most
+    assert entry.words == len(counted) <= most
     if sum(count > 0 for count in counts) <= most:
         assert lost == 0
     assert lost == 0 or lost in counts
@@ -134,7 +134,7 @@ def test_only_the_most_frequent_words_are_counted(tmp_path_factory, counts, most
 def test_the_same_table_has_the_same_bytes(tmp_path):
     contents = []
     for _ in range(2):
-        entry = write_table(tmp_path, [[[0, 1], [2]], [[1]]], ["a", "b", "c"], unit=7, table=3)
+        entry = write_table(tmp_path, [[[0, 1], [2]], [[1]]], ["a", "b", "c"], shard=7, table=3)
         contents.append([path.read_bytes() for path in table_paths(tmp_path, 7, 3)] + [entry])
     assert contents[0] == contents[1]
 

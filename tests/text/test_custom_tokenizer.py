@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import itertools
-import json
-import subprocess
 import sys
 
 import pytest
@@ -17,7 +15,6 @@ from fastw2v.errors import UsageError
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.format import TokenStore
 from fastw2v.store.settings import Settings, settings_unchanged
-from fastw2v.text import custom_tokenizer as named_tokenizer
 from fastw2v.text.config import Layout, TextConfig
 from fastw2v.text.tokenizer import Tokenizer
 from fastw2v.training.corpus import corpus_note, noted_config
@@ -155,37 +152,15 @@ def test_functions_that_are_not_there(module, name, source, message):
     assert "\n" not in str(caught.value)
 
 
-def test_another_process_finds_the_function_where_this_one_does(module, tmp_path, monkeypatch):
-    """As a worker: without the working directory in its path, and in another one."""
+def test_workers_find_the_function_where_this_process_does(module, tmp_path, monkeypatch):
     module("cut4", "def f(line):\n    return line.split('-')\n")
     hidden = tmp_path / "modules"
     hidden.mkdir()
     (tmp_path / "cut4.py").rename(hidden / "cut4.py")
     monkeypatch.syspath_prepend(str(hidden))
-    paths = named_tokenizer.import_path("cut4:f")
-    assert str(tmp_path) in paths
-    code = (
-        "import json, sys\n"
-        "from fastw2v.text import custom_tokenizer as named_tokenizer\n"
-        "from fastw2v.store.config import PreprocessConfig\n"
-        "from fastw2v.text.config import Layout\n"
-        "from fastw2v.text.tokenizer import Tokenizer\n"
-        "before = list(sys.path)\n"
-        "named_tokenizer.extend_import_path(json.loads(sys.argv[1]))\n"
-        "assert sys.path[:len(before)] == before\n"
-        "print(Tokenizer(PreprocessConfig(tokenizer='cut4:f')).words_of('a-b'))\n"
-    )
-    package = str(next(iter(fastw2v.__path__)).rpartition("/")[0])
-    run = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(paths)],
-        capture_output=True, text=True, cwd="/", env={"PYTHONPATH": package},
-    )  # fmt: skip
-    assert run.stdout == "['a', 'b']\n", run.stderr
-
-
-def test_other_tokenizers_hand_no_paths_on():
-    assert named_tokenizer.import_path("words") == []
-    assert named_tokenizer.import_path("regex:a:b") == []
+    (tmp_path / "text").write_text("a-b\n" * 100)
+    found, _ = stored(tmp_path / "text", tmp_path / "s", 2, tokenizer="cut4:f")
+    assert found == [["a", "b"]] * 100
 
 
 def test_the_settings_have_the_content_of_the_module(module, tmp_path):
