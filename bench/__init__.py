@@ -18,8 +18,7 @@
     python -m bench.preprocess.speed       text to token store: MB/s, memory, workers, peers, sizes
 
 They run from the repository with the `bench` extra installed, print tables, and write JSON with
-every repeat and a description of the machine under bench/results/, and a PNG beside it. LOG.md
-keeps what was learned.
+every repeat and a description of the machine to bench/results/. LOG.md keeps what was learned.
 
 Importing this package points Numba's cache at a folder of its own for the present kernels and rungs
 (fastw2v/kernels/cache.py says why).

@@ -74,7 +74,7 @@ class Parser(argparse.ArgumentParser):
             self.add_argument("--ours", nargs="+", default=[], metavar="NAME=VALUE",
                               help="further options of fastw2v")  # fmt: skip
         self.add_argument("--quick", action="store_true", help=quick)
-        self.add_argument("--output", type=Path, help="result file (.json); a .png lies beside it")
+        self.add_argument("--output", type=Path, help="result file (.json)")
 
     def parse(self, arguments: list[str] | None) -> argparse.Namespace:
         """The options, those that were not given filled in."""

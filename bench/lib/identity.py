@@ -15,7 +15,6 @@ from typing import Any
 from bench import ROOT
 from bench.lib import host, results, split
 from bench.peers import trainers
-from fastw2v.training.config import NEGATIVE_TYPES, TrainConfig
 
 VERSION = 3  # of the layout of the result files
 LIBRARIES = ("python", "numpy", "numba", "scipy", "gensim")
@@ -23,15 +22,9 @@ _SCORED_BY = (
     "bench/lib/split.py", "bench/lib/scoring.py", "fastw2v/training/validation.py",
     "fastw2v/kernels/validation.py", "fastw2v/vectors/evaluation.py",
 )  # fmt: skip
-# What results of ours depend on: with any trainer, with the rungs, with the blocks.
-_SHARED = (
-    "bench/peers/trainers.py", "fastw2v/training/data.py", "fastw2v/training/session.py",
-    "fastw2v/training/sampling.py", "fastw2v/training/steppers.py", "fastw2v/kernels/hogwild.py",
-    "fastw2v/kernels/streams.py",
-)  # fmt: skip
-_RUNGS = ("bench/speed/rungs.py", "fastw2v/kernels/blocks.py", "fastw2v/kernels/primitives.py")
-_BLOCKS = ("fastw2v/kernels/**/*.py", "fastw2v/training/config.py")
-_OTHER_KERNELS = ("validation.py", "softmax.py", "softmax_batch.py", "scanning.py", "phrases.py")
+# What the results of any trainer depend on, and those of ours besides.
+_TRAINERS = ("bench/peers/trainers.py",)
+_OURS = ("bench/speed/rungs.py", "fastw2v/kernels/**/*.py", "fastw2v/training/*.py")
 
 
 def hash_of(*values: Any) -> str:
@@ -56,26 +49,9 @@ def sources(*patterns: str) -> dict[str, str]:
     return {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in sorted(paths)}
 
 
-def block_code() -> dict[str, str]:
-    """The files that make the results of our blocks, by name."""
-    found = sources(*_SHARED, *_BLOCKS)
-    return {name: text for name, text in found.items() if Path(name).name not in _OTHER_KERNELS}
-
-
-def _defaults() -> list[dict[str, Any]]:
-    """What `fastw2v.train` adds to given options, blocks apart, which the rungs do not have."""
-    configs = [TrainConfig.create(type=name).to_json() for name in NEGATIVE_TYPES]
-    blocks = ("block_size", "pool_size")
-    return [{name: config[name] for name in config if name not in blocks} for config in configs]
-
-
 def code_of(trainer: str) -> str:
     """A hash of the code in this repository that makes a trainer's results."""
-    if trainer not in trainers.OURS:
-        return hash_of(sources("bench/peers/trainers.py"))
-    if trainer in ("classic", "window_shared"):
-        return hash_of(sources(*_SHARED, *_RUNGS), _defaults())
-    return hash_of(block_code())
+    return hash_of(sources(*_TRAINERS, *(_OURS if trainer in trainers.OURS else ())))
 
 
 def identity_of(settings: dict[str, Any], data: split.Split) -> dict[str, Any]:

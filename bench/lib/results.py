@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import sys
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,6 @@ def write_partial(path: Path, value: dict[str, Any]) -> None:
     storage.write_json(partial_path(path), value)
 
 
-def write_result(path: Path, value: dict[str, Any]) -> None:
-    """Write the result file of a benchmark that is done; its partial one goes."""
-    storage.write_json(path, value)
-    storage.remove_file(partial_path(path))
-
-
 def read_results(path: Path) -> list[dict[str, Any]]:
     """A result file and its partial one, those that there are and can be read."""
     found = []
@@ -49,17 +42,11 @@ def read_results(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def finish(
-    path: Path, result: dict[str, Any], draw: Callable[[dict[str, Any]], Any] | None = None
-) -> None:
-    """Write a result file, with the figure that `draw` makes of it beside it; say so."""
-    write_result(path, result)
-    names = [str(path)]
-    if draw is not None and (figure := draw(result)) is not None:
-        with storage.atomic_file(path.with_suffix(".png")) as temporary:
-            figure.savefig(temporary, format="png", dpi=120)
-        names.append(path.with_suffix(".png").name)
-    print(f"\nwritten: {' and '.join(names)}")
+def finish(path: Path, result: dict[str, Any]) -> None:
+    """Write the result file of a benchmark that is done and say so; its partial one goes."""
+    storage.write_json(path, result)
+    storage.remove_file(partial_path(path))
+    print(f"\nwritten: {path}")
 
 
 def origin(result: dict[str, Any]) -> str:

@@ -263,7 +263,7 @@ def main(arguments: list[str] | None = None) -> None:
     print_tables(tables.preprocess(result))
     for warning in figures.disagreements(result["summary"]):
         print(f"warning: {warning}")
-    results.finish(chosen.output, result, figures.draw)
+    results.finish(chosen.output, result)
 
 
 if __name__ == "__main__":

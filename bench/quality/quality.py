@@ -33,7 +33,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.lib import command_line, common, host, identity, results, scoring, split
-from bench.lib.results import origin
 from bench.lib.tables import print_tables
 from bench.peers import trainers
 from bench.report import tables
@@ -44,7 +43,6 @@ MODELS = ("sgram_neg", "cbow_neg", "cbow_neg_mean")
 TRAINERS = ("gensim", "fasttext", "classic", "one", "fastw2v")
 _BY_DEFAULT = ("gensim", "classic", "one", "fastw2v")
 _OF_THE_MEAN = ("gensim", "classic", "one", "fastw2v")  # gensim: its other CBOW, to compare with
-_MARKERS = {"fastw2v": "o", "one": "s", "classic": "^", "fasttext": "D"}
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -164,46 +162,6 @@ def missing_runs(
     return missing
 
 
-def draw(result: dict[str, Any]) -> Any:
-    """Each trainer less gensim: the mean of the three benchmarks, and the held-out loss.
-
-    A column for each dimension and number of epochs; points with their 95 % intervals.
-    """
-    from matplotlib.figure import Figure
-
-    rows = result["comparisons"]
-    if not rows:
-        return None
-    columns = sorted({(row["dim"], row["epochs"]) for row in rows})
-    labels = sorted({(row["model"], row["trainer"]) for row in rows}, reverse=True)
-    figure = Figure(
-        figsize=(2.2 + 2.9 * len(columns), 1.6 + 0.5 * len(labels)), layout="constrained"
-    )
-    grid = figure.subplots(2, len(columns), sharey=True, sharex="row", squeeze=False)
-    for (dim, epochs), (above, below) in zip(columns, grid.T, strict=True):
-        for axes, comparison, scale in ((above, scoring.MEAN, 100), (below, scoring.LOSS, 1)):
-            for row in rows:
-                if (row["dim"], row["epochs"], row["comparison"]) == (dim, epochs, comparison):
-                    _draw_point(axes, row, labels.index((row["model"], row["trainer"])), scale)
-            axes.axvline(0, color="black", linewidth=0.8)
-            axes.set_yticks(range(len(labels)), [f"{model}, {name}" for model, name in labels])
-            axes.grid(axis="x", alpha=0.3)
-        above.set_title(f"dim {dim}, {epochs} epoch{'s' if epochs > 1 else ''}", fontsize=10)
-        above.set_xlabel("mean of the three, points")
-        below.set_xlabel("held-out loss, nats (left is better)")
-    figure.suptitle(f"Less gensim, 95 % intervals; {origin(result)}", fontsize=10)
-    return figure
-
-
-def _draw_point(axes: Any, row: dict[str, Any], place: int, scale: float) -> None:
-    color = "C0" if row["trainer"] == "fastw2v" else "C7"
-    value, low, high = (scale * row[name] for name in ("difference", "low", "high"))
-    axes.errorbar(
-        [value], [place], xerr=[[max(0.0, value - low)], [max(0.0, high - value)]],
-        fmt=_MARKERS[row["trainer"]], capsize=3, color=color,
-    )  # fmt: skip
-
-
 @command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
@@ -233,7 +191,7 @@ def finish(
     benchmarks: dict[str, Any],
     path: Path,
 ) -> None:
-    """Compare and sum up the runs of the plan; write the file and its picture."""
+    """Compare and sum up the runs of the plan; write the file."""
     runs = identity.planned(result["runs"], map(dataclasses.asdict, plan))
     groups = sorted({scoring.group_of(run) for run in runs})
     result["comparisons"] = [
@@ -242,7 +200,7 @@ def finish(
     result["summary"] = scoring.summarize(runs)
     result["shown"] = identity.origins_of(runs)
     print_tables(tables.quality(result))
-    results.finish(path, result, draw)
+    results.finish(path, result)
 
 
 if __name__ == "__main__":

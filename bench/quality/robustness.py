@@ -155,65 +155,6 @@ def _has_loss(run: dict[str, Any]) -> bool:
     return run["loss"] is not None and math.isfinite(run["loss"])
 
 
-def _shown_loss(run: dict[str, Any]) -> str:
-    if run["diverged"]:
-        return "diverged"
-    return f"{run['loss']:.3f}" if _has_loss(run) else "none"
-
-
-def draw(result: dict[str, Any]) -> Any:
-    """Loss of both methods over the learning rate, a panel a corpus and model; x: diverged."""
-    from matplotlib.figure import Figure
-
-    cells = result["cells"]
-    corpora = list(dict.fromkeys(cell["corpus"] for cell in cells))
-    models = list(dict.fromkeys(cell["model"] for cell in cells))
-    figure = Figure(figsize=(1 + 3.4 * len(models), 1 + 2.8 * len(corpora)), layout="constrained")
-    grid = figure.subplots(len(corpora), len(models), squeeze=False, sharex=True)
-    for corpus, row in zip(corpora, grid, strict=True):
-        for model, axes in zip(models, row, strict=True):
-            here = [cell for cell in cells if (cell["corpus"], cell["model"]) == (corpus, model)]
-            for method, marker in zip(METHODS, "os", strict=True):
-                _draw_method(axes, here, method, marker)
-            axes.set_xscale("log", base=2)
-            axes.set_title(f"{corpus}, {model}", fontsize=9)
-    for axes in grid[-1]:
-        axes.set_xlabel("alpha, times the default")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("training loss, nats")
-    grid[0, 0].legend(fontsize=8)
-    epochs = result["settings"]["epochs"]
-    figure.suptitle(f"Large learning rates, {epochs} epochs", fontsize=10)
-    return figure
-
-
-def _draw_method(axes: Any, cells: list[dict[str, Any]], method: str, marker: str) -> None:
-    good = [cell for cell in cells if not cell[method]["diverged"] and _has_loss(cell[method])]
-    (line,) = axes.plot(
-        [cell["alpha_times"] for cell in good],
-        [cell[method]["loss"] for cell in good],
-        marker=marker, markersize=4, linestyle="", label=method,
-    )  # fmt: skip
-    # At the panel's top and a little below it, so that both methods are seen.
-    height = 0.97 if method == METHODS[0] else 0.9
-    lost = [cell["alpha_times"] for cell in cells if cell[method]["diverged"]]
-    axes.plot(
-        lost, [height] * len(lost), marker="x", linestyle="", color=line.get_color(),
-        transform=axes.get_xaxis_transform(),
-    )  # fmt: skip
-
-
-def _print_cell(cell: dict[str, Any]) -> None:
-    losses = [_shown_loss(cell[method]) for method in METHODS]
-    block = cell["blocks"].get("block_size", "")
-    print(
-        f"{cell['corpus']:<18} {cell['model']:<18} alpha x{cell['alpha_times']:<5g}"
-        f"{cell['alpha']:>8.3g}  seed {cell['seed']}  T {block:>3}  blocks {losses[0]:>9}  "
-        f"classic {losses[1]:>9}  {cell['verdict']}",
-        flush=True,
-    )
-
-
 def count_verdicts(cells: list[dict[str, Any]]) -> dict[str, int]:
     """`claim_broken`: blocks diverge where classic does not; `worse`: see above."""
     verdicts = [cell["verdict"] for cell in cells]
@@ -246,13 +187,15 @@ def main(arguments: list[str] | None = None) -> None:
                 for seed in chosen.seeds:
                     cell = cell_of(corpus.store, model, times, seed, chosen)
                     cell = {"corpus": name, **cell, "verdict": verdict_of(cell)}
-                    _print_cell(cell)
+                    losses = ", ".join(f"{method} {cell[method]['loss']}" for method in METHODS)
+                    print(f"{name}, {model}, alpha x{times:g}, seed {seed}: {losses}; "
+                          f"{cell['verdict']}", flush=True)  # fmt: skip
                     result["cells"].append(cell)
                     result |= count_verdicts(result["cells"])
                     result["machine"]["thread_layer"] = host.thread_layer()
                     results.write_partial(chosen.output, result)
     print_tables(tables.robustness(result))
-    results.finish(chosen.output, result, draw)
+    results.finish(chosen.output, result)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@
     python -m bench.quality.sweep --only-new  keeps the cells that the file has
 
 Every cell is trained and scored as in `bench.quality.quality` (models, corpus, held-out loss,
---only-new and partial results: see there), and a run that diverges is kept as such. The picture has
-gensim's figures, where bench/results/quality.json has them for the same model, dim and epochs.
+--only-new and partial results: see there), and a run that diverges is kept as such.
 """
 
 from __future__ import annotations
@@ -131,73 +130,6 @@ def _mean(values: list[float]) -> float | None:
     return statistics.mean(values) if values else None
 
 
-def rows_of_gensim(data: split.Split) -> list[dict[str, Any]]:
-    """gensim's rows of the quality benchmark on this corpus; for both gradients of CBOW."""
-    rows = [
-        {**row, "mean": row["scores"][scoring.MEAN]}
-        for result in results.read_results(results.RESULTS / "quality.json")
-        if result.get("version") == identity.VERSION and result["corpus"] == data.describe()
-        for row in result.get("summary", [])  # which a partial file has not
-        if row["trainer"] == scoring.BASELINE
-    ]
-    cbow = [row for row in rows if row["model"] == "cbow_neg"]
-    return rows + [{**row, "model": "cbow_neg_mean"} for row in cbow]
-
-
-def draw(rows: list[dict[str, Any]], peers: list[dict[str, Any]], title: str) -> Any:
-    """Quality, held-out loss and speed over T, a line for each N and a column for each model.
-
-    rows: as `summarize` makes them; peers: gensim's rows of `scoring.summarize`, drawn as
-    dashed lines, but for its speed: that is of another run.
-    """
-    from matplotlib.figure import Figure
-
-    measured = [row for row in rows if row["diverged"] < row["seeds"]]
-    columns = sorted({scoring.Group(row["dim"], row["epochs"], row["model"]) for row in measured})
-    if not columns:
-        return None
-    figure = Figure(figsize=(1 + 4 * len(columns), 9), layout="constrained")
-    grid = figure.subplots(3, len(columns), sharex=True, squeeze=False)
-    for group, axes in zip(columns, grid.T, strict=True):
-        mine = [row for row in measured if all(row[k] == v for k, v in group._asdict().items())]
-        _draw_lines(axes, mine)
-        for row in peers:
-            if all(row[k] == v for k, v in group._asdict().items()):
-                for axis, level in zip(axes, (100 * row["mean"], row["holdout"]), strict=False):
-                    axis.axhline(level, color="black", linestyle="--", linewidth=0.8)
-        axes[0].set_title(f"{group.model}, dim {group.dim}, {group.epochs} epochs", fontsize=10)
-        axes[2].set_xlabel("block size T")
-        axes[2].set_ylim(0)
-    for axis, label in zip(
-        grid[:, 0], ("mean of the three, × 100", "held-out loss, nats", "M words/s"), strict=True
-    ):
-        axis.set_ylabel(label)
-    grid[0, 0].legend(title="pool size N", fontsize=8)
-    figure.suptitle(title, fontsize=10)
-    return figure
-
-
-def _draw_lines(axes: Any, rows: list[dict[str, Any]]) -> None:
-    sizes = sorted({row["block_size"] for row in rows})
-    for pool_size in sorted({row["pool_size"] for row in rows}):
-        line = sorted(
-            (row for row in rows if row["pool_size"] == pool_size),
-            key=lambda row: row["block_size"],
-        )
-        values = (
-            [100 * row["mean"] for row in line],
-            [row["holdout"] for row in line],
-            [row["words_per_second"] / 1e6 for row in line],
-        )
-        places = [sizes.index(row["block_size"]) for row in line]
-        for axis, heights in zip(axes, values, strict=True):
-            axis.plot(places, heights, marker="o", markersize=4, label=str(pool_size))
-    for axis in axes:
-        axis.set_xticks(range(len(sizes)), [str(size) for size in sizes])
-        axis.ticklabel_format(axis="y", useOffset=False)
-        axis.grid(alpha=0.3)
-
-
 @command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
@@ -219,24 +151,11 @@ def main(arguments: list[str] | None = None) -> None:
             f"N {settings.ours['pool_size']}: {told}",
             flush=True,
         )
-    finish(result, plan, rows_of_gensim(data), chosen)
-
-
-def finish(
-    result: dict[str, Any],
-    plan: list[trainers.Settings],
-    gensim: list[dict[str, Any]],
-    chosen: argparse.Namespace,
-) -> None:
-    """Sum up the runs of the plan; write the file and its picture, print the table."""
     runs = identity.planned(result["runs"], map(dataclasses.asdict, plan))
     result["summary"] = summarize(runs)
     result["shown"] = identity.origins_of(runs)
     print_tables(tables.sweep(result))
-    title = (
-        f"fastw2v (dashed: gensim), {chosen.threads} threads, {result['machine']['cpu']['model']}"
-    )
-    results.finish(chosen.output, result, lambda _: draw(result["summary"], gensim, title))
+    results.finish(chosen.output, result)
 
 
 if __name__ == "__main__":

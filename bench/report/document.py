@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 from bench import ROOT
 from bench.lib import results, tables
 from bench.lib.results import origin
-from bench.report import picture
+from bench.report import pictures
+from bench.report.pictures import PICTURES
 from bench.report.tables import MEAN, SECTIONS, SHOWN, TESTS
 from fastw2v.errors import DataError
 from fastw2v.io import storage
@@ -65,16 +65,11 @@ def section(name: str) -> list[str]:
     if not found:
         return []
     lines = ["", f"## {about.title}"]
-    if picture_of(name).exists():
+    if name in PICTURES:
         lines += ["", f"![{about.title}](images/{name}.png)"]
     for table in found:
         lines += ["", *tables.markdown(table)]
     return [*lines, "", f"`python -m {about.command}`: {'; '.join(origins)}."]
-
-
-def picture_of(name: str) -> Path:
-    """The picture that a benchmark left beside its result file."""
-    return results.RESULTS / f"{name}.png"
 
 
 def document() -> str:
@@ -125,35 +120,35 @@ def readme() -> str | None:
 
 def write() -> list[str]:
     """Write everything; the names of the files."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
     storage.write_text(DOCUMENT, document())
     written = [DOCUMENT]
     if (text := readme()) is not None:
         storage.write_text(README, text)
         written.append(README)
-    if (speed := read_result("throughput")) is not None:
-        picture.draw_speed(speed["summary"], IMAGES / "speed.png")
-        written.append(IMAGES / "speed.png")
-    for name in SECTIONS:
-        if picture_of(name).exists():
-            shutil.copyfile(picture_of(name), IMAGES / f"{name}.png")
-            written.append(IMAGES / f"{name}.png")
+    for name, draw in {"throughput": pictures.speed, **PICTURES}.items():
+        result = read_result(name)
+        figure = None if result is None else draw(result)
+        if figure is not None:
+            written.append(_picture(name))
+            pictures.save(figure, written[-1])
     return [str(path.relative_to(ROOT)) for path in written]
 
 
+def _picture(name: str) -> Path:
+    return IMAGES / f"{'speed' if name == 'throughput' else name}.png"
+
+
 def differences() -> list[str]:
-    """The files that `write` would change; of the picture of speeds, only whether it exists."""
+    """The files that `write` would change; of pictures, those that are missing.
+
+    (Their bytes depend on matplotlib's version and on fonts.)
+    """
     expected = {DOCUMENT: document()}
     if (text := readme()) is not None:
         expected[README] = text
     found = [path for path, text in expected.items() if _text_of(path) != text]
-    copies = {IMAGES / f"{name}.png": picture_of(name) for name in SECTIONS}
-    found += [
-        copy
-        for copy, source in copies.items()
-        if source.exists() and (not copy.exists() or copy.read_bytes() != source.read_bytes())
-    ]
-    found += [path for path in [IMAGES / "speed.png"] if not path.exists()]
+    names = [name for name in ("throughput", *PICTURES) if read_result(name) is not None]
+    found += [path for path in map(_picture, names) if not path.exists()]
     return [str(path.relative_to(ROOT)) for path in found]
 
 

@@ -53,8 +53,8 @@ FAMILIES = ("sgram", "cbow")
 WINDOW, SUBSAMPLE = 11, 1e-4
 # What makes the runs' figures, besides what bench/lib/identity.py knows of.
 _MADE_BY = (
-    "fastw2v/kernels/**/*.py", "fastw2v/training/*.py", "fastw2v/vectors/model.py",
-    "fastw2v/store/known_sequences.py", "bench/softmax/quality.py", "bench/softmax/training.py",
+    "fastw2v/vectors/model.py", "fastw2v/store/known_sequences.py", "bench/softmax/quality.py",
+    "bench/softmax/training.py",
 )  # fmt: skip
 
 
@@ -332,48 +332,6 @@ def compare(runs: list[dict[str, Any]], benchmarks: dict[str, Any]) -> list[dict
     return rows
 
 
-_MARKERS = {SOFTMAX: "s", EQUAL_EPOCHS: "o", EQUAL_TIME: "D"}
-
-
-def draw(result: dict[str, Any]) -> Any:
-    """The mean of the three tests and the perplexity over the training seconds, by family.
-
-    Negative sampling's two are joined; the softmax's level runs through as a dashed line.
-    """
-    from matplotlib.figure import Figure
-
-    summary = result["summary"]
-    families = list(dict.fromkeys(row["family"] for row in summary))
-    figure = Figure(figsize=(1.5 + 4 * len(families), 6.5), layout="constrained")
-    grid = figure.subplots(2, len(families), sharex=True, squeeze=False)
-    for family, axes in zip(families, grid.T, strict=True):
-        rows = [row for row in summary if row["family"] == family]
-        _draw_family(axes[0], rows, [100 * row["scores"][scoring.MEAN] for row in rows])
-        _draw_family(axes[1], rows, [row["perplexity"] for row in rows])
-        axes[0].set_title(f"{family} (dashed) and {family}_neg", fontsize=10)
-        axes[0].legend(fontsize=8)
-        axes[1].set_xlabel("training seconds")
-    for axis, label in zip(grid[:, 0], ("mean of the three, × 100", "perplexity"), strict=True):
-        axis.set_ylabel(label)
-    words, dim = result["corpus"]["vocabulary"], result["settings"]["dim"]
-    figure.suptitle(f"{words:,} words, dim {dim}; {results.origin(result)}", fontsize=9)
-    return figure
-
-
-def _draw_family(axes: Any, rows: list[dict[str, Any]], heights: list[float]) -> None:
-    seconds = [row["seconds"] for row in rows]
-    sampled = [place for place, row in enumerate(rows) if row["role"] != SOFTMAX]
-    axes.plot([seconds[p] for p in sampled], [heights[p] for p in sampled], color="C0", zorder=1)
-    for row, x, height in zip(rows, seconds, heights, strict=True):
-        color = "C1" if row["role"] == SOFTMAX else "C0"
-        if row["role"] == SOFTMAX:
-            axes.axhline(height, color=color, linestyle="--", linewidth=0.8)
-        axes.scatter([x], [height], marker=_MARKERS[row["role"]], color=color, label=row["role"])
-    axes.set_xscale("log")
-    axes.ticklabel_format(axis="y", useOffset=False)
-    axes.grid(alpha=0.3)
-
-
 @command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
@@ -402,13 +360,13 @@ def main(arguments: list[str] | None = None) -> None:
 def finish(
     result: dict[str, Any], plan: list[dict[str, Any]], benchmarks: dict[str, Any], path: Path
 ) -> None:
-    """Compare and sum up the runs of the plan; write the file and its picture."""
+    """Compare and sum up the runs of the plan; write the file."""
     runs = identity.planned(result["runs"], plan)
     result["comparisons"] = compare(runs, benchmarks)
     result["summary"] = summarize(runs)
     result["shown"] = identity.origins_of(runs)
     print_tables(tables.softmax_quality(result))
-    results.finish(path, result, draw)
+    results.finish(path, result)
 
 
 if __name__ == "__main__":

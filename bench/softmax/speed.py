@@ -309,51 +309,6 @@ def _shares(gflops: float, vocabulary: int, ceilings: list[dict[str, Any]]) -> d
     }
 
 
-_LINES = {"gflops": ("--", "NumPy's sgemm"), "best_gflops": (":", "the fastest sgemm")}
-
-
-def draw(result: dict[str, Any]) -> Any:
-    """GFLOP/s by size of the vocabulary (labels: words/s), under the lines of sgemm."""
-    from matplotlib.figure import Figure
-
-    summary = result["summary"]
-    sizes = sorted({row["vocabulary"] for row in summary})
-    names = [
-        key for key in SOFTMAX_SHOWN if any((row["trainer"], row["type"]) == key for row in summary)
-    ]
-    step = 0.85 / len(names)
-    figure = Figure(figsize=(2.5 + 0.9 * len(sizes) * len(names), 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for place, key in enumerate(names):
-        rows = [row for row in summary if (row["trainer"], row["type"]) == key]
-        positions = [sizes.index(row["vocabulary"]) + place * step for row in rows]
-        values = [row["gflops"] for row in rows]
-        reach = [
-            [row["gflops"] * (1 - row["slowest"] / row["median"]) for row in rows],
-            [row["gflops"] * (row["fastest"] / row["median"] - 1) for row in rows],
-        ]
-        bars = axes.bar(
-            positions, values, 0.93 * step, yerr=reach, capsize=3, label=SOFTMAX_SHOWN[key]
-        )
-        labels = [f"{row['median']:,.0f}" for row in rows]
-        axes.bar_label(bars, labels, padding=3, fontsize=7)
-    for number, size in enumerate(sizes):
-        rates = sgemm_rates(result["ceilings"], size)
-        ends = [number - step / 2, number + 0.85 - step / 2]
-        for name, (style, label) in _LINES.items():
-            shown = label if number == 0 else None
-            axes.plot(ends, [rates[name]] * 2, style, color="black", label=shown)
-    axes.set_xticks(
-        [number + step * (len(names) - 1) / 2 for number in range(len(sizes))],
-        [f"{size:,} words" for size in sizes],
-    )
-    axes.set_ylabel("GFLOP/s (labels: words/s)")
-    dim, model = result["settings"]["dim"], result["machine"]["cpu"]["model"]
-    axes.set_title(f"The full softmax, dim {dim}, {model}", fontsize=10)
-    axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.08))
-    return figure
-
-
 @command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
@@ -389,7 +344,7 @@ def main(arguments: list[str] | None = None) -> None:
         }  # fmt: skip
         measure(chosen, cases, plan, torch, result)
     print_tables(tables.softmax(result))
-    results.finish(chosen.output, result, draw)
+    results.finish(chosen.output, result)
 
 
 if __name__ == "__main__":

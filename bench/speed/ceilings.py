@@ -224,32 +224,6 @@ def describe(ceilings: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def draw(result: dict[str, Any]) -> Any:
-    """Bars: sgemm as it comes and at its best, and the bandwidths, on one core and on all."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    flops, bandwidth = figure.subplots(1, 2)
-    for place, (name, found) in enumerate(result["ceilings"].items()):
-        sgemm = [found["sgemm"]["gflops"], found["sgemm"]["best_gflops"]]
-        rates = {
-            f"{level}, {kernel}": found["bandwidth"][level][kernel]["gb_per_second"]
-            for level in ("L2", "DRAM")
-            for kernel in ("scale", "triad")
-        }
-        for axes, values in ((flops, sgemm), (bandwidth, list(rates.values()))):
-            places = [number + 0.42 * place for number in range(len(values))]
-            bars = axes.bar(places, values, 0.4, label=name.replace("_", " "))
-            axes.bar_label(bars, [f"{value:.0f}" for value in values], fontsize=8)
-    flops.set_xticks([0.21, 1.21], ["sgemm as it comes", "the fastest sgemm"])
-    bandwidth.set_xticks([number + 0.21 for number in range(4)], list(rates))
-    flops.set_ylabel("GFLOP/s")
-    bandwidth.set_ylabel("GB/s")
-    flops.legend(fontsize=8)
-    figure.suptitle(f"Ceilings, {result['machine']['cpu']['model']}", fontsize=10)
-    return figure
-
-
 @command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     parser = command_line.Parser(
@@ -263,7 +237,7 @@ def main(arguments: list[str] | None = None) -> None:
         "ceilings": measure(quick=chosen.quick),
     }
     print(describe(result["ceilings"]))
-    results.finish(chosen.output, result, draw)
+    results.finish(chosen.output, result)
 
 
 if __name__ == "__main__":

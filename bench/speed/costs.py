@@ -221,8 +221,8 @@ def main(arguments: list[str] | None = None) -> None:
     for part in chosen.parts:
         result[part], result["machines"][part] = run_part(part, chosen), machine
         results.write_partial(chosen.output, result)
-    print_tables(tables.costs(result))
-    for run in result.get("holdout", ()):
+    print_tables(tables.costs({part: result[part] for part in chosen.parts}))
+    for run in result["holdout"] if "holdout" in chosen.parts else ():
         if run["costs"]["cost_words"] is not None:
             print(f"{run['type']} dim {run['dim']}: an evaluation takes "
                   f"{run['costs']['cost_words']:.2f} words of training per held-out token; "

@@ -265,36 +265,6 @@ def rows_of(request: dict[str, Any], found: dict[str, Any]) -> list[dict[str, An
     return rows
 
 
-def draw(result: dict[str, Any]) -> Any:
-    """Kept tokens/s of the rungs, logarithmic, a panel for each type and dim."""
-    from matplotlib.figure import Figure
-
-    rows = result["rows"]
-    panels = list(dict.fromkeys((row["type"], row["dim"]) for row in rows))
-    figure = Figure(figsize=(1 + 3.4 * len(panels), 3.8), layout="constrained")
-    grid = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    rungs = [rung for rung in RUNGS if any(row["rung"] == rung for row in rows)]
-    threads = sorted({row["threads"] for row in rows})
-    for axes, panel in zip(grid, panels, strict=True):
-        for place, count in enumerate(threads):
-            here = [row for row in rows if (row["type"], row["dim"]) == panel]
-            here = [row for row in here if row["threads"] == count]
-            bars = axes.bar(
-                [rungs.index(row["rung"]) + 0.42 * place for row in here],
-                [row["kept_tokens_per_second"] for row in here],
-                0.4,
-                label=f"{count} thread" + "s" * (count > 1),
-            )
-            axes.bar_label(bars, [f"{row['gflops']:.3g}" for row in here], fontsize=7)
-        axes.set_xticks([i + 0.21 for i in range(len(rungs))], rungs, rotation=30, fontsize=8)
-        axes.set_yscale("log")
-        axes.set_title(f"{panel[0]}, dim {panel[1]}", fontsize=9)
-    grid[0].set_ylabel("kept tokens/s (labels: GFLOP/s)")
-    grid[-1].legend(fontsize=8)
-    figure.suptitle(f"The ladder, {result['machine']['cpu']['model']}", fontsize=10)
-    return figure
-
-
 def _requests(chosen: argparse.Namespace, store: str | None) -> list[dict[str, Any]]:
     return [
         {
@@ -344,7 +314,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{request['type']} dim {request['dim']}, {request['threads']} threads", flush=True)
         results.write_partial(chosen.output, result)
     print_tables(tables.kernels(result))
-    results.finish(chosen.output, result, draw)
+    results.finish(chosen.output, result)
 
 
 if __name__ == "__main__":

@@ -158,38 +158,6 @@ def _base_of(row: dict[str, Any], rows: list[dict[str, Any]]) -> float | None:
     return first["words_per_second"] if first else None
 
 
-def draw(result: dict[str, Any]) -> Any:
-    """Speed-up by threads; nanoseconds a word and memory by size of the corpus."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 3.8), layout="constrained")
-    by_threads, by_size, memory = figure.subplots(1, 3)
-    curves: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
-    for row in result["rows"]:
-        curves.setdefault((row["part"], row["type"], row["dim"]), []).append(row)
-    for (part, model_type, dim), curve in curves.items():
-        label = f"{model_type}, dim {dim}"
-        if part == "threads":
-            threads = [row["threads"] for row in curve]
-            by_threads.plot(threads, [row["speed_up"] for row in curve], "o-", label=label)
-            by_threads.plot(threads, threads, ":", color="gray")
-            continue
-        words = [row["words"] / 1e6 for row in curve]
-        by_size.plot(words, [1e9 / row["words_per_second"] for row in curve], "o-", label=label)
-        beyond = [float("nan") if row["beyond"] is None else row["beyond"] / 1e6 for row in curve]
-        memory.plot(words, beyond, "o-", label=label)
-    by_threads.set(xlabel="threads", ylabel="times as fast as one")
-    by_size.set(xlabel="million words", ylabel="nanoseconds a word", xscale="log")
-    memory.set(xlabel="million words", ylabel="MB beyond matrices, vocabulary", xscale="log")
-    for axes in (by_size, memory):
-        axes.set_ylim(0, 1.3 * axes.get_ylim()[1])
-    for axes in (by_threads, by_size, memory):
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=8)
-    figure.suptitle(f"fastw2v, {result['machine']['cpu']['model']}", fontsize=10)
-    return figure
-
-
 @command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
@@ -221,7 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
             result["rows"] = summarize(result["runs"])
             results.write_partial(chosen.output, result)
     print_tables(tables.scaling(result))
-    results.finish(chosen.output, result, draw)
+    results.finish(chosen.output, result)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from bench.lib import command_line, common, host, results
 from bench.lib.tables import print_tables
 from bench.peers import compiled, trainers
 from bench.report import tables
-from bench.report.tables import ONE_CORE, SHOWN
+from bench.report.tables import ONE_CORE
 from bench.speed import ceilings
 from fastw2v.io import machine
 
@@ -246,40 +246,6 @@ def _against_sgemm(
     }
 
 
-def draw(result: dict[str, Any]) -> Any:
-    """Bars of the medians with the range of the repeats."""
-    from matplotlib.figure import Figure
-
-    summary = result["summary"]
-    groups = list(dict.fromkeys((row["type"], row["dim"]) for row in summary))
-    names = list(dict.fromkeys(row["trainer"] for row in summary))
-    step = 0.85 / len(names)
-    figure = Figure(figsize=(2 + 0.8 * len(groups) * len(names), 4), layout="constrained")
-    axes = figure.add_subplot()
-    for place, name in enumerate(names):
-        rows = [row for row in summary if row["trainer"] == name]
-        positions = [groups.index((row["type"], row["dim"])) + place * step for row in rows]
-        medians = [row["median"] for row in rows]
-        reach = [
-            [row["median"] - row["slowest"] for row in rows],
-            [row["fastest"] - row["median"] for row in rows],
-        ]
-        shown = SHOWN.get(name, name)
-        bars = axes.bar(positions, medians, 0.93 * step, yerr=reach, capsize=3, label=shown)
-        axes.bar_label(bars, labels=[f"{value / 1e6:.2f}" for value in medians], padding=3)
-    axes.set_xticks(
-        [index + step * (len(names) - 1) / 2 for index in range(len(groups))],
-        [f"{model_type}\ndim {dim}" for model_type, dim in groups],
-    )
-    axes.set_ylabel("words/s (million in the labels)")
-    axes.set_ylim(0, 1.15 * max(row["fastest"] for row in summary))
-    threads = max(run["settings"]["threads"] for run in result["runs"])
-    model = result["machine"]["cpu"]["model"]
-    axes.set_title(f"Training speed, {threads} threads, {model}", fontsize=10)
-    axes.legend(fontsize=8)
-    return figure
-
-
 @command_line.in_one_line
 def main(arguments: list[str] | None = None) -> None:
     chosen = parse_arguments(arguments)
@@ -315,7 +281,7 @@ def main(arguments: list[str] | None = None) -> None:
     for row in result["ours"]:
         if (row.get("beyond") or 0) > _MAX_BEYOND:
             print(f"warning: {row['beyond'] / 1e6:.0f} MB beyond matrices and vocabulary")
-    results.finish(chosen.output, result, draw)
+    results.finish(chosen.output, result)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def test_estimates_of_a_real_run(text, own_work, tmp_path, monkeypatch, capsys):
     a_save = 2 * run["vocabulary"] * 16 * 4
     assert 2 * a_save < run["measured"]["disk"] < 20 * a_save + 1e6
     printed = capsys.readouterr().out
-    assert "largest error of the disk: " in printed
+    assert "largest error of disk: " in printed
     assert not results.partial_path(output).exists()
 
 

@@ -324,7 +324,7 @@ def sample_result():
     return result | {"summary": speed.summarize(result)}
 
 
-def test_the_summary_sets_medians_against_sgemm_and_peers(tmp_path):
+def test_the_summary_sets_medians_against_sgemm_and_peers():
     ours, sgram, torch, fasttext = sample_result()["summary"]
     assert ours["repeats"] == 3
     assert (ours["median"], ours["slowest"], ours["fastest"]) == (40e3, 20e3, 60e3)
@@ -351,8 +351,6 @@ def test_the_summary_sets_medians_against_sgemm_and_peers(tmp_path):
     ]
     assert table.rows[3][6] == "200 times"
     assert "PyTorch is 9.9." in table.caption
-    speed.draw(result).savefig(tmp_path / "softmax.png")
-    assert (tmp_path / "softmax.png").stat().st_size > 10_000
 
 
 def test_the_whole_benchmark_on_a_tiny_corpus(tmp_path, monkeypatch, capsys):
@@ -373,7 +371,6 @@ def test_the_whole_benchmark_on_a_tiny_corpus(tmp_path, monkeypatch, capsys):
     )  # fmt: skip
     result = json.loads(output.read_text())
     assert not results.partial_path(output).exists()
-    assert output.with_suffix(".png").stat().st_size > 10_000
     runs = {(run["trainer"], run["type"]): run for run in result["runs"]}
     assert list(runs) == [("fastw2v", "sgram"), *((peer, "cbow") for peer in peers)]
     for (trainer, _), run in runs.items():

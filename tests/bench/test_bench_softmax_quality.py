@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from pathlib import Path
 
 import numpy as np
 import planted
@@ -281,9 +280,8 @@ def sample_result(tmp_path):
     return path
 
 
-def test_the_table_and_the_picture_are_made(tmp_path):
+def test_the_table_is_made(tmp_path):
     path = sample_result(tmp_path)
-    assert path.with_suffix(".png").stat().st_size > 10_000
     stored = json.loads(path.read_text())
     (table,) = tables.softmax_quality(stored)
     assert "20 most frequent words, 2,340,000 words per epoch, dim 8" in table.caption
@@ -322,7 +320,6 @@ def test_the_whole_benchmark_on_a_toy_corpus(tmp_path, monkeypatch, capsys):
         result["corpus"]["words"]
     )  # fmt: skip
     assert not results.partial_path(output).exists()
-    assert Path(output.with_suffix(".png")).is_file()
     assert len(result["comparisons"]) == 2 * len(scoring.COMPARISONS)
     assert "0 of 3 runs kept" in capsys.readouterr().out
     quality.main([*given, "--only-new"])

@@ -241,7 +241,7 @@ def test_the_verdict_names_blocks_that_diverge_alone():
             assert robustness.verdict_of(ended) == "no result"
 
 
-def test_the_table_and_the_picture_of_robustness_have_every_verdict(tmp_path, capsys):
+def test_the_table_of_robustness_has_every_verdict():
     def cell(blocks, classic, times):
         runs = {
             name: {"diverged": "so" if loss is None else None, "loss": loss}
@@ -258,15 +258,9 @@ def test_the_table_and_the_picture_of_robustness_have_every_verdict(tmp_path, ca
             [(2.0, 2.0), (2.5, 2.0), (2.5, 2.0), (2.0, None), (None, None), (nan, 2.0)], start=1
         )
     ]
-    for each in cells:
-        robustness._print_cell(each)
-    assert "diverged" in capsys.readouterr().out
     assert robustness.count_verdicts(cells) == {"claim_broken": 0, "worse": 2, "no_result": 1}
-    result = {"cells": cells, "settings": {"epochs": 5}}
-    (table,) = tables.robustness(result)
+    (table,) = tables.robustness({"cells": cells})
     assert table.rows == [["few words", "sgram_neg", "1", "2", "1", "1", "0", "1"]]
-    robustness.draw(result).savefig(tmp_path / "robustness.png")
-    assert (tmp_path / "robustness.png").stat().st_size > 10_000
 
 
 def test_the_fastest_sgemm_is_the_most_of_all_choices(monkeypatch, tmp_path):
@@ -285,12 +279,6 @@ def test_the_fastest_sgemm_is_the_most_of_all_choices(monkeypatch, tmp_path):
     assert asked == [((), {}), (choices, {}), (choices, {"OPENBLAS_CORETYPE": "SkylakeX"})]
     told = ceilings.describe({"one_core": {"sgemm": found}})
     assert told == "one core: sgemm 1 GFLOP/s with a1 kernels, 3 with a3 kernels"
-    place = {name: {"gb_per_second": 9.0} for name in ("scale", "triad")}
-    whole = {"sgemm": found, "bandwidth": {"L2": place, "DRAM": place}}
-    machine = {"cpu": {"model": "m"}}
-    result = {"ceilings": {"one_core": whole, "all_cores": whole}, "machine": machine}
-    ceilings.draw(result).savefig(tmp_path / "ceilings.png")
-    assert (tmp_path / "ceilings.png").stat().st_size > 5_000
 
 
 def test_misuse_ends_in_one_line(capsys):

@@ -8,7 +8,7 @@ import pytest
 
 from bench.lib import results, tables
 from bench.lib.results import origin
-from bench.report import __main__, document
+from bench.report import __main__, document, pictures
 from bench.report import tables as report
 
 MACHINE = {"date": "2026-01-02", "cpu": {"model": "CPU"}, "cores": 2, "commit": "abcdefghij"}
@@ -38,10 +38,11 @@ def places(tmp_path, monkeypatch):
 def test_the_check_names_what_differs_and_write_mends_it(places, capsys):
     with pytest.raises(SystemExit, match=r"would change docs/benchmarks\.md, README\.md"):
         __main__.main(["--check"])
-    cell = {"corpus": "c", "model": "m", "verdict": "worse", "alpha_times": 2.0}
+    ended = {"diverged": None, "loss": 2.0}
+    cell = {"corpus": "c", "model": "m", "verdict": "worse", "alpha_times": 2.0, "blocks": ended,
+            "classic": ended}  # fmt: skip
     result = {"machine": MACHINE, "cells": [cell, {**cell, "verdict": "both train"}]}
     (places / "robustness.json").write_text(json.dumps(result))
-    (places / "robustness.png").write_bytes(b"picture")
     (places / "throughput.json").write_text(json.dumps({"machine": MACHINE, "summary": [
         {"type": kind, "dim": 300, "trainer": name, "median": rate, "slowest": rate,
          "fastest": rate, "repeats": 1, "fastw2v_is_times": 9e6 / rate}
@@ -54,13 +55,12 @@ def test_the_check_names_what_differs_and_write_mends_it(places, capsys):
     assert "`python -m bench.quality.robustness`: 2026-01-02, CPU, 2 cores, commit abcdefg." in text
     assert "| sgram_neg | 300 | gensim | 1.00 M | 1.00 M to 1.00 M | 9.0 times |" in text
     assert "images/robustness.png" in text
-    assert (places / "docs/images/robustness.png").read_bytes() == b"picture"
     assert (places / "docs/images/speed.png").read_bytes()[:4] == b"\x89PNG"
     readme = (places / "README.md").read_text()
     assert readme.startswith("before\n")
     assert readme.endswith("after\n")
     assert "old" not in readme
-    (places / "robustness.png").write_bytes(b"another")
+    (places / "docs/images/robustness.png").unlink()
     with pytest.raises(SystemExit, match=r"would change docs/images/robustness\.png$"):
         __main__.main(["--check"])
 
@@ -83,6 +83,13 @@ def test_the_readmes_table_has_speed_beside_quality_in_six_rows():
     assert len(lines) == 2 + 6 + 2
     assert lines[2].startswith("| skip-gram | fastw2v | ")
     assert lines[4].endswith("| – | – | – | – |")  # fastText has no scores at equal settings
+
+
+@pytest.mark.parametrize("name", pictures.PICTURES)
+def test_pictures_are_drawn_from_the_committed_results(name, tmp_path):
+    result = json.loads((results.RESULTS / f"{name}.json").read_text())
+    pictures.save(pictures.PICTURES[name](result), tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
 
 
 def test_origins_have_days_machines_and_commits():
