@@ -178,7 +178,7 @@ def account(model: Any, ages: list[float | None]) -> dict[str, Any]:
     peak_memory, matrices, vocabulary: bytes; beyond: peak_memory less the other two.
     startup_seconds: from the start of the process to the first update.
     """
-    from fastw2v.training.steppers import padded_dim
+    from fastw2v.kernels.primitives import padded_dim
 
     rows, dim = model.input_vectors.shape
     matrices = 2 * rows * padded_dim(dim) * 4

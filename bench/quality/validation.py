@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastw2v.kernels.hogwild import BlockPlan, Schedule
-from fastw2v.kernels.negative_sampling import Settings, Weights
+from fastw2v.kernels.blocks import Objective, Weights
+from fastw2v.kernels.hogwild import BlockJob, BlockPlan, Schedule
+from fastw2v.kernels.primitives import new_matrix
 from fastw2v.kernels.streams import Noise, Stream
-from fastw2v.training import sampling
-from fastw2v.training.steppers import new_matrix
+from fastw2v.training.data import noise_tables
 
 _VOCABULARY, _DIM, _HALF_WINDOW, _NEGATIVES = 12, 16, 3, 5
 _SENTENCES = (9, 1, 14, 2, 7, 17)
@@ -37,7 +37,7 @@ class Problem(NamedTuple):
     weights: Weights
     stream: Stream
     noise: Noise
-    settings: Settings
+    settings: Objective
     probabilities: np.ndarray
 
 
@@ -58,9 +58,9 @@ def small_problem(undivided: bool = False) -> Problem:
     for matrix in weights:
         matrix[:] = generator.normal(size=matrix.shape) / 2
     counts = np.arange(10 * _VOCABULARY, 0, -10)
-    noise = sampling.noise_tables(counts, 0.75)
+    noise = noise_tables(counts, 0.75)
     probabilities = counts**0.75 / (counts**0.75).sum()
-    settings = Settings(_HALF_WINDOW, _NEGATIVES, True, undivided)
+    settings = Objective(_HALF_WINDOW, _NEGATIVES, True, undivided)
     return Problem(weights, stream, noise, settings, probabilities)
 
 
@@ -85,8 +85,8 @@ def expected_update(problem: Problem, skip_gram: bool) -> tuple[list[Any], list[
         magnitude[0][row] += size
 
     for pos, center_id in enumerate(stream.token_ids):
-        low = max(pos - stream.reaches[pos], stream.sentence_starts[pos])
-        high = min(pos + stream.reaches[pos] + 1, stream.sentence_ends[pos])
+        low = max(pos - stream.radii[pos], stream.sequence_starts[pos])
+        high = min(pos + stream.radii[pos] + 1, stream.sequence_ends[pos])
         context_ids = np.delete(stream.token_ids[low:high], pos - low)
         if skip_gram:
             positives += len(context_ids)
@@ -119,10 +119,10 @@ def check_rung(
         for matrix, start in zip(weights, problem.weights, strict=True):
             matrix[:] = start
         plan = BlockPlan(0, count, _BLOCK, _POOL, np.uint64(key * 7919 + 1))
-        sums = rung(
-            weights, problem.stream, problem.noise, problem.settings, schedule, plan,
-            skip_gram, threads,
-        )  # fmt: skip
+        job = BlockJob(
+            weights, problem.stream, problem.noise, problem.settings, schedule, plan, skip_gram
+        )
+        sums = rung(job, threads)
         if int(sums[:, 1].sum()) != positives:
             raise AssertionError(f"{name}: {int(sums[:, 1].sum())} positives of {positives}")
         for side, (matrix, start) in enumerate(zip(weights, problem.weights, strict=True)):

@@ -45,7 +45,7 @@ from fastw2v.io.store_directory import is_store
 from fastw2v.store.format import TokenStore
 from fastw2v.store.pipeline import preprocess
 from fastw2v.training.config import TYPES
-from fastw2v.training.sampling import keep_thresholds
+from fastw2v.training.data import keep_thresholds
 from fastw2v.vectors.keyed_vectors import KeyedVectors
 
 VERSION = 1  # of the layout of the result file

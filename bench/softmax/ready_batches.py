@@ -45,9 +45,9 @@ def cut(stream: Any, batch_size: int, most: int) -> list[Batch]:
     """The first `most` batches of a `fastw2v.kernels.streams.Stream`."""
     count = min(len(stream.token_ids), batch_size * most)
     places = np.arange(count)
-    low = np.maximum(places - stream.reaches[:count], stream.sentence_starts[:count])
-    high = np.minimum(places + stream.reaches[:count] + 1, stream.sentence_ends[:count])
-    half = int(stream.reaches[:count].max(initial=0))
+    low = np.maximum(places - stream.radii[:count], stream.sequence_starts[:count])
+    high = np.minimum(places + stream.radii[:count] + 1, stream.sequence_ends[:count])
+    half = int(stream.radii[:count].max(initial=0))
     positions = places[:, None] + np.delete(np.arange(-half, half + 1), half)
     inside = (positions >= low[:, None]) & (positions < high[:, None])
     batches = []
@@ -70,8 +70,7 @@ def cut(stream: Any, batch_size: int, most: int) -> list[Batch]:
 def from_store(store: Path, config: Any, most: int) -> list[Batch]:
     """The first `most` batches of a run of fastw2v with `config`; fewer in a small row group."""
     from fastw2v.store.format import TokenStore
-    from fastw2v.training.data import BatchSource
-    from fastw2v.training.sampling import keep_thresholds
+    from fastw2v.training.data import BatchSource, keep_thresholds
 
     opened = TokenStore.open(store)
     counts = opened.vocabulary.counts

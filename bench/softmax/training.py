@@ -72,7 +72,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     import numba
 
     import fastw2v
-    from fastw2v.training.steppers import padded_dim
+    from fastw2v.kernels.primitives import padded_dim
 
     with tempfile.TemporaryDirectory(prefix="fastw2v-bench-") as folder:
         scratch = Path(folder)

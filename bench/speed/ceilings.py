@@ -46,8 +46,8 @@ def context_count(stream: Any) -> int:
     import numpy as np
 
     places = np.arange(len(stream.token_ids))
-    low = np.maximum(places - stream.reaches, stream.sentence_starts)
-    high = np.minimum(places + stream.reaches + 1, stream.sentence_ends)
+    low = np.maximum(places - stream.radii, stream.sequence_starts)
+    high = np.minimum(places + stream.radii + 1, stream.sequence_ends)
     return int((high - low - 1).sum())
 
 
@@ -58,13 +58,12 @@ def stream_statistics(store: Path, **options: Any) -> dict[str, float]:
     `options` are those of `fastw2v.train`.
     """
     from fastw2v.store.format import TokenStore
-    from fastw2v.training import sampling
     from fastw2v.training.config import TrainConfig
-    from fastw2v.training.data import BatchSource, Position
+    from fastw2v.training.data import BatchSource, Position, keep_thresholds
 
     opened, config = TokenStore.open(store), TrainConfig.create(**options)
     counts = opened.vocabulary.counts
-    thresholds = sampling.keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
+    thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
     kept, contexts = 0, 0
     for batch in BatchSource(opened, config, thresholds).batches(Position(), 1):
         kept += batch.centers

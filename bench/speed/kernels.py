@@ -71,8 +71,7 @@ def _synthetic(config: Any) -> tuple[Any, Any]:
     """(counts, stream) of a Zipf corpus: sentences of 20 words drawn one by one."""
     import numpy as np
 
-    from fastw2v.training.data import make_stream, new_room
-    from fastw2v.training.sampling import keep_thresholds
+    from fastw2v.training.data import keep_thresholds, make_stream, new_stream_buffer
 
     shares = 1.0 / (np.arange(_SYNTHETIC_WORDS) + 2.7)
     shares /= shares.sum()
@@ -81,15 +80,14 @@ def _synthetic(config: Any) -> tuple[Any, Any]:
     offsets = np.arange(0, _SYNTHETIC_TOKENS + 1, _SYNTHETIC_SENTENCE)
     thresholds = keep_thresholds(counts, int(counts.sum()), config.subsample)
     key = np.uint64(1)
-    room = new_room(_SYNTHETIC_TOKENS)
-    return counts, make_stream(ids.astype(np.int32), offsets, key, thresholds, config, room)
+    buffer = new_stream_buffer(_SYNTHETIC_TOKENS)
+    return counts, make_stream(ids.astype(np.int32), offsets, key, thresholds, config, buffer)
 
 
 def _first_row_group(store: str, config: Any) -> tuple[Any, Any]:
     """(counts, stream) of the first batch that a training run would see."""
     from fastw2v.store.format import TokenStore
-    from fastw2v.training.data import BatchSource
-    from fastw2v.training.sampling import keep_thresholds
+    from fastw2v.training.data import BatchSource, keep_thresholds
 
     opened = TokenStore.open(store)
     counts = opened.vocabulary.counts
@@ -100,13 +98,19 @@ def _first_row_group(store: str, config: Any) -> tuple[Any, Any]:
 
 def _trainers(names: list[str]) -> dict[str, Callable[..., Any]]:
     from bench.speed import rungs
+    from fastw2v.kernels.blocks import BlockShape, new_block_workspaces
     from fastw2v.kernels.hogwild import train_negative_sampling
+
+    def train_blocks(job: Any, threads: int) -> Any:
+        plan, dim = job.plan, job.weights.input_vectors.shape[1]
+        shape = BlockShape(plan.block_size, plan.pool_size, job.objective.half_window, dim)
+        return train_negative_sampling(job, threads, new_block_workspaces(threads, shape))
 
     known = {
         "reference": rungs.train_numpy,
         "classic": rungs.train_classic,
         "window_shared": rungs.train_window_shared,
-        "block": train_negative_sampling,
+        "block": train_blocks,
     }
     return {name: known[name] for name in names}
 
@@ -144,19 +148,20 @@ def _trainer(
     """A function that trains the first so many centers of `stream`, on and on the same weights."""
     import numpy as np
 
-    from fastw2v.kernels.hogwild import BlockPlan, Schedule
-    from fastw2v.kernels.negative_sampling import Settings
-    from fastw2v.training import sampling
+    from fastw2v.kernels.blocks import Objective
+    from fastw2v.kernels.hogwild import BlockJob, BlockPlan, Schedule
+    from fastw2v.training import data
     from fastw2v.training import steppers as steps
 
-    noise = sampling.noise_tables(counts, config.ns_exponent)
+    noise = data.noise_tables(counts, config.ns_exponent)
     weights = steps.initial_weights(len(counts), config)
-    settings = Settings(config.half_window, config.neg_samples, True, False)
+    objective = Objective(config.half_window, config.neg_samples, True, False)
     schedule, key = Schedule(_ALPHA, _ALPHA, 1.0, 0.0), np.uint64(1)
 
     def train(count: int) -> Any:
         plan = BlockPlan(0, count, config.block_size, config.pool_size, key)
-        return rung(weights, stream, noise, settings, schedule, plan, config.skip_gram, threads)
+        job = BlockJob(weights, stream, noise, objective, schedule, plan, config.skip_gram)
+        return rung(job, threads)
 
     return train
 
@@ -189,15 +194,15 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     import numba
 
     from bench.quality.validation import check_rung
-    from fastw2v.training import sampling
+    from fastw2v.training import data
     from fastw2v.training.config import TrainConfig
 
     threads, store = request["threads"], request["store"]
     config = TrainConfig.create(type=request["type"], vector_dim=request["dim"], **request["ours"])
     counts, stream = _first_row_group(store, config) if store else _synthetic(config)
-    thresholds = sampling.keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
+    thresholds = data.keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
     config = config.with_blocks(
-        sampling.repeat_rate(counts, thresholds), sampling.top_share(counts, thresholds)
+        data.repeat_rate(counts, thresholds), data.top_share(counts, thresholds)
     )
     unit = (config.block_size or 1) * threads
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]

@@ -6,8 +6,8 @@ classic         word2vec.c: K fresh draws for every positive; each target's outp
 window_shared   pWord2Vec (Ji et al. 2016): K draws for a whole window, weighted to stand for K a
                 positive; all gradients of a window at its first weights. A block of one center.
 
-The functions have the arguments and the result of `hogwild.train_negative_sampling` (of the plan
-they use the centers and the key), so that they can stand in its place: `in_place_of_blocks`. They
+The functions have the job and the result of `hogwild.train_negative_sampling` (of the plan they
+use the centers and the key), so that they can stand in its place: `in_place_of_blocks`. They
 are plain: float32, one row at a time, nothing shared beyond what their names say. Threads race as
 in `hogwild`.
 """
@@ -24,11 +24,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from fastw2v.kernels.blocks import window
-from fastw2v.kernels.hogwild import BlockPlan, Schedule, learning_rate
-from fastw2v.kernels.negative_sampling import Settings, Weights
+from fastw2v.kernels.blocks import Objective, Weights
+from fastw2v.kernels.hogwild import BlockJob, BlockPlan, Schedule, learning_rate
 from fastw2v.kernels.primitives import derive_key, kernel, random_bits
-from fastw2v.kernels.streams import Noise, Stream, draw_word
+from fastw2v.kernels.streams import Noise, draw_word, window
 from fastw2v.training import steppers as steps
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.data import Batch
@@ -59,7 +58,7 @@ class Room(NamedTuple):
 
 @kernel()
 def new_room(settings, dim):
-    """`Room` for the centers of a run with these `Settings`."""
+    """`Room` for the centers of a run with these `Objective`."""
     targets = 2 * settings.half_window + settings.negatives
     return Room(
         np.zeros(dim, np.float32),
@@ -343,15 +342,14 @@ def _centers_of(plan, thread, num_threads):
 
 
 @kernel(parallel=True)
-def train_classic(weights, stream, noise, settings, schedule, plan, skip_gram, num_threads):
-    """Train the centers of `plan` as word2vec.c does; see `hogwild.train_negative_sampling`."""
+def _train_classic(weights, stream, noise, settings, schedule, plan, skip_gram, num_threads):
     sums = np.zeros((num_threads, _SUMS_STRIDE))
     for thread in prange(num_threads):
         room = new_room(settings, weights.input_vectors.shape[1])
         stream_key = derive_key(plan.key, RUNG_STREAM)
         first, last = _centers_of(plan, thread, num_threads)
         for pos in range(first, last):
-            alpha = learning_rate(schedule, stream.word_positions[pos])
+            alpha = np.float32(learning_rate(schedule, stream.word_positions[pos]))
             draws = derive_key(stream_key, np.uint64(pos))
             loss, positives = train_classic_center(
                 weights, stream, noise, settings, pos, alpha, draws, skip_gram, room
@@ -362,15 +360,14 @@ def train_classic(weights, stream, noise, settings, schedule, plan, skip_gram, n
 
 
 @kernel(parallel=True)
-def train_window_shared(weights, stream, noise, settings, schedule, plan, skip_gram, num_threads):
-    """Train the centers of `plan` as pWord2Vec does; see `hogwild.train_negative_sampling`."""
+def _train_window_shared(weights, stream, noise, settings, schedule, plan, skip_gram, num_threads):
     sums = np.zeros((num_threads, _SUMS_STRIDE))
     for thread in prange(num_threads):
         room = new_room(settings, weights.input_vectors.shape[1])
         stream_key = derive_key(plan.key, RUNG_STREAM)
         first, last = _centers_of(plan, thread, num_threads)
         for pos in range(first, last):
-            alpha = learning_rate(schedule, stream.word_positions[pos])
+            alpha = np.float32(learning_rate(schedule, stream.word_positions[pos]))
             draws = derive_key(stream_key, np.uint64(pos))
             loss, positives = train_shared_center(
                 weights, stream, noise, settings, pos, alpha, draws, skip_gram, room
@@ -380,31 +377,33 @@ def train_window_shared(weights, stream, noise, settings, schedule, plan, skip_g
     return sums
 
 
+def train_classic(job: BlockJob, num_threads: int) -> np.ndarray:
+    """Train the centers of a job as word2vec.c does; see `hogwild.train_negative_sampling`."""
+    return np.asarray(_train_classic(*job, num_threads))
+
+
+def train_window_shared(job: BlockJob, num_threads: int) -> np.ndarray:
+    """Train the centers of a job as pWord2Vec does; see `hogwild.train_negative_sampling`."""
+    return np.asarray(_train_window_shared(*job, num_threads))
+
+
 RUNGS = {"classic": train_classic, "window_shared": train_window_shared}
 
 
 # --- in NumPy ---
 
 
-def train_numpy(
-    weights: Weights,
-    stream: Stream,
-    noise: Noise,
-    settings: Settings,
-    schedule: Schedule,
-    plan: BlockPlan,
-    skip_gram: bool,
-    num_threads: int,
-) -> np.ndarray:
-    """Train the centers of `plan`; float64 (1, 2): the loss in nats and the positives."""
+def train_numpy(job: BlockJob, num_threads: int) -> np.ndarray:
+    """Train the centers of a job; float64 (1, 2): the loss in nats and the positives."""
+    weights, stream, noise, settings, schedule, plan, skip_gram = job
     if num_threads != 1 or not settings.per_pair:
         raise ValueError("the NumPy rung has one thread and draws for each pair")
     generator = np.random.default_rng(int(plan.key))
     train_center = _train_pairs if skip_gram else _train_cbow
     loss, positives = 0.0, 0
     for pos in range(plan.first, plan.last):
-        low = max(pos - stream.reaches[pos], stream.sentence_starts[pos])
-        high = min(pos + stream.reaches[pos] + 1, stream.sentence_ends[pos])
+        low = max(pos - stream.radii[pos], stream.sequence_starts[pos])
+        high = min(pos + stream.radii[pos] + 1, stream.sequence_ends[pos])
         context_ids = np.delete(stream.token_ids[low:high], pos - low)
         if len(context_ids) == 0:
             continue
@@ -428,7 +427,7 @@ def _train_pairs(
     context_ids: np.ndarray,
     draws: np.ndarray,
     alpha: float,
-    settings: Settings,
+    settings: Objective,
 ) -> float:
     hidden, loss = weights.input_vectors[center_id], 0.0
     for context_id, noise_ids in zip(context_ids, draws, strict=True):
@@ -444,7 +443,7 @@ def _train_cbow(
     context_ids: np.ndarray,
     draws: np.ndarray,
     alpha: float,
-    settings: Settings,
+    settings: Objective,
 ) -> float:
     hidden = weights.input_vectors[context_ids].mean(axis=0)
     gradient, loss = _train_numpy_targets(weights, hidden, center_id, draws[0], alpha)
@@ -484,16 +483,17 @@ class RungStepper:
     ) -> None:
         self._rung, self._weights, self._noise = rung, weights, noise
         self._config, self._threads = config, threads
-        self._settings = steps._settings(config)
+        self._settings = steps.objective_of(config)
 
     def train(self, batch: Batch, first: int, last: int, schedule: Schedule) -> steps.StepResult:
         """See `steps.Stepper`."""
         config = self._config
         plan = BlockPlan(first, last, 1, 1, np.uint64(batch.key))
-        sums = self._rung(
+        job = BlockJob(
             self._weights, batch.stream, self._noise, self._settings, schedule, plan,
-            config.skip_gram, self._threads,
+            config.skip_gram,
         )  # fmt: skip
+        sums = self._rung(job, self._threads)
         return steps.StepResult(float(sums[:, 0].sum()), float(sums[:, 1].sum()))
 
 

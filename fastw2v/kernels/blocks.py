@@ -1,10 +1,9 @@
-"""Room for one block of one thread: what block kernels write besides the weights.
+"""What a block of negative sampling consists of: windows, pairs, terms and the memory for them.
 
-What a block of negative sampling is made of: its windows, pairs, weights, gradients and loss.
-
-A block is T consecutive centers of the stream, the halo of positions that any of them has in its
-window, and one pool of N noise words that all of them share. See `negative_sampling.py`. A *place*
-is a position counted from the halo's first, a *row* a center counted from the block's first.
+A block is T consecutive centers of the stream, their *window span* (the positions that any of them
+has in its window), and one pool of N noise words that all of them share: see
+`negative_sampling.py`. A *place* is a position counted from the span's first, a *row* a center
+counted from the block's first. A *term* is one score with its weight in the loss.
 """
 
 from __future__ import annotations
@@ -16,55 +15,71 @@ import numpy as np
 from fastw2v.kernels.llvm.simd import ROW_FLOATS
 from fastw2v.kernels.llvm.terms import fill_terms, terms_to_gradients
 from fastw2v.kernels.llvm.tiles import TILE_ROWS, address_of, prefetch_row
-from fastw2v.kernels.primitives import kernel
+from fastw2v.kernels.primitives import aligned_zeros, kernel
+from fastw2v.kernels.streams import window
 
 FLAGS = 4096
+# Unused entries behind each thread's part of an array, so that threads do not share cache lines.
+GAP = 16
+_ROW_ARRAYS = ("hidden", "gradients", "spare_row")  # float32 matrices, whole lines as they are
 
 
-class Scratch(NamedTuple):
-    """Arrays for a block of T centers and a pool of N; P is N rounded up to whole tiles.
+class BlockWorkspace(NamedTuple):
+    """What the update of a block of T centers writes besides the weights; P is N in whole tiles.
 
-    Tables hold addresses of rows (see tiles.py); those that tiles go through, centers and pool, are
-    padded with that of `spare`. A
-    *term* is one score with what belongs to it. Terms are flat: first the pool's, P for each
-    center, then the positives'.
+    `*_ptr` are tables of row addresses, which tiles.py reads: `fill_ptr_tables` and
+    `list_pairs` fill them for a block, and they are stale when its update ends. Those that are read
+    tile by tile (centers, pool) are padded with the address of `spare_row`.
+
+    Terms are flat: the pool's first, P for each center, then the positives'. Pairs of center and
+    context are kept twice, as the rows of a sparse matrix are in CSR form: center by center
+    (`pair_*`), for what a center gets, and context by context (`ctx_*`), for what a context gets.
 
     pool_ids: int32 (N,), the draws of the block.
-    centers_at: int64 (T + 4,), the centers' rows; halo_at: int64 (halo,), those of all places
-        of the halo; pool_at: int64 (P,), the pool's.
-    hidden: float32 (T + 4, dim), h_i; gradients: float32 (T + 4, dim), α·∂/∂h_i (CBOW); hidden_at,
-        gradients_at: int64 (T + 4,), their rows.
-    scores: float32 (terms,), later gradients; weights: float32 (terms,), what a term counts for.
-    shares: float32 (T,), 1/m_i (CBOW).
-    windows: int64 (T, 2), first and last + 1 place in the halo of the window of a center.
-    pair_starts: int64 (T + 1,), where the contexts of a center begin in `pairs_at`.
-    pairs_at: int64 (pairs,), addresses of the context rows, center by center.
-    near_starts: int64 (halo + 1,), where the centers of a context begin in `near_at`.
-    near_at: int64 (pairs,), near_weights: float32 (pairs,): the same pairs, context by context:
-        the row that is added to the context's, and its weight.
-    spare: float32 (1, dim), the row that padding points to: zero, and written only zeros.
+    center_ptr: int64 (T + 4,), the centers' rows. span_ptr: int64 (span,), those of all places of
+        the window span. pool_ptr: int64 (P,), the pool's.
+    hidden: float32 (T + 4, dim), h_i. gradients: float32 (T + 4, dim), α·∂/∂h_i (CBOW).
+        hidden_ptr, gradient_ptr: int64 (T + 4,), their rows; these never change.
+    scores: float32 (terms,), later gradients. weights: float32 (terms,), of the terms.
+    inverse_counts: float32 (T,), 1/m_i (CBOW).
+    windows: int64 (T, 2), first and last + 1 place of the window of a center.
+    pair_indptr: int64 (T + 1,), where the contexts of a center begin in
+    pair_ptr: int64 (pairs,), the context rows, center by center.
+    ctx_indptr: int64 (span + 1,), where the centers of a context begin in
+    ctx_ptr: int64 (pairs,), the rows that are added to a context's, and
+    ctx_weight: float32 (pairs,), their weights.
+    spare_row: float32 (1, dim): zero, and only zeros are written to it.
     flags: uint8 (4096,), which remainders of ids are in the pool; all zero between blocks.
     """
 
     pool_ids: Any
-    centers_at: Any
-    halo_at: Any
-    pool_at: Any
-    hidden_at: Any
-    gradients_at: Any
+    center_ptr: Any
+    span_ptr: Any
+    pool_ptr: Any
+    hidden_ptr: Any
+    gradient_ptr: Any
     hidden: Any
     gradients: Any
     scores: Any
     weights: Any
-    shares: Any
+    inverse_counts: Any
     windows: Any
-    pair_starts: Any
-    pairs_at: Any
-    near_starts: Any
-    near_at: Any
-    near_weights: Any
-    spare: Any
+    pair_indptr: Any
+    pair_ptr: Any
+    ctx_indptr: Any
+    ctx_ptr: Any
+    ctx_weight: Any
+    spare_row: Any
     flags: Any
+
+
+class BlockShape(NamedTuple):
+    """The largest block that a workspace is for; dim is that of padded rows."""
+
+    block_size: int
+    pool_size: int
+    half_window: int
+    dim: int
 
 
 @kernel()
@@ -73,76 +88,118 @@ def padded(count):
     return (count + TILE_ROWS - 1) // TILE_ROWS * TILE_ROWS
 
 
-@kernel()
-def new_rows(count, dim):
-    """Zeros, float32 (count, dim), rows aligned to cache lines."""
-    room = np.zeros(count * dim + ROW_FLOATS, np.float32)
-    start = (-np.int64(room.ctypes.data) % (4 * ROW_FLOATS)) // 4
-    return room[start : start + count * dim].reshape(count, dim)
-
-
-def scratch_bytes(block_size: int, pool_size: int, half_window: int, dim: int) -> int:
-    """What `new_scratch` takes, within a few cache lines; dim is that of padded rows."""
+def _layout(shape: BlockShape) -> BlockWorkspace:
+    """(shape, dtype) of each array of a `BlockWorkspace`."""
+    block_size, pool_size, half_window, dim = shape
     rows, columns = block_size + TILE_ROWS, -(-pool_size // TILE_ROWS) * TILE_ROWS
-    pairs = 2 * half_window * block_size
-    flat = 4 * pool_size + 8 * (3 * rows + columns) + 28 * block_size
-    halo = 16 * (block_size + 2 * half_window)
-    terms = 8 * (rows * columns + max(pairs, block_size) + 2 * ROW_FLOATS)
-    return flat + halo + terms + 20 * pairs + 4 * dim * (2 * rows + 1) + FLAGS
-
-
-@kernel()
-def new_scratch(block_size, pool_size, half_window, dim):
-    """`Scratch` for blocks up to `block_size` centers and pools of `pool_size`."""
-    rows, columns = block_size + TILE_ROWS, padded(pool_size)
-    halo = block_size + 2 * half_window
+    span = block_size + 2 * half_window
     pairs = 2 * half_window * block_size + 1  # one more: a center itself is written, not counted
-    terms = rows * columns + max(pairs, block_size) + 2 * ROW_FLOATS  # whole vectors, and one
-    scratch = Scratch(
-        np.zeros(pool_size, np.int32),
-        np.zeros(rows, np.int64),
-        np.zeros(halo, np.int64),
-        np.zeros(columns, np.int64),
-        np.zeros(rows, np.int64),
-        np.zeros(rows, np.int64),
-        new_rows(rows, dim),
-        new_rows(rows, dim),
-        np.zeros(terms, np.float32),
-        np.zeros(terms, np.float32),
-        np.zeros(block_size, np.float32),
-        np.zeros((block_size, 2), np.int64),
-        np.zeros(block_size + 1, np.int64),
-        np.zeros(pairs, np.int64),
-        np.zeros(halo + 1, np.int64),
-        np.zeros(pairs, np.int64),
-        np.zeros(pairs, np.float32),
-        new_rows(1, dim),
-        np.zeros(FLAGS, np.uint8),
+    # Whole vectors are read and written: one more than there are terms.
+    terms = rows * columns + max(pairs, block_size) + 2 * ROW_FLOATS
+    return BlockWorkspace(
+        pool_ids=((pool_size,), np.int32),
+        center_ptr=((rows,), np.int64),
+        span_ptr=((span,), np.int64),
+        pool_ptr=((columns,), np.int64),
+        hidden_ptr=((rows,), np.int64),
+        gradient_ptr=((rows,), np.int64),
+        hidden=((rows, dim), np.float32),
+        gradients=((rows, dim), np.float32),
+        scores=((terms,), np.float32),
+        weights=((terms,), np.float32),
+        inverse_counts=((block_size,), np.float32),
+        windows=((block_size, 2), np.int64),
+        pair_indptr=((block_size + 1,), np.int64),
+        pair_ptr=((pairs,), np.int64),
+        ctx_indptr=((span + 1,), np.int64),
+        ctx_ptr=((pairs,), np.int64),
+        ctx_weight=((pairs,), np.float32),
+        spare_row=((1, dim), np.float32),
+        flags=((FLAGS,), np.uint8),
     )
-    for row in range(rows):
-        scratch.hidden_at[row] = address_of(scratch.hidden, row)
-        scratch.gradients_at[row] = address_of(scratch.gradients, row)
-    return scratch
+
+
+def array_copies(count: int, name: str, shape: BlockShape) -> np.ndarray:
+    """`count` arrays for the field `name` of a `BlockWorkspace`: that array with one more axis.
+
+    Each begins with a cache line and ends with `GAP` or more unused entries. (Not `pool_ids`, whose
+    length is N.)
+    """
+    (length, *others), dtype = getattr(_layout(shape), name)
+    if name not in (*_ROW_ARRAYS, "pool_ids"):
+        length = -(-length // GAP) * GAP + GAP
+    return aligned_zeros((count, length, *others), dtype)
+
+
+def new_block_workspaces(threads: int, shape: BlockShape) -> BlockWorkspace:
+    """One `BlockWorkspace` a thread: each array with an axis for the threads before its own."""
+    workspaces = BlockWorkspace(
+        *(array_copies(threads, name, shape) for name in BlockWorkspace._fields)
+    )
+    for addresses, matrices in (
+        (workspaces.hidden_ptr, workspaces.hidden),
+        (workspaces.gradient_ptr, workspaces.gradients),
+    ):
+        rows, row_bytes = matrices.shape[1], matrices.strides[1]
+        for thread in range(threads):
+            offsets = np.arange(rows) * row_bytes
+            addresses[thread, :rows] = matrices[thread].ctypes.data + offsets
+    return workspaces
+
+
+def block_workspace_bytes(shape: BlockShape) -> int:
+    """What the workspace of one thread takes, in bytes."""
+    return sum(
+        np.dtype(dtype).itemsize * int(np.prod(array_shape))
+        for array_shape, dtype in _layout(shape)
+    )
+
+
+@kernel(inlined=True)
+def workspace_of_thread(workspaces, thread, pool_ids):
+    """The thread's `BlockWorkspace`, with `pool_ids` (int32 (N,)) for its own."""
+    return BlockWorkspace(
+        pool_ids=pool_ids,
+        center_ptr=workspaces.center_ptr[thread],
+        span_ptr=workspaces.span_ptr[thread],
+        pool_ptr=workspaces.pool_ptr[thread],
+        hidden_ptr=workspaces.hidden_ptr[thread],
+        gradient_ptr=workspaces.gradient_ptr[thread],
+        hidden=workspaces.hidden[thread],
+        gradients=workspaces.gradients[thread],
+        scores=workspaces.scores[thread],
+        weights=workspaces.weights[thread],
+        inverse_counts=workspaces.inverse_counts[thread],
+        windows=workspaces.windows[thread],
+        pair_indptr=workspaces.pair_indptr[thread],
+        pair_ptr=workspaces.pair_ptr[thread],
+        ctx_indptr=workspaces.ctx_indptr[thread],
+        ctx_ptr=workspaces.ctx_ptr[thread],
+        ctx_weight=workspaces.ctx_weight[thread],
+        spare_row=workspaces.spare_row[thread],
+        flags=workspaces.flags[thread],
+    )
 
 
 _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 
 
 class Weights(NamedTuple):
-    """input_vectors, output_vectors: float32 (V, dim), C order; changed in place.
+    """The two weight matrices, which kernels change in place.
 
-    dim must be a multiple of `simd.ROW_FLOATS`: rows are padded with zeros, which stay zero.
+    input_vectors, output_vectors: float32 (V, dim), C order. dim must be a multiple of
+    `simd.ROW_FLOATS`: rows are padded with zeros, which stay zero.
     """
 
     input_vectors: Any
     output_vectors: Any
 
 
-class Settings(NamedTuple):
-    """What shapes an update, besides the learning rate.
+class Objective(NamedTuple):
+    """What defines the loss and its gradients, besides the learning rate.
 
-    half_window: most contexts to each side; negatives: K; per_pair: K negatives a positive pair
-    (else a window); undivided: CBOW's context rows get dh_i, not dh_i/m_i.
+    half_window: contexts to each side, at most. negatives: K, draws a positive pair (`per_pair`) or
+    a window. undivided: CBOW's context rows get dh_i, as in word2vec.c, and not the exact dh_i/m_i.
     """
 
     half_window: int
@@ -152,15 +209,7 @@ class Settings(NamedTuple):
 
 
 @kernel()
-def window(stream, pos):
-    """First and last + 1 stream position of the window of the center at `pos`."""
-    low = max(pos - stream.reaches[pos], stream.sentence_starts[pos])
-    high = min(pos + stream.reaches[pos] + 1, stream.sentence_ends[pos])
-    return low, high
-
-
-@kernel()
-def halo_of(stream, first, count):
+def window_span(stream, first, count):
     """First and last + 1 stream position that any center of the block has in its window."""
     low, high = first, first + count
     for pos in range(first, first + count):
@@ -171,88 +220,98 @@ def halo_of(stream, first, count):
 
 
 @kernel()
-def address_rows(scratch, stream, first, count, halo_low, halo_high, centers, halo, pool):
-    """Fill the address tables: the matrices in which centers, halo and pool have their rows."""
-    spare = address_of(scratch.spare, 0)
+def fill_ptr_tables(workspace, stream, first, count, span, centers, contexts, pool):
+    """Fill `center_ptr`, `span_ptr` and `pool_ptr`, which the products of this block read.
+
+    Args:
+        span: the block's `window_span`.
+        centers, contexts, pool: the matrices that have their rows, float32 (V, dim).
+    """
+    span_low, span_high = span
+    spare_row = address_of(workspace.spare_row, 0)
     for row in range(count):
-        scratch.centers_at[row] = address_of(centers, stream.token_ids[first + row])
+        workspace.center_ptr[row] = address_of(centers, stream.token_ids[first + row])
     for row in range(count, padded(count)):
-        scratch.centers_at[row] = spare
-    for pos in range(halo_low, halo_high):
-        scratch.halo_at[pos - halo_low] = address_of(halo, stream.token_ids[pos])
-    pool_size = scratch.pool_ids.shape[0]
+        workspace.center_ptr[row] = spare_row
+    for pos in range(span_low, span_high):
+        workspace.span_ptr[pos - span_low] = address_of(contexts, stream.token_ids[pos])
+    pool_size = workspace.pool_ids.shape[0]
     for n in range(pool_size):
-        scratch.pool_at[n] = address_of(pool, scratch.pool_ids[n])
+        workspace.pool_ptr[n] = address_of(pool, workspace.pool_ids[n])
     for n in range(pool_size, padded(pool_size)):
-        scratch.pool_at[n] = spare
+        workspace.pool_ptr[n] = spare_row
 
 
 @kernel()
-def list_pairs(scratch, stream, first, count, halo_low, halo_high):
-    """Fill `windows`, `pair_starts`, `pairs_at` and `near_starts`; returns the number of pairs."""
-    near_starts, pairs = scratch.near_starts, 0
-    for place in range(halo_high - halo_low + 1):
-        near_starts[place] = 0
+def list_pairs(workspace, stream, first, count, span):
+    """Fill `windows`, `pair_indptr`, `pair_ptr` and `ctx_indptr`; returns the number of pairs."""
+    span_low, span_high = span
+    ctx_indptr, pairs = workspace.ctx_indptr, 0
+    for place in range(span_high - span_low + 1):
+        ctx_indptr[place] = 0
     for row in range(count):
-        own = first + row - halo_low
+        center_place = first + row - span_low
         low, high = window(stream, first + row)
-        scratch.windows[row, 0], scratch.windows[row, 1] = low - halo_low, high - halo_low
-        scratch.pair_starts[row] = pairs
-        for place in range(low - halo_low, high - halo_low):
-            scratch.pairs_at[pairs] = scratch.halo_at[place]
-            near_starts[place] += place != own
-            pairs += place != own
-    scratch.pair_starts[count] = pairs
+        workspace.windows[row, 0], workspace.windows[row, 1] = low - span_low, high - span_low
+        workspace.pair_indptr[row] = pairs
+        for place in range(low - span_low, high - span_low):
+            workspace.pair_ptr[pairs] = workspace.span_ptr[place]
+            ctx_indptr[place] += place != center_place
+            pairs += place != center_place
+    workspace.pair_indptr[count] = pairs
     total = 0
-    for place in range(halo_high - halo_low + 1):
-        total, near_starts[place] = total + near_starts[place], total
+    for place in range(span_high - span_low + 1):
+        total, ctx_indptr[place] = total + ctx_indptr[place], total
     return pairs
 
 
 @kernel()
-def list_near(scratch, count, own, sources_at, weights, first_weight, by_row):
-    """Fill `near_at` and `near_weights`: `sources_at[row]` for each context of the center `row`.
+def list_context_updates(workspace, count, first_place, source_ptr, weights, first_weight, by_row):
+    """Fill `ctx_ptr` and `ctx_weight`: `source_ptr[row]` for each context of the center `row`.
 
-    The weight is weights[first_weight + pair], or (`by_row`) weights[first_weight + row]. Leaves
-    `near_starts[k]` where the list of context k ends.
+    A counting sort of the pairs by context; within one, centers stay in their order. Leaves
+    `ctx_indptr[k]` where the list of context k ends, as `add_to_contexts` expects.
 
     Args:
-        own: place of the first center in the halo.
+        first_place: place of the first center in the window span.
+        source_ptr: int64 (T + 4,), rows, or their offsets where these move (`deterministic.py`).
+        weights: float32; a pair's is weights[first_weight + pair], or (`by_row`)
+            weights[first_weight + row].
     """
     for row in range(count):
-        pair = scratch.pair_starts[row]
-        for place in range(scratch.windows[row, 0], scratch.windows[row, 1]):
-            if place == own + row:
+        pair = workspace.pair_indptr[row]
+        for place in range(workspace.windows[row, 0], workspace.windows[row, 1]):
+            if place == first_place + row:
                 continue
-            cursor = scratch.near_starts[place]
-            scratch.near_at[cursor] = sources_at[row]
-            scratch.near_weights[cursor] = weights[first_weight + (row if by_row else pair)]
-            scratch.near_starts[place] = cursor + 1
+            cursor = workspace.ctx_indptr[place]
+            workspace.ctx_ptr[cursor] = source_ptr[row]
+            workspace.ctx_weight[cursor] = weights[first_weight + (row if by_row else pair)]
+            workspace.ctx_indptr[place] = cursor + 1
             pair += 1
 
 
 @kernel()
-def prefetch_block(stream, first, count, half_window, centers, halo, pool, pool_ids):
-    """Ask for the rows of a block that comes next; of its halo, the left was the last block's."""
+def prefetch_block(stream, first, count, half_window, centers, contexts, pool, pool_ids):
+    """Prefetch the rows of the next block; what its windows have before `first` is cached."""
     row_bytes = 4 * centers.shape[1]
     stop = min(stream.token_ids.shape[0], first + count + half_window)
     for pos in range(first, first + count):
         prefetch_row(address_of(centers, stream.token_ids[pos]), row_bytes)
     for pos in range(first, stop):
-        prefetch_row(address_of(halo, stream.token_ids[pos]), row_bytes)
+        prefetch_row(address_of(contexts, stream.token_ids[pos]), row_bytes)
     for n in range(pool_ids.shape[0]):
         prefetch_row(address_of(pool, pool_ids[n]), row_bytes)
 
 
 @kernel()
-def weigh_terms(scratch, first_positive, count, positives, negatives, per_pair):
+def weigh_terms(workspace, first_positive, count, positives, negatives, per_pair):
     """Weights of all terms before draws are dropped.
 
     A draw: K/N times its center's contexts, or (not `per_pair`) K/N where there are any. A
     positive: 1. What fills the last vector: 0, so that it adds nothing.
     """
-    weights, starts = scratch.weights, scratch.pair_starts
-    pool_size = scratch.pool_ids.shape[0]
+    weights, starts = workspace.weights, workspace.pair_indptr
+    pool_size = workspace.pool_ids.shape[0]
     columns = padded(pool_size)
     unit = np.float32(negatives) / np.float32(pool_size)
     for row in range(count):
@@ -267,42 +326,43 @@ def weigh_terms(scratch, first_positive, count, positives, negatives, per_pair):
 
 
 @kernel()
-def first_positive_term(scratch, count):
+def first_positive_term(workspace, count):
     """Where the positives' terms begin for a block of `count` centers."""
-    return padded(count) * padded(scratch.pool_ids.shape[0])
+    return padded(count) * padded(workspace.pool_ids.shape[0])
 
 
 @kernel()
-def _flag_pool(scratch, flag):
-    for n in range(scratch.pool_ids.shape[0]):
-        scratch.flags[scratch.pool_ids[n] & (FLAGS - 1)] = flag
+def _flag_pool(workspace, flag):
+    for n in range(workspace.pool_ids.shape[0]):
+        workspace.flags[workspace.pool_ids[n] & (FLAGS - 1)] = flag
 
 
 @kernel()
-def drop_draws_of_contexts(scratch, stream, count, own, halo_low, halo_high, settings):
+def drop_draws_of_contexts(workspace, stream, count, first, span, objective):
     """Take the weight of draws that equal a positive of their center back (skip-gram).
 
-    Args:
-        own: place of the first center in the halo.
+    Args: as `find_sgram_gradients`.
     """
-    pool_size = scratch.pool_ids.shape[0]
+    span_low, span_high = span
+    first_place = first - span_low
+    pool_size = workspace.pool_ids.shape[0]
     columns = padded(pool_size)
-    unit = np.float32(settings.negatives) / np.float32(pool_size)
-    _flag_pool(scratch, 1)
-    for place in range(halo_high - halo_low):
-        context_id = stream.token_ids[halo_low + place]
-        if scratch.flags[context_id & (FLAGS - 1)] == 0:
+    unit = np.float32(objective.negatives) / np.float32(pool_size)
+    _flag_pool(workspace, 1)
+    for place in range(span_high - span_low):
+        context_id = stream.token_ids[span_low + place]
+        if workspace.flags[context_id & (FLAGS - 1)] == 0:
             continue
-        first_row = max(0, place - settings.half_window - own)
-        last_row = min(count, place + settings.half_window + 1 - own)
+        first_row = max(0, place - objective.half_window - first_place)
+        last_row = min(count, place + objective.half_window + 1 - first_place)
         for n in range(pool_size):
-            if scratch.pool_ids[n] != context_id:
+            if workspace.pool_ids[n] != context_id:
                 continue
             for row in range(first_row, last_row):
-                low, high = scratch.windows[row, 0], scratch.windows[row, 1]
-                if low <= place < high and place != own + row:
-                    _drop(scratch.weights, row * columns + n, unit, settings.per_pair)
-    _flag_pool(scratch, 0)
+                low, high = workspace.windows[row, 0], workspace.windows[row, 1]
+                if low <= place < high and place != first_place + row:
+                    _drop(workspace.weights, row * columns + n, unit, objective.per_pair)
+    _flag_pool(workspace, 0)
 
 
 @kernel()
@@ -312,27 +372,27 @@ def _drop(weights, term, unit, per_pair):
 
 
 @kernel()
-def drop_draws_of_centers(scratch, stream, first, count):
+def drop_draws_of_centers(workspace, stream, first, count):
     """Take the weight of draws that equal their center back (CBOW)."""
-    columns = padded(scratch.pool_ids.shape[0])
-    _flag_pool(scratch, 1)
+    columns = padded(workspace.pool_ids.shape[0])
+    _flag_pool(workspace, 1)
     for row in range(count):
         center_id = stream.token_ids[first + row]
-        if scratch.flags[center_id & (FLAGS - 1)] == 0:
+        if workspace.flags[center_id & (FLAGS - 1)] == 0:
             continue
-        for n in range(scratch.pool_ids.shape[0]):
-            if scratch.pool_ids[n] == center_id:
-                scratch.weights[row * columns + n] = _ZERO
-    _flag_pool(scratch, 0)
+        for n in range(workspace.pool_ids.shape[0]):
+            if workspace.pool_ids[n] == center_id:
+                workspace.weights[row * columns + n] = _ZERO
+    _flag_pool(workspace, 0)
 
 
 @kernel()
-def scores_to_gradients(scratch, first_positive, positives, alpha):
+def scores_to_gradients(workspace, first_positive, positives, alpha):
     """Turn the scores of all terms into gradients; returns the loss in nats.
 
     The loss is −log σ(s) of a positive, −weight·log σ(−s) of a draw; the gradients are
     α·(1 − σ(s)) and −α·weight·σ(s).
     """
-    scores, weights = scratch.scores, scratch.weights
+    scores, weights = workspace.scores, workspace.weights
     loss = terms_to_gradients(scores, weights, 0, first_positive, -_ONE, alpha)
     return loss + terms_to_gradients(scores, weights, first_positive, positives, _ONE, alpha)

@@ -1,19 +1,18 @@
-"""The memory of `deterministic.py`: what the blocks of a round leave, what threads work with.
-
-Negative sampling on many threads with the same bytes every time: rounds of blocks in two phases.
+"""Negative sampling on many threads with the same bytes every time: rounds of blocks in two phases.
 
 A round is R consecutive blocks. First, threads take blocks as they get ready and find the gradients
-of their terms, at the weights as they were when the round began. Then each thread has columns of
-both matrices to itself, and adds to them what all blocks of the round bring, block after block:
-what a block adds to a column depends on that column and the gradients alone. So no weight is
-written while another thread uses it, each gets its additions in the order of the stream, and who
-did what leaves no trace: the bytes are the same at any number of threads, one included.
+of their terms, at the weights as they were when the round began. Then each thread takes some
+columns of both matrices, which no other thread touches, and adds to them what all blocks of the
+round bring, block after block: what a block adds to a column depends on that column and the
+gradients alone. So nothing races: no weight is written while another thread uses it, each gets its
+additions in the order of the stream, and the bytes are the same at any number of threads, one
+included.
 
 Only the terms' gradients are those of the round's first weights. The rows that they weigh are as
 the blocks before left them, so that a round of one block is `negative_sampling`'s update.
 
-Blocks and parts of the columns are tasks (see `tasks.py`): a thread that comes late, or never,
-finds its work done by the others.
+Blocks and parts of the columns are tasks (see `llvm/atomics.py`): a thread that comes late, or
+never, finds its work done by the others.
 """
 
 from __future__ import annotations
@@ -24,18 +23,27 @@ import numpy as np
 from numba import prange
 
 from fastw2v.kernels.blocks import (
-    Scratch,
-    address_rows,
-    halo_of,
+    GAP,
+    BlockShape,
+    BlockWorkspace,
+    array_copies,
+    block_workspace_bytes,
+    fill_ptr_tables,
     list_pairs,
-    new_scratch,
+    new_block_workspaces,
     padded,
-    prefetch_block,
-    scratch_bytes,
+    window_span,
 )
-from fastw2v.kernels.hogwild import learning_rate
-from fastw2v.kernels.llvm.atomics import COUNTERS, add_one, wait_until
-from fastw2v.kernels.llvm.simd import ROW_FLOATS
+from fastw2v.kernels.hogwild import (
+    BlockJob,
+    block_range,
+    center_and_context_matrices,
+    centers_of_block,
+    draw_and_prefetch,
+    learning_rate,
+)
+from fastw2v.kernels.llvm.atomics import COUNTERS_PER_LINE, fetch_and_add, wait_until
+from fastw2v.kernels.llvm.simd import LINE_BYTES, ROW_FLOATS
 from fastw2v.kernels.llvm.tiles import prefetch_row
 from fastw2v.kernels.negative_sampling import (
     add_cbow_gradients,
@@ -49,207 +57,164 @@ from fastw2v.kernels.negative_sampling import (
     list_cbow_contexts,
     list_sgram_contexts,
 )
-from fastw2v.kernels.primitives import kernel
+from fastw2v.kernels.primitives import aligned_zeros, kernel
 from fastw2v.kernels.streams import draw_noise
 
-LINE = 4 * ROW_FLOATS  # bytes of a cache line
-_GAP = 16  # unused entries behind each part of an array, so that threads share no line
 
+class RoundBlocks(NamedTuple):
+    """What the first phase leaves for the second: the arrays of `BlockWorkspace` of that name.
 
-class Found(NamedTuple):
-    """What the first phase leaves for the second: the arrays of `Scratch` of that name.
+    Each with an axis for the R blocks of a round before its own. The tables have the addresses of
+    whole rows, of which the second phase adds the offset of its columns; `ctx_ptr` has offsets from
+    the first hidden row (CBOW: first gradient), as hidden rows are thread-local.
 
-    Each with an axis for the R blocks of a round before its own. Addresses are those of whole rows,
-    but in `near_at`, where they are offsets from the first hidden row (CBOW: first gradient).
-
-    contexts: int64 (R, 1), positions of the halo.
-    offsets: int64 (T + 4,), where a hidden row lies, from the first: no block's own.
+    contexts: int64 (R, 16), column 0: positions of the window span.
+    row_offsets: int64 (T + 4,), where a hidden row lies, from the first, in bytes.
     """
 
     pool_ids: Any
-    centers_at: Any
-    halo_at: Any
-    pool_at: Any
+    center_ptr: Any
+    span_ptr: Any
+    pool_ptr: Any
     scores: Any
-    pair_starts: Any
-    pairs_at: Any
-    near_starts: Any
-    near_at: Any
-    near_weights: Any
+    pair_indptr: Any
+    pair_ptr: Any
+    ctx_indptr: Any
+    ctx_ptr: Any
+    ctx_weight: Any
     contexts: Any
-    offsets: Any
+    row_offsets: Any
 
 
-class Room(NamedTuple):
-    """found: `Found`; own: `Scratch`, each array with an axis for the threads before its own."""
+class RoundWorkspace(NamedTuple):
+    """blocks: `RoundBlocks`, shared. local: the `BlockWorkspace` of each thread."""
 
-    found: Found
-    own: Scratch
-
-
-def _zeros(shape: tuple[int, ...], kind: Any) -> np.ndarray:
-    """Zeros that begin with a cache line."""
-    size = int(np.prod(shape)) * np.dtype(kind).itemsize
-    room = np.zeros(size + LINE, np.uint8)
-    start = -room.ctypes.data % LINE
-    return room[start : start + size].view(kind).reshape(shape)
+    blocks: RoundBlocks
+    local: BlockWorkspace
 
 
-def new_room(
-    threads: int, round_blocks: int, block_size: int, pool_size: int, half_window: int, dim: int
-) -> Room:
-    """`Room` for rounds of up to `round_blocks` blocks; dim is that of padded rows."""
-    one = new_scratch(block_size, pool_size, half_window, ROW_FLOATS)
-    rows = {name: len(getattr(one, name)) for name in ("hidden", "gradients", "spare")}
-
-    def copies(count: int, name: str) -> np.ndarray:
-        array = getattr(one, name)
-        if name in rows:  # whole lines anyway
-            return _zeros((count, rows[name], dim), array.dtype)
-        return _zeros((count, len(array) + _GAP, *array.shape[1:]), array.dtype)
-
-    own = Scratch(*[copies(threads, name) for name in Scratch._fields])
-    offsets = np.arange(rows["hidden"]) * (4 * dim)
-    for thread in range(threads):
-        own.hidden_at[thread, : len(offsets)] = own.hidden[thread].ctypes.data + offsets
-        own.gradients_at[thread, : len(offsets)] = own.gradients[thread].ctypes.data + offsets
-    left = [
-        _zeros((round_blocks, pool_size), np.int32),  # the length says how many draws there are
-        *[copies(round_blocks, name) for name in Found._fields[1:-2]],
-        _zeros((round_blocks, _GAP), np.int64),
-        offsets,
-    ]
-    return Room(Found(*left), own)
+def new_round_workspace(threads: int, round_blocks: int, shape: BlockShape) -> RoundWorkspace:
+    """`RoundWorkspace` for rounds of up to `round_blocks` blocks."""
+    local = new_block_workspaces(threads, shape)
+    names = RoundBlocks._fields[:-2]
+    return RoundWorkspace(
+        RoundBlocks(
+            **{name: array_copies(round_blocks, name, shape) for name in names},
+            contexts=aligned_zeros((round_blocks, GAP), np.int64),
+            row_offsets=np.arange(local.hidden.shape[1]) * local.hidden.strides[1],
+        ),
+        local,
+    )
 
 
-def room_bytes(
-    threads: int, round_blocks: int, block_size: int, pool_size: int, half_window: int, dim: int
-) -> int:
-    """What `new_room` takes, within a few cache lines an array."""
-    whole = scratch_bytes(block_size, pool_size, half_window, dim)
-    kept = scratch_bytes(block_size, pool_size, half_window, 0)  # but for rows; some is not kept
-    return threads * whole + round_blocks * kept
+def round_workspace_bytes(threads: int, round_blocks: int, shape: BlockShape) -> int:
+    """What `new_round_workspace` takes, about: a little is counted that a round does not keep."""
+    kept = block_workspace_bytes(shape._replace(dim=0))  # hidden rows are not
+    return threads * block_workspace_bytes(shape) + round_blocks * kept
 
 
 @kernel(inlined=True)
-def scratch_to_find(found, own, thread, slot):
-    """What the block `slot` of the round leaves, and what the thread needs besides to find it."""
-    return Scratch(
-        found.pool_ids[slot],
-        found.centers_at[slot],
-        found.halo_at[slot],
-        found.pool_at[slot],
-        own.hidden_at[thread],
-        own.gradients_at[thread],
-        own.hidden[thread],
-        own.gradients[thread],
-        found.scores[slot],
-        own.weights[thread],
-        own.shares[thread],
-        own.windows[thread],
-        found.pair_starts[slot],
-        found.pairs_at[slot],
-        found.near_starts[slot],
-        found.near_at[slot],
-        found.near_weights[slot],
-        own.spare[thread],
-        own.flags[thread],
+def _workspace_to_find(blocks, local, thread, slot):
+    """Of block `slot` of the round what the second phase reads, else what is the thread's."""
+    return BlockWorkspace(
+        pool_ids=blocks.pool_ids[slot],
+        center_ptr=blocks.center_ptr[slot],
+        span_ptr=blocks.span_ptr[slot],
+        pool_ptr=blocks.pool_ptr[slot],
+        hidden_ptr=local.hidden_ptr[thread],
+        gradient_ptr=local.gradient_ptr[thread],
+        hidden=local.hidden[thread],
+        gradients=local.gradients[thread],
+        scores=blocks.scores[slot],
+        weights=local.weights[thread],
+        inverse_counts=local.inverse_counts[thread],
+        windows=local.windows[thread],
+        pair_indptr=blocks.pair_indptr[slot],
+        pair_ptr=blocks.pair_ptr[slot],
+        ctx_indptr=blocks.ctx_indptr[slot],
+        ctx_ptr=blocks.ctx_ptr[slot],
+        ctx_weight=blocks.ctx_weight[slot],
+        spare_row=local.spare_row[thread],
+        flags=local.flags[thread],
     )
 
 
 @kernel(inlined=True)
-def scratch_to_add(found, own, thread, slot):
-    """What the block `slot` of the round left, with the thread's tables of its parts of rows."""
-    return Scratch(
-        found.pool_ids[slot],
-        own.centers_at[thread],
-        own.halo_at[thread],
-        own.pool_at[thread],
-        own.hidden_at[thread],
-        own.gradients_at[thread],
-        own.hidden[thread],
-        own.gradients[thread],
-        found.scores[slot],
-        own.weights[thread],
-        own.shares[thread],
-        own.windows[thread],
-        found.pair_starts[slot],
-        own.pairs_at[thread],
-        found.near_starts[slot],
-        own.near_at[thread],
-        found.near_weights[slot],
-        own.spare[thread],
-        own.flags[thread],
+def _workspace_to_add(blocks, local, thread, slot):
+    """What the first phase left of block `slot`, with the thread's tables of its parts of rows."""
+    return BlockWorkspace(
+        pool_ids=blocks.pool_ids[slot],
+        center_ptr=local.center_ptr[thread],
+        span_ptr=local.span_ptr[thread],
+        pool_ptr=local.pool_ptr[thread],
+        hidden_ptr=local.hidden_ptr[thread],
+        gradient_ptr=local.gradient_ptr[thread],
+        hidden=local.hidden[thread],
+        gradients=local.gradients[thread],
+        scores=blocks.scores[slot],
+        weights=local.weights[thread],
+        inverse_counts=local.inverse_counts[thread],
+        windows=local.windows[thread],
+        pair_indptr=blocks.pair_indptr[slot],
+        pair_ptr=local.pair_ptr[thread],
+        ctx_indptr=blocks.ctx_indptr[slot],
+        ctx_ptr=local.ctx_ptr[thread],
+        ctx_weight=blocks.ctx_weight[slot],
+        spare_row=local.spare_row[thread],
+        flags=local.flags[thread],
     )
 
 
-# Of a round: blocks taken and blocks found in the first phase, parts of the columns added in the
-# second, and from `_PARTS` on, for each part, whether it is taken; each where threads meet apart.
-_TAKEN, _FOUND, _ADDED, _PARTS = (COUNTERS * place for place in range(4))
+# Counters of a round: blocks taken and blocks done in the first phase, parts of the columns done in
+# the second, each in a cache line of its own; from `_PARTS` on, whether a part is taken.
+_TAKEN, _FOUND, _ADDED, _PARTS = (COUNTERS_PER_LINE * place for place in range(4))
 
 
 @kernel(inlined=True)
-def _draw(weights, stream, noise, settings, plan, skip_gram, block, prefetch, pool_ids):
-    """Draw for a block, and have its rows fetched."""
-    draw_noise(noise, plan.key, np.uint64(block), pool_ids)
-    if prefetch:
-        first = block * plan.block_size
-        count = min(plan.block_size, plan.last - first)
-        inputs, outputs = weights.input_vectors, weights.output_vectors
-        centers, halo = (inputs, outputs) if skip_gram else (outputs, inputs)
-        prefetch_block(stream, first, count, settings.half_window, centers, halo, outputs, pool_ids)
-
-
-@kernel(inlined=True)
-def _find_block(
-    weights, stream, settings, schedule, plan, skip_gram, block, slot, found, scratch, sums
-):
+def _find_block(job, block, slot, blocks, workspace, sums):
     """First phase of one block; `sums`: float64 (2,), for its loss and positives."""
-    first = block * plan.block_size
-    count = min(plan.block_size, plan.last - first)
-    alpha = learning_rate(schedule, stream.word_positions[first])
-    inputs, outputs = weights.input_vectors, weights.output_vectors
-    row_bytes = 4 * inputs.shape[1]
-    centers, halo = (inputs, outputs) if skip_gram else (outputs, inputs)
-    low, high = halo_of(stream, first, count)
-    address_rows(scratch, stream, first, count, low, high, centers, halo, outputs)
-    list_pairs(scratch, stream, first, count, low, high)
-    found.contexts[slot, 0] = high - low
-    if skip_gram:
+    stream, objective = job.stream, job.objective
+    first, count = centers_of_block(job.plan, block)
+    alpha = np.float32(learning_rate(job.schedule, stream.word_positions[first]))
+    row_bytes = 4 * job.weights.input_vectors.shape[1]
+    centers, contexts = center_and_context_matrices(job.weights, job.skip_gram)
+    span = window_span(stream, first, count)
+    fill_ptr_tables(
+        workspace, stream, first, count, span, centers, contexts, job.weights.output_vectors
+    )
+    list_pairs(workspace, stream, first, count, span)
+    blocks.contexts[slot, 0] = span[1] - span[0]
+    if job.skip_gram:
         sums[0], sums[1] = find_sgram_gradients(
-            stream, first, count, low, high, settings, alpha, row_bytes, scratch
+            stream, first, count, span, objective, alpha, row_bytes, workspace
         )
-        list_sgram_contexts(scratch, count, first - low, found.offsets)
+        list_sgram_contexts(workspace, count, first - span[0], blocks.row_offsets)
     else:
         sums[0], sums[1] = find_cbow_gradients(
-            stream, first, count, settings, alpha, row_bytes, scratch
+            stream, first, count, objective, alpha, row_bytes, workspace
         )
-        list_cbow_contexts(scratch, count, first - low, settings.undivided, found.offsets)
+        list_cbow_contexts(
+            workspace, count, first - span[0], objective.undivided, blocks.row_offsets
+        )
 
 
 @kernel()
-def _find_gradients(
-    weights, stream, noise, settings, schedule, plan, skip_gram, start, stop, thread, counters,
-    found, own, sums,
-):  # fmt: skip
+def _find_gradients(job, start, stop, thread, counters, blocks, local, sums):
     """A thread's share of the first phase: block after block, until none is left to take."""
-    block = start + add_one(counters, _TAKEN)
+    first_block = job.plan.first // job.plan.block_size
+    block = start + fetch_and_add(counters, _TAKEN, 1)
     if block < stop:
-        _draw(weights, stream, noise, settings, plan, skip_gram, block, False,
-              found.pool_ids[block - start])  # fmt: skip
+        draw_noise(job.noise, job.plan.key, np.uint64(block), blocks.pool_ids[block - start])
     while block < stop:
         # The next is taken before this one is done, so that its rows are on their way.
-        coming = start + add_one(counters, _TAKEN)
-        if coming < stop:
-            _draw(weights, stream, noise, settings, plan, skip_gram, coming, True,
-                  found.pool_ids[coming - start])  # fmt: skip
+        next_block = start + fetch_and_add(counters, _TAKEN, 1)
+        if next_block < stop:
+            draw_and_prefetch(job, next_block, blocks.pool_ids[next_block - start])
         slot = block - start
-        _find_block(
-            weights, stream, settings, schedule, plan, skip_gram, block, slot, found,
-            scratch_to_find(found, own, thread, slot), sums[block - plan.first // plan.block_size],
-        )  # fmt: skip
-        add_one(counters, _FOUND)
-        block = coming
+        workspace = _workspace_to_find(blocks, local, thread, slot)
+        _find_block(job, block, slot, blocks, workspace, sums[block - first_block])
+        fetch_and_add(counters, _FOUND, 1)
+        block = next_block
 
 
 @kernel()
@@ -260,108 +225,107 @@ def _shift(addresses, count, offset, shifted):
 
 
 @kernel(inlined=True)
-def _prefetch_parts(found, slot, count, low, part_bytes):
-    """Have the parts of a block's rows fetched that begin `low` bytes from theirs."""
+def _prefetch_parts(blocks, slot, count, low, part_bytes):
+    """Prefetch the parts of a block's rows that begin `low` bytes from the rows' beginnings."""
     for row in range(count):
-        prefetch_row(found.centers_at[slot, row] + low, part_bytes)
-    for place in range(found.contexts[slot, 0]):
-        prefetch_row(found.halo_at[slot, place] + low, part_bytes)
-    for n in range(found.pool_ids.shape[1]):
-        prefetch_row(found.pool_at[slot, n] + low, part_bytes)
+        prefetch_row(blocks.center_ptr[slot, row] + low, part_bytes)
+    for place in range(blocks.contexts[slot, 0]):
+        prefetch_row(blocks.span_ptr[slot, place] + low, part_bytes)
+    for n in range(blocks.pool_ids.shape[1]):
+        prefetch_row(blocks.pool_ptr[slot, n] + low, part_bytes)
 
 
 @kernel(inlined=True)
-def _add_block(found, slot, count, skip_gram, low, part_bytes, scratch):
+def _add_block(blocks, slot, count, skip_gram, low, part_bytes, workspace):
     """Second phase of one block, for the parts of rows that begin `low` bytes from theirs."""
-    contexts, pairs = found.contexts[slot, 0], found.pair_starts[slot, count]
-    _shift(found.centers_at[slot], padded(count), low, scratch.centers_at)
-    _shift(found.halo_at[slot], contexts, low, scratch.halo_at)
-    _shift(found.pool_at[slot], padded(found.pool_ids.shape[1]), low, scratch.pool_at)
-    _shift(found.pairs_at[slot], pairs, low, scratch.pairs_at)
+    contexts, pairs = blocks.contexts[slot, 0], blocks.pair_indptr[slot, count]
+    _shift(blocks.center_ptr[slot], padded(count), low, workspace.center_ptr)
+    _shift(blocks.span_ptr[slot], contexts, low, workspace.span_ptr)
+    _shift(blocks.pool_ptr[slot], padded(blocks.pool_ids.shape[1]), low, workspace.pool_ptr)
+    _shift(blocks.pair_ptr[slot], pairs, low, workspace.pair_ptr)
     if skip_gram:
-        _shift(found.near_at[slot], pairs, scratch.hidden_at[0], scratch.near_at)
-        copy_centers(scratch, count, part_bytes)
-        add_sgram_gradients(scratch, count, part_bytes)
+        _shift(blocks.ctx_ptr[slot], pairs, workspace.hidden_ptr[0], workspace.ctx_ptr)
+        copy_centers(workspace, count, part_bytes)
+        add_sgram_gradients(workspace, count, part_bytes)
     else:
-        _shift(found.near_at[slot], pairs, scratch.gradients_at[0], scratch.near_at)
-        average_contexts(scratch, count, part_bytes)
-        fill_tile(scratch, count, part_bytes)
-        add_cbow_gradients(scratch, count, part_bytes)
-    add_to_contexts(scratch, contexts, part_bytes)
+        _shift(blocks.ctx_ptr[slot], pairs, workspace.gradient_ptr[0], workspace.ctx_ptr)
+        average_contexts(workspace, count, part_bytes)
+        fill_tile(workspace, count, part_bytes)
+        add_cbow_gradients(workspace, count, part_bytes)
+    add_to_contexts(workspace, contexts, part_bytes)
 
 
 @kernel(inlined=True)
-def _add_to_columns(plan, skip_gram, low, part_bytes, start, stop, thread, found, own):
+def _add_to_columns(job, low, part_bytes, start, stop, thread, blocks, local):
     """Second phase of all blocks of a round, for the parts of rows `low` bytes from theirs."""
     for block in range(start, stop):
         slot = block - start
-        count = min(plan.block_size, plan.last - block * plan.block_size)
+        _, count = centers_of_block(job.plan, block)
         if block + 1 < stop:
-            coming = min(plan.block_size, plan.last - (block + 1) * plan.block_size)
-            _prefetch_parts(found, slot + 1, coming, low, part_bytes)
-        scratch = scratch_to_add(found, own, thread, slot)
-        _add_block(found, slot, count, skip_gram, low, part_bytes, scratch)
+            _, next_count = centers_of_block(job.plan, block + 1)
+            _prefetch_parts(blocks, slot + 1, next_count, low, part_bytes)
+        workspace = _workspace_to_add(blocks, local, thread, slot)
+        _add_block(blocks, slot, count, job.skip_gram, low, part_bytes, workspace)
 
 
 @kernel()
-def _add_gradients(plan, skip_gram, dim, start, stop, thread, threads, counters, found, own):
-    """A thread's share of the second phase: its own part of the columns, whole cache lines.
+def _add_gradients(job, start, stop, thread, threads, counters, blocks, local):
+    """A thread's share of the second phase: its part of the columns, whole cache lines.
 
-    Then those of threads that are not there yet.
+    Then the parts of threads that have not come yet.
     """
-    lines = dim // ROW_FLOATS
+    lines = job.weights.input_vectors.shape[1] // ROW_FLOATS
     for step in range(threads):
         part = (thread + step) % threads
-        if add_one(counters, _PARTS + part) == 0:
-            low = LINE * (lines * part // threads)
-            part_bytes = LINE * (lines * (part + 1) // threads) - low
+        if fetch_and_add(counters, _PARTS + part, 1) == 0:
+            low = LINE_BYTES * (lines * part // threads)
+            part_bytes = LINE_BYTES * (lines * (part + 1) // threads) - low
             if part_bytes > 0:
-                _add_to_columns(plan, skip_gram, low, part_bytes, start, stop, thread, found, own)
-            add_one(counters, _ADDED)
+                _add_to_columns(job, low, part_bytes, start, stop, thread, blocks, local)
+            fetch_and_add(counters, _ADDED, 1)
 
 
 @kernel()
-def _train_share(
-    weights, stream, noise, settings, schedule, plan, skip_gram, thread, threads, counters,
-    found, own, sums,
-):  # fmt: skip
-    """A thread's share of all rounds."""
-    dim, round_blocks = weights.input_vectors.shape[1], found.pool_ids.shape[0]
-    start = plan.first // plan.block_size
-    last = (plan.last + plan.block_size - 1) // plan.block_size
+def _train_share(job, thread, threads, counters, blocks, local, sums):
+    """A thread's share of all rounds; counters: int64 (rounds, …)."""
+    round_blocks = blocks.pool_ids.shape[0]
+    start, last = block_range(job.plan)
     number = 0
     while start < last:
         stop = min((start // round_blocks + 1) * round_blocks, last)
-        _find_gradients(
-            weights, stream, noise, settings, schedule, plan, skip_gram, start, stop, thread,
-            counters[number], found, own, sums,
-        )  # fmt: skip
+        _find_gradients(job, start, stop, thread, counters[number], blocks, local, sums)
         wait_until(counters[number], _FOUND, stop - start)
-        _add_gradients(
-            plan, skip_gram, dim, start, stop, thread, threads, counters[number], found, own
-        )
+        _add_gradients(job, start, stop, thread, threads, counters[number], blocks, local)
         wait_until(counters[number], _ADDED, threads)
         start, number = stop, number + 1
 
 
 @kernel(parallel=True)
-def train_in_rounds(
-    weights, stream, noise, settings, schedule, plan, skip_gram, num_threads, found, own
+def _train_all_shares(
+    weights, stream, noise, objective, schedule, plan, skip_gram, num_threads, blocks, local
 ):
-    """Train the blocks of `plan`; rounds begin at multiples of R blocks of the stream.
+    first_block, last_block = block_range(plan)
+    rounds = (last_block - first_block) // blocks.pool_ids.shape[0] + 2  # first, last: may be short
+    counters = np.zeros((rounds, _PARTS + num_threads + COUNTERS_PER_LINE), np.int64)
+    sums = np.zeros((last_block - first_block, 2))
+    for thread in prange(num_threads):
+        _train_share(
+            BlockJob(weights, stream, noise, objective, schedule, plan, skip_gram),
+            np.int64(thread), num_threads, counters, blocks, local, sums,
+        )  # fmt: skip
+    return sums
 
-    Args: as `hogwild.train_negative_sampling`; found, own: those of a `Room` for as many threads.
+
+def train_in_rounds(job: BlockJob, num_threads: int, workspace: RoundWorkspace) -> np.ndarray:
+    """Train the blocks of a job; rounds begin at multiples of R blocks of the stream.
+
+    Args:
+        job: its weights are changed in place, and nothing races.
+        num_threads: how many threads share each round.
+        workspace: for as many threads.
 
     Returns:
         float64 (blocks, 2): by block, the loss in nats and the positives that it is over.
     """
-    blocks = (plan.last + plan.block_size - 1) // plan.block_size - plan.first // plan.block_size
-    rounds = blocks // found.pool_ids.shape[0] + 2  # the first and the last may be short
-    counters = np.zeros((rounds, _PARTS + num_threads + COUNTERS), np.int64)
-    sums = np.zeros((blocks, 2))
-    for thread in prange(num_threads):
-        _train_share(
-            weights, stream, noise, settings, schedule, plan, skip_gram, np.int64(thread),
-            num_threads, counters, found, own, sums,
-        )  # fmt: skip
-    return sums
+    # Numba's parallel loops take no tuples of tuples: the job is put together again inside.
+    return np.asarray(_train_all_shares(*job, num_threads, *workspace))

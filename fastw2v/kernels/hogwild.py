@@ -1,9 +1,9 @@
-"""The parallel loops over blocks: Hogwild (Recht, Ré, Wright and Niu 2011).
+"""The parallel loop over blocks: Hogwild (Recht, Ré, Wright and Niu 2011).
 
 The race contract: threads add to the rows of the two weight matrices without locks, so an addition
 can be lost when two threads meet on a row, and a read can see a row between two additions. That is
-the only race, it is meant, and it is harmless to what is learned. Everything else (scratch, draws,
-sums of the loss) belongs to one thread. With one thread there is no race, and the same seed gives
+the only race, it is meant, and it is harmless to what is learned. Everything else (workspaces,
+draws, sums of the loss) is thread-local. With one thread there is no race, and the same seed gives
 the same bytes.
 """
 
@@ -14,11 +14,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import prange
 
-from fastw2v.kernels.blocks import prefetch_block
-from fastw2v.kernels.llvm.simd import fetch_and_add
-from fastw2v.kernels.negative_sampling import cbow_neg_update, new_scratch, sgram_neg_update
+from fastw2v.kernels.blocks import (
+    BlockWorkspace,
+    Objective,
+    Weights,
+    prefetch_block,
+    workspace_of_thread,
+)
+from fastw2v.kernels.llvm.atomics import fetch_and_add
+from fastw2v.kernels.negative_sampling import cbow_neg_update, sgram_neg_update
 from fastw2v.kernels.primitives import kernel
-from fastw2v.kernels.streams import draw_noise
+from fastw2v.kernels.streams import Noise, Stream, draw_noise
 
 # Blocks that a thread takes at a time (half a millisecond of work), and how many times each thread
 # should have something to take, which makes it fewer where there is little work.
@@ -53,44 +59,84 @@ class BlockPlan(NamedTuple):
     key: Any
 
 
+class BlockJob(NamedTuple):
+    """All that defines the training of some blocks, apart from who does it.
+
+    skip_gram: sgram_neg, else cbow_neg.
+    """
+
+    weights: Weights
+    stream: Stream
+    noise: Noise
+    objective: Objective
+    schedule: Schedule
+    plan: BlockPlan
+    skip_gram: bool
+
+
 @kernel()
 def learning_rate(schedule, words):
-    """float32 learning rate after `words` further words of this row group."""
+    """The learning rate (float64) after `words` further words of this row group."""
     done = (schedule.words_before + words) / schedule.total_words
-    return np.float32(schedule.start + (schedule.end - schedule.start) * min(1.0, done))
+    return schedule.start + (schedule.end - schedule.start) * min(1.0, done)
 
 
-@kernel()
-def _draw_and_prefetch(weights, stream, noise, settings, plan, block, skip_gram, pool_ids):
-    """Draw for the block that comes next, and have its rows fetched while this one is at work."""
-    draw_noise(noise, plan.key, np.uint64(block), pool_ids)
+@kernel(inlined=True)
+def block_range(plan):
+    """Number of the first block of `plan`, and of the last + 1."""
+    return (
+        plan.first // plan.block_size,
+        (plan.last + plan.block_size - 1) // plan.block_size,
+    )
+
+
+@kernel(inlined=True)
+def centers_of_block(plan, block):
+    """Stream position of the first center of a block, and how many it has."""
     first = block * plan.block_size
-    count = min(plan.block_size, plan.last - first)
+    return first, min(plan.block_size, plan.last - first)
+
+
+@kernel(inlined=True)
+def center_and_context_matrices(weights, skip_gram):
+    """The matrices that have the rows of centers and of contexts, float32 (V, dim)."""
     inputs, outputs = weights.input_vectors, weights.output_vectors
-    centers, halo = (inputs, outputs) if skip_gram else (outputs, inputs)
-    prefetch_block(stream, first, count, settings.half_window, centers, halo, outputs, pool_ids)
+    return (inputs, outputs) if skip_gram else (outputs, inputs)
 
 
 @kernel()
-def _train_run(weights, stream, noise, settings, schedule, plan, skip_gram, start, stop, scratch):
+def draw_and_prefetch(job, block, pool_ids):
+    """Draw for the block that comes next, and prefetch its rows while this one is computed."""
+    draw_noise(job.noise, job.plan.key, np.uint64(block), pool_ids)
+    first, count = centers_of_block(job.plan, block)
+    centers, contexts = center_and_context_matrices(job.weights, job.skip_gram)
+    prefetch_block(
+        job.stream, first, count, job.objective.half_window, centers, contexts,
+        job.weights.output_vectors, pool_ids,
+    )  # fmt: skip
+
+
+@kernel()
+def _train_run(job, start, stop, workspace):
     """Train the blocks start … stop − 1; returns (loss, positives)."""
+    weights, stream, objective, plan = job.weights, job.stream, job.objective, job.plan
     loss_sum, positives_sum = 0.0, 0
-    coming = np.empty_like(scratch.pool_ids)
-    draw_noise(noise, plan.key, np.uint64(start), coming)
+    next_pool_ids = np.empty_like(workspace.pool_ids)
+    draw_noise(job.noise, plan.key, np.uint64(start), next_pool_ids)
     for block in range(start, stop):
-        scratch.pool_ids[:] = coming
+        workspace.pool_ids[:] = next_pool_ids
         if block + 1 < stop:
-            _draw_and_prefetch(weights, stream, noise, settings, plan, block + 1, skip_gram, coming)
-        first = block * plan.block_size
-        count = min(plan.block_size, plan.last - first)
-        alpha = learning_rate(schedule, stream.word_positions[first])
-        if skip_gram:
+            draw_and_prefetch(job, block + 1, next_pool_ids)
+        first, count = centers_of_block(plan, block)
+        alpha = np.float32(learning_rate(job.schedule, stream.word_positions[first]))
+        # The race: both updates add to rows of `weights` that other threads may be adding to.
+        if job.skip_gram:
             loss, positives = sgram_neg_update(
-                weights, stream, first, count, settings, alpha, scratch
+                weights, stream, first, count, objective, alpha, workspace
             )
         else:
             loss, positives = cbow_neg_update(
-                weights, stream, first, count, settings, alpha, scratch
+                weights, stream, first, count, objective, alpha, workspace
             )
         loss_sum += loss
         positives_sum += positives
@@ -98,52 +144,50 @@ def _train_run(weights, stream, noise, settings, schedule, plan, skip_gram, star
 
 
 @kernel()
-def _train_runs(
-    weights, stream, noise, settings, schedule, plan, skip_gram, num_threads, next_run, sums
-):
+def _train_runs(job, thread, num_threads, workspaces, next_run, sums):
     """One thread's share: run after run of blocks, until none is left."""
-    scratch = new_scratch(
-        plan.block_size, plan.pool_size, settings.half_window, weights.input_vectors.shape[1]
-    )
-    first_block = plan.first // plan.block_size
-    last_block = (plan.last + plan.block_size - 1) // plan.block_size
+    pool_ids = np.empty(job.plan.pool_size, np.int32)
+    workspace = workspace_of_thread(workspaces, thread, pool_ids)
+    first_block, last_block = block_range(job.plan)
     blocks = last_block - first_block
     run_blocks = max(1, min(_RUN_BLOCKS, blocks // (_RUNS_PER_THREAD * num_threads)))
     while True:
         start = first_block + run_blocks * fetch_and_add(next_run, 0, 1)
         if start >= last_block:
             break
-        loss, positives = _train_run(
-            weights, stream, noise, settings, schedule, plan, skip_gram,
-            start, min(start + run_blocks, last_block), scratch,
-        )  # fmt: skip
+        loss, positives = _train_run(job, start, min(start + run_blocks, last_block), workspace)
         sums[0] += loss
         sums[1] += positives
 
 
 @kernel(parallel=True)
-def train_negative_sampling(
-    weights, stream, noise, settings, schedule, plan, skip_gram, num_threads
+def _train_all_runs(
+    weights, stream, noise, objective, schedule, plan, skip_gram, num_threads, workspaces
 ):
-    """Train the blocks of `plan`; threads take runs of them as they get ready.
-
-    (Dealt out beforehand, all would wait for the thread whose core also reads the corpus.)
-
-    Args:
-        weights: `negative_sampling.Weights`, changed in place (see the race contract above).
-        stream, noise: `streams.Stream`, `streams.Noise`.
-        settings: `negative_sampling.Settings`; schedule: `Schedule`; plan: `BlockPlan`.
-        skip_gram: True for sgram_neg, False for cbow_neg.
-        num_threads: how many threads work on it.
-
-    Returns:
-        float64 (num_threads, 16): column 0 the loss in nats, column 1 the positives it is over.
-    """
     sums = np.zeros((num_threads, _SUMS_STRIDE))
     next_run = np.zeros(1, np.int64)
     for thread in prange(num_threads):
         _train_runs(
-            weights, stream, noise, settings, schedule, plan, skip_gram, num_threads,
-            next_run, sums[thread],
+            BlockJob(weights, stream, noise, objective, schedule, plan, skip_gram),
+            np.int64(thread), num_threads, workspaces, next_run, sums[thread],
         )  # fmt: skip
     return sums
+
+
+def train_negative_sampling(
+    job: BlockJob, num_threads: int, workspaces: BlockWorkspace
+) -> np.ndarray:
+    """Train the blocks of a job; threads take runs of them as they get ready.
+
+    (Dealt out beforehand, all would wait for the thread whose core also reads the corpus.)
+
+    Args:
+        job: its weights are changed in place (see the race contract above).
+        num_threads: how many threads share the blocks.
+        workspaces: `blocks.new_block_workspaces` for as many threads.
+
+    Returns:
+        float64 (num_threads, 16): column 0 the loss in nats, column 1 the positives it is over.
+    """
+    # Numba's parallel loops take no tuples of tuples: the job is put together again inside.
+    return np.asarray(_train_all_runs(*job, num_threads, workspaces))

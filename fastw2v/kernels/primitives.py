@@ -1,5 +1,5 @@
-"""What every kernel is made of: the compiler flags, counter-based random numbers, and exp in a form
-that vectorizes.
+"""What every kernel is made of: the compiler flags, counter-based random numbers, exp in a form
+that vectorizes, and the memory that kernels reach by address.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numba
 import numpy as np
 
 from fastw2v.kernels import cache
+from fastw2v.kernels.llvm.simd import LINE_BYTES, ROW_FLOATS
 
 # Not nnan or ninf: they would let the compiler delete the checks for NaN and infinity.
 FAST_MATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
@@ -52,6 +53,17 @@ def random_bits(key, counter):
     z = (z ^ (z >> _U30)) * _MIX_1
     z = (z ^ (z >> _U27)) * _MIX_2
     return z ^ (z >> _U31)
+
+
+@kernel()
+def mix(state):
+    """A hash of 64 bits (uint64) for hash tables: one multiplication where `random_bits` has three.
+
+    Not for draws: it is not random enough. Tables confirm a hit by its content, so a weak hash
+    costs a comparison there and never a wrong result.
+    """
+    state = (state ^ (state >> _U32)) * _GOLDEN
+    return state ^ (state >> _U31)
 
 
 @kernel()
@@ -104,4 +116,27 @@ def exp_negative(x):
     return power * np.int32((np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-# --- rows ---
+# --- memory that kernels address ---
+
+
+def padded_dim(dim: int) -> int:
+    """Floats that a row of `dim` floats takes in memory: whole cache lines."""
+    return -(-dim // ROW_FLOATS) * ROW_FLOATS
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """Zeros in C order that begin with a cache line.
+
+    NumPy allocates (and asks for huge pages); the offset to a cache line is chosen here. The zeros
+    are written: `np.zeros` would leave the page faults to the first updates.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    buffer = np.empty(size + LINE_BYTES, np.uint8)
+    buffer.fill(0)
+    start = -buffer.ctypes.data % LINE_BYTES
+    return buffer[start : start + size].view(dtype).reshape(shape)
+
+
+def new_matrix(rows: int, dim: int) -> np.ndarray:
+    """Zeros, float32 (rows, padded_dim(dim)), aligned; columns past `dim` are to stay zero."""
+    return aligned_zeros((rows, padded_dim(dim)), np.float32)

@@ -13,27 +13,21 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
-from fastw2v.kernels.primitives import kernel
+from fastw2v.kernels.llvm.bytes import load_word, prefetch_element, trailing_zeros
+from fastw2v.kernels.primitives import kernel, mix
 
 WORD = 8  # bytes
 LINE_END_ENTRY = -1
 _AT_ONCE = 32  # chunks that are cut before they are looked up
-
-instruction: Any = intrinsic
 
 _SPACES = np.uint64(0x2020202020202020)
 _LINE_FEEDS = np.uint64(0x0A0A0A0A0A0A0A0A)
 _ONES = np.uint64(0x0101010101010101)
 _HIGHS = np.uint64(0x8080808080808080)
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
-_MIX_1 = np.uint64(0x9E3779B97F4A7C15)
-_MIX_2 = np.uint64(0xD6E8FEB86659FD93)
-_U1, _U3, _U8, _U31, _U32, _U64 = (np.uint64(n) for n in (1, 3, 8, 31, 32, 64))
+_CHAIN = np.uint64(0xD6E8FEB86659FD93)  # odd; times the hash so far, before the next word
+_U1, _U3, _U8, _U32, _U64 = (np.uint64(n) for n in (1, 3, 8, 32, 64))
 _LONG = np.uint64(1 << 31)  # in a slot: the head does not tell all of the string
 _ENTRY = np.uint64((1 << 31) - 1)
 
@@ -56,47 +50,6 @@ class Entries(NamedTuple):
     filled: Any
 
 
-@instruction
-def load_word(context, values, position):
-    """The eight bytes from `position` of a contiguous uint8 array, as a uint64."""
-
-    def generate(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        byte = builder.gep(array.data, [arguments[1]])
-        return builder.load(builder.bitcast(byte, ir.IntType(64).as_pointer()), align=1)
-
-    return types.uint64(values, types.int64), generate
-
-
-@instruction
-def prefetch(context, values, element):
-    """Ask for the cache line of an element of a contiguous uint64 array, counted through."""
-
-    def generate(context, builder, signature, arguments):
-        array = context.make_array(signature.args[0])(context, builder, arguments[0])
-        byte = builder.bitcast(builder.gep(array.data, [arguments[1]]), ir.IntType(8).as_pointer())
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [byte.type, number, number, number])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [byte.type], kind)
-        hints = [ir.Constant(number, hint) for hint in (0, 3, 1)]  # to read, keep, data
-        builder.call(function, [byte, *hints])
-        return context.get_dummy_value()
-
-    return types.void(values, types.int64), generate
-
-
-@instruction
-def trailing_zeros(context, value):
-    """How many low bits of a uint64 are 0; 64 for 0."""
-
-    def generate(context, builder, signature, arguments):
-        kind = ir.FunctionType(ir.IntType(64), [ir.IntType(64), ir.IntType(1)])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.cttz.i64")
-        return builder.call(function, [arguments[0], ir.Constant(ir.IntType(1), 0)])
-
-    return types.uint64(types.uint64), generate
-
-
 @kernel()
 def bytes_to_end(word):
     """How many bytes of `word` come before its first space or line feed; 8 for none."""
@@ -105,13 +58,6 @@ def bytes_to_end(word):
     # The lowest flag is right: only a zero byte below it can set a false one.
     flags = (((spaces - _ONES) & ~spaces) | ((line_feeds - _ONES) & ~line_feeds)) & _HIGHS
     return np.int64(trailing_zeros(flags) >> _U3)
-
-
-@kernel()
-def mixed(state):
-    """A hash of 64 bits."""
-    state = (state ^ (state >> _U32)) * _MIX_1
-    return state ^ (state >> _U31)
 
 
 @kernel()
@@ -125,7 +71,7 @@ def hash_rest(state, text, position, end):
     """Take the bytes from `position` to `end` into a hash."""
     while position < end:
         word = low_bytes(load_word(text, position), min(8, end - position))
-        state = mixed(state * _MIX_2 + word)
+        state = mix(state * _CHAIN + word)
         position += 8
     return state
 
@@ -136,7 +82,7 @@ def hash_string(text, start, end):
     if end == start:
         return np.uint64(0), np.uint64(0)
     head = low_bytes(load_word(text, start), min(8, end - start))
-    return head, hash_rest(mixed(head), text, start + 8, end)
+    return head, hash_rest(mix(head), text, start + 8, end)
 
 
 @kernel()
@@ -219,7 +165,7 @@ def scan_block(text, start, size, entries, found):
                 position += 1
                 continue
             head = low_bytes(word, length)
-            state = mixed(head)
+            state = mix(head)
             end = position + length
             if length == 8:
                 more = bytes_to_end(load_word(text, end))
@@ -228,7 +174,7 @@ def scan_block(text, start, size, entries, found):
                     more = bytes_to_end(load_word(text, end))
                 end += more
                 state = hash_rest(state, text, position + 8, end)
-            prefetch(slots, np.int64(state & mask) << 1)
+            prefetch_element(slots, np.int64(state & mask) << 1)
             first_bytes[cut] = position
             end_bytes[cut] = end
             heads[cut] = head
@@ -287,7 +233,7 @@ def look_up(bounds, text, position, entries, add, found):
                 head, state = hash_string(text, bounds[batch + k], bounds[batch + k + 1])
                 heads[k] = head
                 hashes[k] = state
-                prefetch(slots, np.int64(state & mask) << 1)
+                prefetch_element(slots, np.int64(state & mask) << 1)
         start, end = bounds[position], bounds[position + 1]
         head, state = heads[position - batch], hashes[position - batch]
         # Zero bytes at the end look like what is behind the end in a head.
@@ -325,7 +271,7 @@ def move_slots(slots, larger, starts, lengths, arena):
         if about == 0:
             continue
         head = slots[old, 0]
-        state = mixed(head)
+        state = mix(head)
         if about & _LONG != 0:
             entry = np.int64(about & _ENTRY) - 1
             end = starts[entry] + lengths[entry]
@@ -347,4 +293,4 @@ def hash_partitions(starts, text, count, partitions):
     """
     for k in range(partitions.shape[0]):
         _, state = hash_string(text, starts[k], starts[k + 1])
-        partitions[k] = np.int64(((mixed(state) >> _U32) * np.uint64(count)) >> _U32)
+        partitions[k] = np.int64(((mix(state) >> _U32) * np.uint64(count)) >> _U32)

@@ -1,5 +1,7 @@
 """From a batch of token ids to the stream that kernels train on: subsampling, windows, noise.
 
+A window's *radius* is the number of tokens to each side of its center that are context.
+
 All draws are counter-based (see `primitives.random_bits`): what is drawn for a token depends on
 the key of its row group and its place there, never on threads, blocks or what was drawn before.
 """
@@ -26,18 +28,18 @@ class Stream(NamedTuple):
     """The kept tokens of one row group, in training order; n of them.
 
     token_ids: int32 (n,), vocabulary ids.
-    sentence_starts, sentence_ends: int32 (n,), for each token where its sentence begins and ends
+    sequence_starts, sequence_ends: int32 (n,), for each token where its sequence begins and ends
         (exclusive) in this stream.
     word_positions: int64 (n + 1,), how many tokens of the row group, dropped ones included, come
         before it; the last entry is the row group's length.
-    reaches: int32 (n,), how many tokens to each side are its context (before sentence ends cut it).
+    radii: int32 (n,), of the windows, before the ends of the sequence cut them.
     """
 
     token_ids: Any
-    sentence_starts: Any
-    sentence_ends: Any
+    sequence_starts: Any
+    sequence_ends: Any
     word_positions: Any
-    reaches: Any
+    radii: Any
 
 
 class Noise(NamedTuple):
@@ -52,6 +54,20 @@ class Noise(NamedTuple):
 
 
 @kernel()
+def window_bounds(pos, radius, start, end):
+    """First and last + 1 position of the window at `pos` in a sequence from `start` to `end`."""
+    return max(pos - radius, start), min(pos + radius + 1, end)
+
+
+@kernel()
+def window(stream, pos):
+    """First and last + 1 position in `stream` of the window of the center at `pos`."""
+    return window_bounds(
+        pos, stream.radii[pos], stream.sequence_starts[pos], stream.sequence_ends[pos]
+    )
+
+
+@kernel()
 def shuffle_keys(key, keys):
     """Fill `keys` (uint64) with the sort keys of a random order."""
     stream_key = derive_key(key, SHUFFLE_STREAM)
@@ -61,27 +77,27 @@ def shuffle_keys(key, keys):
 
 @kernel()
 def fill_stream(token_ids, offsets, order, keep_thresholds, key, stream):
-    """Fill `stream` (room for all tokens, reaches apart) with a row group; returns tokens kept.
+    """Fill `stream` (of at least n tokens) but for `radii`; returns how many tokens were kept.
 
     Args:
-        token_ids: int32 (n,); offsets: int64 (m + 1,), the sentences.
-        order: int64 (m,), the order in which sentences come.
+        token_ids: int32 (n,); offsets: int64 (m + 1,): the m sequences of a row group.
+        order: int64 (m,), the order in which sequences come.
         keep_thresholds: uint64 (V,), 2**32 · p: a token stays when 32 random bits are below.
         key: uint64, the row group's.
     """
     keep = np.empty(token_ids.shape[0], np.uint8)
     _draw_keep(token_ids, keep_thresholds, derive_key(key, SUBSAMPLE_STREAM), keep)
     kept, words = 0, 0
-    for sentence in order:
+    for sequence in order:
         start = kept
-        for pos in range(offsets[sentence], offsets[sentence + 1]):
+        for pos in range(offsets[sequence], offsets[sequence + 1]):
             # Written in any case: a branch on a random number would be mispredicted half the time.
             stream.token_ids[kept] = token_ids[pos]
             stream.word_positions[kept] = words
             kept += keep[pos]
             words += 1
-        stream.sentence_starts[start:kept] = start
-        stream.sentence_ends[start:kept] = kept
+        stream.sequence_starts[start:kept] = start
+        stream.sequence_ends[start:kept] = kept
     stream.word_positions[kept] = words
     return kept
 
@@ -95,28 +111,32 @@ def _draw_keep(token_ids, keep_thresholds, stream_key, keep):
 
 
 @kernel()
-def draw_reaches(reaches, sentence_starts, half_window, key):
-    """Fill `reaches` (int32) with 1 … half_window in a mixed order, round and round.
+def draw_radii(radii, sequence_starts, half_window, key):
+    """Fill `radii` (int32 (n,)) with 1 … half_window in a mixed order, over and over.
 
-    Where in the round a sentence begins is drawn, so that each center's reach is uniform, as
-    word2vec.c's is. But any `half_window` centers of a sentence in a row have each reach once, and
-    the processor learns the order: reaches drawn one by one cost it a mispredicted branch a center
-    in every product over windows (bench/LOG.md).
+    Where in that order a sequence begins is drawn, so that each center's radius is uniform, as
+    word2vec.c's is. But any `half_window` consecutive centers of a sequence have each radius once,
+    and the processor learns the order: with radii drawn one by one, every product over windows
+    costs it a mispredicted branch a center (bench/LOG.md).
+
+    Args:
+        sequence_starts: int32 (n,), as in `Stream`.
+        key: uint64, the row group's.
     """
     stream_key = derive_key(key, WINDOW_STREAM)
-    step = _mixing_step(half_window)
+    step = _golden_step(half_window)
     place = 0
-    for pos in range(reaches.shape[0]):
-        if pos == sentence_starts[pos]:
+    for pos in range(radii.shape[0]):
+        if pos == sequence_starts[pos]:
             place = scaled_draw(high_half(random_bits(stream_key, np.uint64(pos))), half_window)
-        reaches[pos] = 1 + place
+        radii[pos] = 1 + place
         place += step
         if place >= half_window:
             place -= half_window
 
 
 @kernel()
-def _mixing_step(count):
+def _golden_step(count):
     """The step nearest to count/2.618 (the golden section) that visits all of 0 … count − 1."""
     best, distance = 1, float(count)
     for step in range(1, count):
@@ -175,3 +195,11 @@ def fill_alias_table(probabilities, thresholds, aliases):
     for place in range(larges):
         thresholds[large[place]] = np.uint32(4294967295)
         aliases[large[place]] = large[place]
+
+
+def new_noise(probabilities: np.ndarray) -> Noise:
+    """The alias table of a distribution, float64 (V,)."""
+    words = len(probabilities)
+    noise = Noise(np.empty(words, np.uint32), np.empty(words, np.int32))
+    fill_alias_table(probabilities, noise.thresholds, noise.aliases)
+    return noise

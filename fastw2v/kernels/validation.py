@@ -15,9 +15,9 @@ from numba import prange
 
 from fastw2v.kernels.llvm.tiles import address_of, prefetch_row
 from fastw2v.kernels.primitives import derive_key, high_half, kernel, random_bits, scaled_draw
-from fastw2v.kernels.streams import draw_word
+from fastw2v.kernels.streams import draw_word, window_bounds
 
-REACH = 5  # context words to each side, all of them
+RADIUS = 5  # context words to each side, all of them
 NEGATIVES = 5  # draws for each positive
 
 _HASH_KEY = np.uint64(0x6A09E667F3BCC909)  # any number would do; another one is another choice
@@ -72,12 +72,12 @@ def _prefetch(vectors, row):
 @kernel()
 def _prefetch_context(vectors, sequences, pos, start, end):
     """Ask for the rows that come into the window of `pos`: all of the first, the last of others."""
-    for context_pos in range(start if pos == start else pos + REACH, min(end, pos + REACH + 1)):
+    for context_pos in range(start if pos == start else pos + RADIUS, min(end, pos + RADIUS + 1)):
         _prefetch(vectors, sequences.token_ids[context_pos])
 
 
 @kernel()
-def _draw(output_vectors, noise, key, number, draws):
+def _draw_negatives(output_vectors, noise, key, number, draws):
     """Fill `draws` with the negatives of the sequence's center `number`, and ask for their rows."""
     for draw in range(NEGATIVES):
         draws[draw] = draw_word(noise, random_bits(key, np.uint64(number * NEGATIVES + draw)))
@@ -103,15 +103,15 @@ def _skip_gram_loss(input_vectors, output_vectors, sequences, sequence, noise, d
     if end - start < 2:
         return loss, pairs
     _prefetch_context(output_vectors, sequences, start, start, end)
-    _draw(output_vectors, noise, key, 0, draws[0])
+    _draw_negatives(output_vectors, noise, key, 0, draws[0])
     for pos in range(start, end):
         if pos + 1 < end:
             number = pos + 1 - start
             _prefetch(input_vectors, sequences.token_ids[pos + 1])
             _prefetch_context(output_vectors, sequences, pos + 1, start, end)
-            _draw(output_vectors, noise, key, number, draws[number & 1])
+            _draw_negatives(output_vectors, noise, key, number, draws[number & 1])
         hidden = input_vectors[sequences.token_ids[pos]]
-        low, high = max(start, pos - REACH), min(end, pos + REACH + 1)
+        low, high = window_bounds(pos, RADIUS, start, end)
         product = 1.0
         for context_pos in range(low, high):
             if context_pos != pos:
@@ -150,14 +150,14 @@ def _cbow_loss(input_vectors, output_vectors, sequences, sequence, noise, draws,
     if end - start < 2:
         return loss, centers
     _prefetch_context(input_vectors, sequences, start, start, end)
-    _draw(output_vectors, noise, key, 0, draws[0])
+    _draw_negatives(output_vectors, noise, key, 0, draws[0])
     for pos in range(start, end):
         if pos + 1 < end:
             number = pos + 1 - start
             _prefetch(output_vectors, sequences.token_ids[pos + 1])
             _prefetch_context(input_vectors, sequences, pos + 1, start, end)
-            _draw(output_vectors, noise, key, number, draws[number & 1])
-        low, high = max(start, pos - REACH), min(end, pos + REACH + 1)
+            _draw_negatives(output_vectors, noise, key, number, draws[number & 1])
+        low, high = window_bounds(pos, RADIUS, start, end)
         for d in range(hidden.shape[0]):
             hidden[d] = _ZERO
         for context_pos in range(low, high):

@@ -23,9 +23,8 @@ from fastw2v.store.format import TokenStore
 from fastw2v.training import checkpoint, resources, resume, warm_start
 from fastw2v.training.config import TrainConfig, resumed_config, without_effect
 from fastw2v.training.corpus import backticked, is_corpus_of, open_store, reopen_store
-from fastw2v.training.data import planned_words
+from fastw2v.training.data import keep_thresholds, planned_words, repeat_rate, top_share
 from fastw2v.training.reporting import Callback, LogReporter, Reporter
-from fastw2v.training.sampling import keep_thresholds, repeat_rate, top_share
 from fastw2v.training.session import TrainingRun
 from fastw2v.vectors.model import Model
 

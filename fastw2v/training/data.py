@@ -1,8 +1,8 @@
 """From the token store to what kernels train on, in a reproducible order, read ahead of need.
 
-The order of everything follows from (seed, epoch): row groups are shuffled by it, sentences within
-a row group too, and every draw is keyed by it. So a position is three numbers, and a run that goes
-on from one sees exactly the words that an undisturbed run would have seen.
+The order of everything follows from (seed, epoch): row groups are shuffled by it, sequences within
+a row group too, and every draw is keyed by it. So a position is three numbers, and a run that
+resumes at one sees exactly the words that an undisturbed run would have seen.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastw2v.kernels.primitives import derive_key
-from fastw2v.kernels.streams import Stream, draw_reaches, fill_stream, shuffle_keys
+from fastw2v.kernels.streams import (
+    Noise,
+    Stream,
+    draw_radii,
+    fill_stream,
+    new_noise,
+    shuffle_keys,
+)
+from fastw2v.store.vocabulary import noise_distribution
 
 if TYPE_CHECKING:
     from fastw2v.store.format import TokenStore
@@ -49,7 +57,7 @@ class Batch:
     key: uint64, the key of its draws.
     stream: `streams.Stream` of the kept tokens.
     words_before: words of the whole run that come before it.
-    room: the memory that `stream` lies in.
+    buffer: the memory that `stream` lies in.
     """
 
     epoch: int
@@ -57,7 +65,7 @@ class Batch:
     key: Any
     stream: Stream
     words_before: int
-    room: Stream
+    buffer: Stream
 
     @property
     def words(self) -> int:
@@ -90,7 +98,7 @@ class BatchSource:
         self._config = config
         self._keep_thresholds = keep_thresholds
         self._largest = int(store.row_group_tokens.max(initial=0))
-        self._free_rooms: collections.deque[Stream] = collections.deque()
+        self._free_buffers: collections.deque[Stream] = collections.deque()
 
     def row_group_order(self, epoch: int) -> np.ndarray:
         """int64 (row groups,): the order in which `epoch` reads them."""
@@ -106,17 +114,19 @@ class BatchSource:
         before = int(self._group_words[order[:row_group]].sum())
         key = np.uint64(derive_key(self._epoch_key(epoch), np.uint64(index)))
         ids, offsets = self._store.read_row_group(index)
-        room = self._free_room()
+        buffer = self._free_buffer()
         left_out = None if self._holdout is None else self._holdout.places[index]
-        stream = make_stream(ids, offsets, key, self._keep_thresholds, self._config, room, left_out)
-        return Batch(epoch, row_group, key, stream, epoch * self.num_words + before, room)
+        stream = make_stream(
+            ids, offsets, key, self._keep_thresholds, self._config, buffer, left_out
+        )
+        return Batch(epoch, row_group, key, stream, epoch * self.num_words + before, buffer)
 
-    def _free_room(self) -> Stream:
-        # Taken without a look before: while the time is estimated, two threads make batches.
+    def _free_buffer(self) -> Stream:
+        # Popped without a check before it: two threads may make batches, and take the last one.
         try:
-            return self._free_rooms.pop()
+            return self._free_buffers.pop()
         except IndexError:
-            return new_room(self._largest)
+            return new_stream_buffer(self._largest)
 
     def reuse(self, batch: Batch) -> None:
         """Give the memory of a batch that nobody will look at again to one to come.
@@ -124,7 +134,7 @@ class BatchSource:
         New memory costs page faults, and where a virtual machine gives freed pages back to its
         host, as many milliseconds a batch as all the rest of making it.
         """
-        self._free_rooms.append(batch.room)
+        self._free_buffers.append(batch.buffer)
 
     def batches(self, start: Position, epochs: int) -> Iterator[Batch]:
         """All batches from that of `start` to the end of the last epoch."""
@@ -139,7 +149,7 @@ class BatchSource:
         return np.uint64(derive_key(np.uint64(seed_key), np.uint64(epoch)))
 
 
-def new_room(tokens: int) -> Stream:
+def new_stream_buffer(tokens: int) -> Stream:
     """Memory for the stream of up to `tokens` tokens."""
     return Stream(
         np.empty(tokens, np.int32),
@@ -156,33 +166,33 @@ def make_stream(
     key: np.uint64,
     keep_thresholds: np.ndarray,
     config: TrainConfig,
-    room: Stream,
+    buffer: Stream,
     left_out: np.ndarray | None = None,
 ) -> Stream:
-    """The stream of one row group: sentences shuffled, tokens subsampled, reaches drawn.
+    """The stream of one row group: sequences shuffled, tokens subsampled, radii drawn.
 
     Args:
-        ids: int32 (n,); offsets: int64 (m + 1,), the sentences.
-        key: the row group's; keep_thresholds: see `sampling.keep_thresholds`.
-        room: of at least n tokens; the stream lies in it.
-        left_out: numbers of the sentences that are not to be in it.
+        ids: int32 (n,); offsets: int64 (m + 1,), the sequences.
+        key: the row group's; keep_thresholds: see `keep_thresholds`.
+        buffer: of at least n tokens; the stream lies in it.
+        left_out: numbers of the sequences that are not to be in it.
     """
     order = _random_order(key, len(offsets) - 1)
     if left_out is not None and len(left_out):
         stays = np.ones(len(order), bool)
         stays[left_out] = False
         order = order[stays[order]]
-    kept = fill_stream(ids, offsets, order, keep_thresholds, key, room)
+    kept = fill_stream(ids, offsets, order, keep_thresholds, key, buffer)
     if config.window_sampling == "dynamic":
-        draw_reaches(room.reaches[:kept], room.sentence_starts[:kept], config.half_window, key)
+        draw_radii(buffer.radii[:kept], buffer.sequence_starts[:kept], config.half_window, key)
     else:
-        room.reaches[:kept] = config.half_window
+        buffer.radii[:kept] = config.half_window
     return Stream(
-        room.token_ids[:kept],
-        room.sentence_starts[:kept],
-        room.sentence_ends[:kept],
-        room.word_positions[: kept + 1],
-        room.reaches[:kept],
+        buffer.token_ids[:kept],
+        buffer.sequence_starts[:kept],
+        buffer.sequence_ends[:kept],
+        buffer.word_positions[: kept + 1],
+        buffer.radii[:kept],
     )
 
 
@@ -190,6 +200,22 @@ def _random_order(key: np.uint64, count: int) -> np.ndarray:
     keys = np.empty(count, np.uint64)
     shuffle_keys(key, keys)
     return np.argsort(keys, kind="stable")
+
+
+def whole_stream(token_ids: np.ndarray, lengths: np.ndarray, radius: int) -> Stream:
+    """All tokens in their order, with whole windows: what models are evaluated on.
+
+    Args:
+        token_ids: int32 (n,); lengths: int64 (m,), of the sequences; their sum is n.
+    """
+    ends = np.cumsum(lengths)
+    return Stream(
+        token_ids=token_ids,
+        sequence_starts=np.repeat(ends - lengths, lengths).astype(np.int32),
+        sequence_ends=np.repeat(ends, lengths).astype(np.int32),
+        word_positions=np.arange(len(token_ids) + 1, dtype=np.int64),
+        radii=np.full(len(token_ids), radius, np.int32),
+    )
 
 
 class ReadAhead:
@@ -247,3 +273,37 @@ def planned_words(config: TrainConfig, corpus_words: int) -> int:
     """The words of the whole run."""
     words = config.epochs * corpus_words
     return words if config.max_words is None else min(words, config.max_words)
+
+
+# --- tables that the kernels draw with ---
+
+
+def keep_thresholds(counts: np.ndarray, total: int, subsample: float) -> np.ndarray:
+    """uint64 (V,): 2**32 · p with p = min(1, sqrt(t·W/count) + t·W/count), as in word2vec.c.
+
+    Args:
+        counts: int64 (V,), all positive; total: W, the tokens they are counted in.
+        subsample: t; 0 keeps every token.
+    """
+    if subsample == 0:
+        return np.full(len(counts), 1 << 32, np.uint64)
+    ratio = subsample * total / counts.astype(np.float64)
+    keep = np.minimum(1.0, np.sqrt(ratio) + ratio)
+    return np.round(keep * 2.0**32).astype(np.uint64)
+
+
+def noise_tables(counts: np.ndarray, exponent: float) -> Noise:
+    """The alias table of `noise_distribution`."""
+    return new_noise(noise_distribution(counts, exponent))
+
+
+def repeat_rate(counts: np.ndarray, thresholds: np.ndarray) -> float:
+    """The chance that two kept tokens are the same word: Σ p² over the kept words' shares."""
+    kept = counts * (thresholds / 2.0**32)
+    return float(np.square(kept / kept.sum()).sum())
+
+
+def top_share(counts: np.ndarray, thresholds: np.ndarray) -> float:
+    """The share of the most frequent word in the kept tokens."""
+    kept = counts * (thresholds / 2.0**32)
+    return float(kept.max() / kept.sum())

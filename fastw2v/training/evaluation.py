@@ -1,11 +1,9 @@
-"""−log p of held-out targets over the whole vocabulary, for models of negative sampling.
-
-There p ∝ p_noise · exp(score) is what the vectors stand for (Levy and Goldberg 2014).
-
-The held-out loss while a model trains: how it is measured, when, and what it costs.
+"""The held-out loss while a model trains: how it is measured, when, and what it costs.
 
 Negative sampling: `Holdout.evaluate`. Full softmax: −log p of the target, exact, over the same
-windows; its kernel takes batches, so the items of its bootstrap are groups of sequences.
+windows; its kernel takes batches, so the items of its bootstrap are groups of sequences. Once, at
+the end, that exact loss is measured for negative sampling too: p ∝ p_noise · exp(score) is what
+such vectors stand for (Levy and Goldberg 2014).
 """
 
 from __future__ import annotations
@@ -19,85 +17,59 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastw2v.errors import DivergenceError, UsageError
-from fastw2v.kernels.negative_sampling import Settings, Weights
+from fastw2v.kernels.blocks import Objective, Weights
+from fastw2v.kernels.primitives import padded_dim
 from fastw2v.kernels.softmax import softmax_batch_update
-from fastw2v.kernels.softmax_batch import Room, buffer_bytes, new_room
+from fastw2v.kernels.softmax_batch import (
+    SoftmaxWorkspace,
+    new_softmax_workspace,
+    softmax_workspace_bytes,
+)
 from fastw2v.kernels.streams import Stream
-from fastw2v.kernels.validation import REACH, Sequences
+from fastw2v.kernels.validation import RADIUS, Sequences
 from fastw2v.store.vocabulary import noise_distribution
 from fastw2v.training.config import TrainConfig
+from fastw2v.training.data import whole_stream
 from fastw2v.training.reporting import Reporter
 from fastw2v.training.schedule import Best, EarlyStopping, LearningRate
-from fastw2v.training.steppers import LOGIT_BYTES, padded_dim
+from fastw2v.training.steppers import LOGIT_BYTES
 from fastw2v.training.validation import Holdout, HoldoutLoss
 from fastw2v.vectors.evaluation import ratio_interval
 
 if TYPE_CHECKING:
     from fastw2v.store.format import TokenStore
 
-_OFFSETS = np.array([offset for offset in range(-REACH, REACH + 1) if offset])
-_CENTERS, _WORDS = 128, 8192  # of one tile of logits
-TILE_BYTES = 4 * _CENTERS * _WORDS
 
+def softmax_loss(
+    weights: Weights,
+    stream: Stream,
+    first: int,
+    last: int,
+    workspace: SoftmaxWorkspace,
+    *,
+    skip_gram: bool,
+) -> tuple[float, int]:
+    """The exact loss of the centers first … last − 1: (nats, centers that have a context).
 
-def exact_softmax_loss(
-    weights: Weights, stream: Stream, num_centers: int, noise: np.ndarray, *, skip_gram: bool
-) -> float | None:
-    """Mean nats a center over the first `num_centers` of `stream`, with whole windows.
+    The kernel that trains, at learning rate 0, in batches as large as `workspace`.
 
     Args:
-        weights: float32 (V, dim) each, with whatever strides; read only.
-        noise: float64 (V,), the noise distribution.
+        weights: rows as the kernels want them; read only.
+        workspace: for windows as wide as the stream's; its `bias`, the log of what exp(score) is
+            multiplied by, makes p ∝ exp(score + bias).
         skip_gram: a center's contexts are its targets, each with an equal share; else (CBOW) the
             center is the target of its contexts' mean.
-
-    Returns:
-        None where no center has a context.
     """
-    log_noise = np.log(noise).astype(np.float32)
+    batch_size, half_window = len(workspace.windows.center_ids), int(stream.radii.max(initial=1))
+    objective = Objective(half_window, negatives=0, per_pair=False, undivided=False)
     loss, centers = 0.0, 0
-    for first in range(0, num_centers, _CENTERS):
-        at = np.arange(first, min(first + _CENTERS, num_centers))
-        hidden, targets, shares = _examples(weights, stream, at, skip_gram)
-        scores = np.einsum("id,ijd->ij", hidden, weights.output_vectors[targets])
-        scores += log_noise[targets]
-        log_sums = _log_sums(hidden, weights.output_vectors, log_noise)
-        loss += float(((log_sums[:, None] - scores) * shares).sum())
-        centers += int(shares.any(axis=1).sum())
-    return loss / centers if centers else None
-
-
-def _examples(
-    weights: Weights, stream: Stream, at: np.ndarray, skip_gram: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(hidden, targets, shares) of the centers `at`: float32 (n, dim), int (n, t), float64 (n, t);
-    shares sum to 1, or to 0 for a center without contexts."""
-    near = at[:, None] + _OFFSETS
-    there = (near >= stream.sentence_starts[at, None]) & (near < stream.sentence_ends[at, None])
-    contexts = stream.token_ids[np.where(there, near, at[:, None])]
-    numbers = there.sum(axis=1)
-    means = there / np.maximum(numbers, 1)[:, None]
-    if skip_gram:
-        return weights.input_vectors[stream.token_ids[at]], contexts, means
-    rows = weights.input_vectors[contexts]
-    hidden = np.einsum("ij,ijd->id", means.astype(np.float32), rows)
-    return hidden, stream.token_ids[at][:, None], (numbers > 0).astype(np.float64)[:, None]
-
-
-def _log_sums(hidden: np.ndarray, outputs: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """float64 (n,): log Σ exp(hidden · output + bias) over the vocabulary, tile by tile."""
-    highest = np.full(len(hidden), -np.inf)
-    sums = np.zeros(len(hidden))
-    for first in range(0, len(outputs), _WORDS):
-        logits = hidden @ outputs[first : first + _WORDS].T
-        logits += bias[first : first + _WORDS]
-        tops = logits.max(axis=1)
-        logits -= tops[:, None]
-        np.exp(logits, out=logits)
-        new = np.maximum(highest, tops)
-        sums = sums * np.exp(highest - new) + logits.sum(axis=1) * np.exp(tops - new)
-        highest = new
-    return np.asarray(highest + np.log(sums))
+    for start in range(first, last, batch_size):
+        count = min(batch_size, last - start)
+        nats, found = softmax_batch_update(
+            weights, stream, start, count, objective, skip_gram, np.float32(0.0), workspace
+        )
+        loss, centers = loss + float(nats), centers + int(found)
+    return loss, centers
 
 
 NEVER = 1 << 62  # words
@@ -108,6 +80,7 @@ COSTS = {"sgram_neg": 2.5, "cbow_neg": 1.8, "sgram": 0.4, "cbow": 0.4}
 # of a percent of the time, as a logit costs about a thirtieth of a word of training.
 EXACT_SHARE = 1 / 12
 _EXACT_CENTERS = 1000  # always as many, so that it compares between runs
+_EXACT_BATCH_CENTERS = 128
 _BATCH_CENTERS = 512  # of the softmax, whose groups have as many or a little more,
 _MIN_GROUPS = 50  # or fewer where there would be too few groups for an interval
 
@@ -139,8 +112,10 @@ def evaluation_bytes(config: TrainConfig, vocabulary_size: int, threads: int) ->
     """The most memory that an `Evaluator` takes besides the held-out sequences, about."""
     columns = padded_dim(config.vector_dim)
     if not config.negative_sampling:
-        return buffer_bytes(vocabulary_size, columns, _BATCH_CENTERS, REACH, threads, LOGIT_BYTES)
-    return TILE_BYTES
+        batch, logits = _BATCH_CENTERS, LOGIT_BYTES
+    else:
+        batch, logits = _EXACT_BATCH_CENTERS, 0
+    return softmax_workspace_bytes(vocabulary_size, columns, batch, RADIUS, threads, logits)
 
 
 class Evaluator:
@@ -152,7 +127,7 @@ class Evaluator:
     def __init__(self, holdout: Holdout, weights: Weights, config: TrainConfig) -> None:
         self._holdout, self._weights, self._config = holdout, weights, config
         self._groups: list[tuple[int, int]] = []
-        self._room: Room | None = None
+        self._workspace: SoftmaxWorkspace | None = None
         if not config.negative_sampling:
             self._stream = _stream_of(holdout)
             self._groups = _groups_of(holdout)
@@ -177,67 +152,53 @@ class Evaluator:
         return found
 
     def _softmax_loss(self) -> HoldoutLoss:
-        if self._room is None:
+        if self._workspace is None:
             rows, columns = self._weights.output_vectors.shape
-            self._room = new_room(rows, columns, _BATCH_CENTERS, REACH, LOGIT_BYTES)
-        skip_gram = self._config.skip_gram
+            self._workspace = new_softmax_workspace(
+                rows, columns, _BATCH_CENTERS, RADIUS, LOGIT_BYTES
+            )
         found = [
-            _group_loss(self._weights, self._stream, group, skip_gram, self._room)
-            for group in self._groups
-        ]
+            softmax_loss(
+                self._weights, self._stream, first, end, self._workspace,
+                skip_gram=self._config.skip_gram,
+            )
+            for first, end in self._groups
+        ]  # fmt: skip
         losses, centers = np.array(found).T
         positives = centers.astype(np.int64)
         return HoldoutLoss(*ratio_interval(losses, positives), losses, positives)
 
     def exact_softmax(self, counts: np.ndarray, words: int) -> float | None:
-        """See `exact_softmax_loss`: for negative sampling, on the first held-out centers; None
-        where it would be no small part of the time that `words` words of training took.
+        """Nats a center of the exact softmax, for negative sampling, on the first held-out centers.
+
+        None where no center has a context, and where it would be no small part of the time that
+        `words` words of training took.
 
         Args:
             counts: int64 (V,), of the vocabulary.
         """
-        began, dim = time.perf_counter(), self._config.vector_dim
+        began = time.perf_counter()
         centers = min(_EXACT_CENTERS, self._holdout.num_tokens)
         if centers > EXACT_SHARE * words / len(counts):
             return None
-        loss = exact_softmax_loss(
-            Weights(*(matrix[:, :dim] for matrix in self._weights)),
+        bias = np.log(noise_distribution(counts, self._config.ns_exponent))
+        rows, columns = self._weights.output_vectors.shape
+        loss, found = softmax_loss(
+            self._weights,
             _stream_of(self._holdout),
+            0,
             centers,
-            noise_distribution(counts, self._config.ns_exponent),
+            new_softmax_workspace(rows, columns, _EXACT_BATCH_CENTERS, RADIUS, 0, bias),
             skip_gram=self._config.skip_gram,
         )
         self.seconds += time.perf_counter() - began
-        return loss
-
-
-def _group_loss(
-    weights: Weights, stream: Stream, group: tuple[int, int], skip_gram: bool, room: Room
-) -> tuple[float, int]:
-    """(nats, centers) of a group, by the kernel that trains, at learning rate 0."""
-    first, end = group
-    loss, centers = 0.0, 0
-    for start in range(first, end, _BATCH_CENTERS):
-        count = min(_BATCH_CENTERS, end - start)
-        settings = Settings(REACH, 1, False, False)
-        sums = softmax_batch_update(
-            weights, stream, start, count, settings, skip_gram, np.float32(0.0), room
-        )
-        loss, centers = loss + float(sums[0]), centers + int(sums[1])
-    return loss, centers
+        return loss / found if found else None
 
 
 def _stream_of(holdout: Holdout) -> Stream:
     """All held-out tokens, with whole windows."""
     ids, offsets, _ = holdout.sequences
-    lengths = np.diff(offsets)
-    return Stream(
-        ids,
-        np.repeat(offsets[:-1], lengths).astype(np.int32),
-        np.repeat(offsets[1:], lengths).astype(np.int32),
-        np.arange(len(ids) + 1, dtype=np.int64),
-        np.full(len(ids), REACH, np.int32),
-    )
+    return whole_stream(ids, np.diff(offsets), RADIUS)
 
 
 def _groups_of(holdout: Holdout) -> list[tuple[int, int]]:

@@ -10,8 +10,7 @@ subsampling has thinned, and its p is that of the thinned text, where frequent w
 kept(c) the share of the occurrences of c that training saw, p ∝ p_noise(c) · exp(score) / kept(c)
 gives the predicted words the frequencies of the text as it stands; the windows they were met in
 were cut from the thinned text all the same, so that this p is near that of the text, not equal to
-it. The factors are one more dimension: 1 in every input vector (the mean of ones is one), their log
-in the output vectors.
+it. The log of the factors is the bias of `evaluation.softmax_loss`.
 """
 
 from __future__ import annotations
@@ -20,24 +19,23 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
 from fastw2v.errors import DataError, UsageError
 from fastw2v.io.machine import available_memory, readable_bytes, usable_cores
-from fastw2v.kernels.negative_sampling import Settings, Weights
-from fastw2v.kernels.softmax import softmax_batch_update
-from fastw2v.kernels.softmax_batch import buffer_bytes, new_room
-from fastw2v.kernels.streams import Stream
+from fastw2v.kernels.blocks import Weights
+from fastw2v.kernels.primitives import new_matrix, padded_dim
+from fastw2v.kernels.softmax_batch import new_softmax_workspace, softmax_workspace_bytes
 from fastw2v.options import check_number, check_path
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.known_sequences import KnownSequences, Piece, is_store, open_sequences
 from fastw2v.training.corpus import noted_config
+from fastw2v.training.data import keep_thresholds, whole_stream
+from fastw2v.training.evaluation import softmax_loss
 from fastw2v.training.reporting import LogReporter, Reporter
-from fastw2v.training.sampling import keep_thresholds
-from fastw2v.training.steppers import new_matrix, padded_dim
 from fastw2v.vectors.model import FullModel
 
 SOFTMAX, WITH_NOISE = "softmax", "noise x exp(score)"
@@ -165,9 +163,9 @@ class _Need(NamedTuple):
 
 def _memory_need(model: FullModel, threads: int) -> _Need:
     words = len(model.vocabulary)
-    dim = padded_dim(int(model.config["vector_dim"]) + model.negative_sampling)
+    dim = padded_dim(int(model.config["vector_dim"]))
     half_window = _half_window(model)
-    buffers = buffer_bytes(words, dim, BATCH_CENTERS, half_window, threads, most=0)
+    buffers = softmax_workspace_bytes(words, dim, BATCH_CENTERS, half_window, threads, 0)
     return _Need(2 * words * 4 * dim, buffers + STREAM_TOKENS * _BYTES_PER_STREAM_TOKEN)
 
 
@@ -193,16 +191,17 @@ class _Scorer:
     """
 
     def __init__(self, model: FullModel) -> None:
-        self._log_factors = _log_factors(model)
-        self.loss_sums = dict.fromkeys(self._log_factors, 0.0)
+        self._biases = _log_factors(model)
+        self.loss_sums = dict.fromkeys(self._biases, 0.0)
         self.centers = 0
-        self._model = model
-        self._dim = int(model.config["vector_dim"])
-        self._half_window = _half_window(model)
-        self._weights = self._padded_weights()
-        self._room: Any = new_room(
-            len(model.vocabulary),
-            self._weights.output_vectors.shape[1],
+        self._skip_gram, self._half_window = model.skip_gram, _half_window(model)
+        words, dim = model.input_vectors.shape
+        self._weights = Weights(new_matrix(words, dim), new_matrix(words, dim))
+        self._weights.input_vectors[:, :dim] = model.input_vectors
+        self._weights.output_vectors[:, :dim] = model.output_vectors
+        self._workspace = new_softmax_workspace(
+            words,
+            padded_dim(dim),
             BATCH_CENTERS,
             self._half_window,
             max_logit_bytes=0,  # which are needed once only
@@ -212,15 +211,18 @@ class _Scorer:
         """Score all of `sequences`; returns how many tokens they have."""
         known, before = 0, 0
         for piece in _gathered(sequences.pieces()):
-            stream = _stream_of(piece, self._half_window)
+            stream = whole_stream(piece.ids, piece.lengths, self._half_window)
             batches = range(0, len(piece.ids), BATCH_CENTERS)
             steps_done, steps = 0, len(self.loss_sums) * len(batches)
-            for name in self.loss_sums:
-                if self._model.negative_sampling:
-                    self._weights.output_vectors[:, self._dim] = self._log_factors[name]
-                found = 0
+            for name, bias in self._biases.items():
+                workspace, found = self._workspace._replace(bias=bias), 0
                 for first in batches:
-                    found += self._score_batch(name, stream, first)
+                    last = min(first + BATCH_CENTERS, len(piece.ids))
+                    loss, centers = softmax_loss(
+                        self._weights, stream, first, last, workspace, skip_gram=self._skip_gram
+                    )
+                    self.loss_sums[name] += loss
+                    found += centers
                     steps_done += 1
                     done = before + (piece.done - before) * steps_done // steps
                     progress("scoring", done, sequences.total)
@@ -228,43 +230,20 @@ class _Scorer:
             known, before = known + len(piece.ids), piece.done
         return known
 
-    def _score_batch(self, name: str, stream: Stream, first: int) -> int:
-        count = min(BATCH_CENTERS, len(stream.token_ids) - first)
-        loss, centers = softmax_batch_update(
-            self._weights,
-            stream,
-            first,
-            count,
-            Settings(self._half_window, 1, False, False),
-            self._model.skip_gram,
-            np.float32(0.0),
-            self._room,
-        )
-        self.loss_sums[name] += loss
-        return int(centers)
 
-    def _padded_weights(self) -> Weights:
-        """The matrices as the kernels want them, with room for the dimension of the factors."""
-        words, dims = len(self._model.vocabulary), self._dim + self._model.negative_sampling
-        weights = Weights(new_matrix(words, dims), new_matrix(words, dims))
-        weights.input_vectors[:, : self._dim] = self._model.input_vectors
-        weights.output_vectors[:, : self._dim] = self._model.output_vectors
-        if self._model.negative_sampling:
-            weights.input_vectors[:, self._dim] = 1.0
-        return weights
-
-
-def _log_factors(model: FullModel) -> dict[str, np.ndarray | float]:
-    """Reading -> log of what exp(score) is multiplied by, float64 (V,)."""
+def _log_factors(model: FullModel) -> dict[str, np.ndarray]:
+    """Reading -> log of the factor of exp(score), float32 (V,); (0,) where there is none."""
+    none = np.empty(0, np.float32)
     if not model.negative_sampling:
-        return {SOFTMAX: 0.0}
+        return {SOFTMAX: none}
     noise = model.log_noise()
-    if not model.config["subsample"]:
-        return {WITH_NOISE: noise, SOFTMAX: 0.0}
-    counts = model.vocabulary.counts
-    thresholds = keep_thresholds(counts, int(counts.sum()), model.config["subsample"])
-    kept = np.maximum(thresholds, np.uint64(1)) / 2.0**32
-    return {WITH_NOISE: noise, UNTHINNED: noise - np.log(kept), SOFTMAX: 0.0}
+    factors = {WITH_NOISE: noise.astype(np.float32)}
+    if model.config["subsample"]:
+        counts = model.vocabulary.counts
+        thresholds = keep_thresholds(counts, int(counts.sum()), model.config["subsample"])
+        kept = np.maximum(thresholds, np.uint64(1)) / 2.0**32
+        factors[UNTHINNED] = (noise - np.log(kept)).astype(np.float32)
+    return {**factors, SOFTMAX: none}
 
 
 def _gathered(pieces: Iterator[Piece]) -> Iterator[Piece]:
@@ -285,19 +264,6 @@ def _gathered(pieces: Iterator[Piece]) -> Iterator[Piece]:
 def _joined(pieces: list[Piece]) -> Piece:
     ids, lengths, done = zip(*pieces, strict=True)
     return Piece(np.concatenate(ids), np.concatenate(lengths), done[-1])
-
-
-def _stream_of(piece: Piece, half_window: int) -> Stream:
-    """All tokens in their order, with whole windows."""
-    ends = np.cumsum(piece.lengths)
-    tokens = len(piece.ids)
-    return Stream(
-        piece.ids,
-        np.repeat(ends - piece.lengths, piece.lengths).astype(np.int32),
-        np.repeat(ends, piece.lengths).astype(np.int32),
-        np.arange(tokens + 1, dtype=np.int64),
-        np.full(tokens, half_window, np.int32),
-    )
 
 
 @contextlib.contextmanager

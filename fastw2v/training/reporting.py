@@ -17,7 +17,7 @@ import numpy as np
 
 from fastw2v.errors import DivergenceError, ResourceError
 from fastw2v.io import model_directory as layout
-from fastw2v.kernels.negative_sampling import Weights
+from fastw2v.kernels.blocks import Weights
 from fastw2v.training.config import TrainConfig
 
 HISTORY_INTERVAL = 0.5  # minimum seconds between two rows of the history;

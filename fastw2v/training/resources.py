@@ -9,14 +9,15 @@ from pathlib import Path
 
 from fastw2v.errors import UsageError
 from fastw2v.io.machine import available_memory, free_disk, readable_bytes, resident_memory
-from fastw2v.kernels.blocks import scratch_bytes
-from fastw2v.kernels.deterministic import room_bytes
-from fastw2v.kernels.softmax_batch import buffer_bytes
+from fastw2v.kernels.blocks import BlockShape, block_workspace_bytes
+from fastw2v.kernels.deterministic import round_workspace_bytes
+from fastw2v.kernels.primitives import padded_dim
+from fastw2v.kernels.softmax_batch import softmax_workspace_bytes
 from fastw2v.training.checkpoint import SHARE_OF_MEMORY
 from fastw2v.training.config import TrainConfig
 from fastw2v.training.data import BATCHES_AT_ONCE
 from fastw2v.training.evaluation import evaluation_bytes
-from fastw2v.training.steppers import LOGIT_BYTES, max_round_blocks, padded_dim
+from fastw2v.training.steppers import LOGIT_BYTES, max_blocks_per_round
 
 # Measured: bench/estimates.py.
 _BASE = 285_000_000  # Python and the libraries, that of the loss curve too, kernels compiled
@@ -84,12 +85,14 @@ def _kernel_bytes(config: TrainConfig, vocabulary_size: int, threads: int) -> in
     if config.negative_sampling:
         assert config.block_size is not None
         assert config.pool_size is not None
-        block = (config.block_size, config.pool_size, half_window, columns)
+        shape = BlockShape(config.block_size, config.pool_size, half_window, columns)
         if config.deterministic:
-            return room_bytes(threads, max_round_blocks(config), *block)
-        return threads * scratch_bytes(*block)
+            return round_workspace_bytes(threads, max_blocks_per_round(config), shape)
+        return threads * block_workspace_bytes(shape)
     batch_size = config.centers_per_batch
-    return buffer_bytes(vocabulary_size, columns, batch_size, half_window, threads, LOGIT_BYTES)
+    return softmax_workspace_bytes(
+        vocabulary_size, columns, batch_size, half_window, threads, LOGIT_BYTES
+    )
 
 
 def _max_saves(config: TrainConfig, vocabulary_size: int, threads: int, epoch_words: int) -> int:

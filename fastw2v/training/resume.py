@@ -18,7 +18,8 @@ import numpy as np
 from fastw2v.errors import DataError, DivergenceError, UsageError
 from fastw2v.io import model_directory as layout
 from fastw2v.io.model_directory import CONFIG, HISTORY, STATE, Generation
-from fastw2v.kernels.negative_sampling import Weights
+from fastw2v.kernels.blocks import Weights
+from fastw2v.kernels.primitives import new_matrix
 from fastw2v.training import steppers as steps
 from fastw2v.training.config import DEFAULT_ALPHAS, FIXED_ON_RESUME, TrainConfig, resumed_config
 from fastw2v.training.data import Position, planned_words
@@ -162,8 +163,8 @@ def load_weights(saved: Generation, vocabulary_size: int, config: TrainConfig) -
         weights = steps.initial_weights(vocabulary_size, config)
     else:
         weights = Weights(
-            steps.new_matrix(vocabulary_size, config.vector_dim),
-            steps.new_matrix(vocabulary_size, config.vector_dim),
+            new_matrix(vocabulary_size, config.vector_dim),
+            new_matrix(vocabulary_size, config.vector_dim),
         )
     for name, matrix in zip(layout.MATRICES, weights, strict=True):
         matrix[:saved_rows, : config.vector_dim] = saved.matrix(name, memory_map=True)

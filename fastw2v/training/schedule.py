@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastw2v.errors import DataError
-from fastw2v.kernels.hogwild import Schedule
+from fastw2v.kernels.hogwild import Schedule, learning_rate
 from fastw2v.training.config import TrainConfig
 from fastw2v.vectors.evaluation import ratio_interval
 
@@ -91,10 +91,8 @@ class LearningRate:
         return min(self.total_words, self.decay_from + self.decay_words)
 
     def at(self, words: int) -> float:
-        """The rate after `words` words, as the kernels have it."""
-        schedule = self.seen_from(0)
-        done = (schedule.words_before + words) / schedule.total_words
-        return schedule.start + (schedule.end - schedule.start) * min(1.0, done)
+        """The rate after `words` words: the kernels' formula, before they round it to float32."""
+        return float(learning_rate(self.seen_from(0), words))
 
     def seen_from(self, words_before: int) -> Schedule:
         """The same for a kernel that counts words from `words_before` on."""

@@ -15,7 +15,7 @@ import numba
 import numpy as np
 
 from fastw2v.errors import DataError, DivergenceError, ResourceError, TrainingInterrupted
-from fastw2v.training import checkpoint, resume, sampling
+from fastw2v.training import checkpoint, resume
 from fastw2v.training import steppers as steps
 from fastw2v.training.checkpoint import Saver
 from fastw2v.training.config import TrainConfig
@@ -27,6 +27,8 @@ from fastw2v.training.data import (
     Position,
     ReadAhead,
     corpus_hash,
+    keep_thresholds,
+    noise_tables,
     planned_words,
 )
 from fastw2v.training.evaluation import Validation, choose_holdout
@@ -68,8 +70,8 @@ class TrainingRun:
         self.reporter, self._callback = reporter, callback
         self._curve = LossCurve(path, config, reporter)
         counts = store.vocabulary.counts
-        keep = sampling.keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
-        self._noise = sampling.noise_tables(counts, config.ns_exponent)
+        keep = keep_thresholds(counts, int(counts.sum()), config.subsample or 0.0)
+        self._noise = noise_tables(counts, config.ns_exponent)
         holdout = choose_holdout(store, config, reporter)
         self._source = BatchSource(store, config, keep, holdout)
         self.weights, self._fresh = start.weights, start.fresh

@@ -1,12 +1,4 @@
-"""How many blocks of negative sampling make a round of `--deterministic`.
-
-All terms of a round have the gradients of its first weights, so that a word which comes again and
-again in it is pushed as often in the same direction. As with blocks (`TrainConfig.with_blocks`),
-too many such pushes overshoot: rounds are shorter, the more the pushes of the most frequent word
-(learning rate x terms that it is in) sum to. The limits are measured: bench/LOG.md.
-
-The four model types behind one face: weights, compilation, training a stretch of a batch.
-"""
+"""The four model types behind one face: weights, and training a stretch of a batch."""
 
 from __future__ import annotations
 
@@ -14,84 +6,22 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from fastw2v.kernels import deterministic as deterministic_room
-from fastw2v.kernels import softmax
-from fastw2v.kernels import softmax_batch as softmax_room
-from fastw2v.kernels.deterministic import train_in_rounds
-from fastw2v.kernels.hogwild import BlockPlan, Schedule, learning_rate, train_negative_sampling
+from fastw2v.kernels.blocks import BlockShape, Objective, Weights, new_block_workspaces
+from fastw2v.kernels.deterministic import new_round_workspace, train_in_rounds
+from fastw2v.kernels.hogwild import (
+    BlockJob,
+    BlockPlan,
+    Schedule,
+    learning_rate,
+    train_negative_sampling,
+)
 from fastw2v.kernels.llvm.simd import ROW_FLOATS
-from fastw2v.kernels.negative_sampling import Settings, Weights
+from fastw2v.kernels.primitives import new_matrix
+from fastw2v.kernels.softmax import softmax_batch_update
+from fastw2v.kernels.softmax_batch import new_softmax_workspace
 from fastw2v.kernels.streams import Noise
 from fastw2v.training.config import DEFAULT_ALPHAS, MAX_REPEATS, TrainConfig
-from fastw2v.training.data import Batch, make_stream, new_room
-
-# Numbers of blocks that a few threads can share out; a word's pushes in a round, and at which rate:
-# at a higher one rows grow longer, and bear fewer.
-_SIZES = (16, 12, 8, 6, 4, 3, 2, 1)
-_MAX_CENTERS = 1024
-_MAX_PUSH = 10.0
-_UNDIVIDED_ALPHA = 0.05  # what CBOW with word2vec.c's gradient is trained with
-
-
-def max_round_blocks(config: TrainConfig) -> int:
-    """`round_blocks` at most."""
-    assert config.block_size is not None
-    return max(1, min(_SIZES[0], _MAX_CENTERS // config.block_size))
-
-
-def round_blocks(config: TrainConfig, noise: Noise) -> int:
-    """Blocks of a round; it depends on options and word counts alone.
-
-    Args:
-        config: with its blocks chosen.
-        noise: what it draws from.
-    """
-    assert config.alpha is not None
-    assert config.block_size is not None
-    usual = DEFAULT_ALPHAS[config.type]
-    if not config.skip_gram and config.cbow_gradient == "word2vec":
-        usual = _UNDIVIDED_ALPHA
-    most = _MAX_PUSH * min(1.0, usual / config.alpha)
-    push = config.alpha * config.block_size * _terms_of_top_word(config, noise)
-    return next(
-        size for size in _SIZES if size <= max(1.0, min(most / push, max_round_blocks(config)))
-    )
-
-
-def _terms_of_top_word(config: TrainConfig, noise: Noise) -> float:
-    """Terms a center, on average, that move one row of the most frequent word, weighted."""
-    drawn, kept = _top_shares(config, noise)
-    contexts = config.half_window * (1 if config.window_sampling == "dynamic" else 2)
-    contexts += config.window_sampling == "dynamic"
-    negatives = config.neg_samples
-    if not config.skip_gram:
-        divided = 1 if config.cbow_gradient == "mean" else contexts
-        return max(negatives * drawn + kept, (negatives + 1) * kept * divided)
-    if config.negatives_per == "pair":
-        negatives *= contexts
-    return max(negatives * drawn + contexts * kept, (negatives + contexts) * kept)
-
-
-def _top_shares(config: TrainConfig, noise: Noise) -> tuple[float, float]:
-    """Shares of the most frequent word: in the draws, and in the kept tokens.
-
-    Word counts follow from what is drawn, in proportion to count ** exponent.
-    """
-    words = len(noise.thresholds)
-    own = noise.thresholds / 2.0**32
-    drawn = (own + np.bincount(noise.aliases, 1.0 - own, words)) / words
-    if config.ns_exponent == 0:  # they do not: what blocks are made for, at most
-        assert config.block_size is not None
-        return float(drawn.max()), min(1.0, MAX_REPEATS / config.block_size) ** 0.5
-    logs = np.log(np.maximum(drawn, 2.0**-32 / words)) / config.ns_exponent
-    shares = np.exp(logs - logs.max())
-    shares /= shares.sum()
-    if config.subsample:
-        ratio = config.subsample / shares
-        shares *= np.minimum(1.0, np.sqrt(ratio) + ratio)
-        shares /= shares.sum()
-    return float(drawn.max()), float(shares.max())
-
+from fastw2v.training.data import Batch, make_stream, new_stream_buffer
 
 LOGIT_BYTES = 128 << 20  # logits kept between the passes of the full softmax, at most
 SOFTMAX_INIT = 1.0  # initial entries are uniform on ± this / √dim: bench/LOG.md, "Initialization"
@@ -120,28 +50,12 @@ class Stepper(Protocol):
         ...
 
 
-def padded_dim(dim: int) -> int:
-    """Floats a row takes in memory."""
-    return -(-dim // ROW_FLOATS) * ROW_FLOATS
-
-
-def new_matrix(rows: int, dim: int) -> np.ndarray:
-    """Zeros, float32 (rows, padded_dim(dim)), 64-byte aligned; columns past `dim` stay zero."""
-    floats = rows * padded_dim(dim)
-    # NumPy allocates (and asks for huge pages); the offset to a cache line is ours to choose. The
-    # zeros are written here: `np.zeros` would leave the page faults to the first updates.
-    buffer = np.empty(floats + ROW_FLOATS, np.float32)
-    buffer.fill(0.0)
-    offset = (-buffer.ctypes.data % 64) // 4
-    return buffer[offset : offset + floats].reshape(rows, padded_dim(dim))
-
-
 def _checked(weights: Weights) -> Weights:
-    """The weights, if kernels may go through their rows by address: tiles read whole vectors.
+    """The weights, if kernels may reach their rows by address: tiles read whole vectors.
 
     Raises:
-        ValueError: not matrices as `new_matrix` makes them; past the end of such rows, the memory
-            of others would be read and written.
+        ValueError: not matrices as `new_matrix` makes them; kernels would read and write past the
+            end of such rows.
     """
     for name, matrix in zip(Weights._fields, weights, strict=True):
         good = matrix.dtype == np.float32 and matrix.ndim == 2 and matrix.shape[1] % ROW_FLOATS == 0
@@ -178,57 +92,28 @@ def initial_weights(vocabulary_size: int, config: TrainConfig) -> Weights:
     return weights
 
 
-def _settings(config: TrainConfig) -> Settings:
-    return Settings(
-        config.half_window,
-        config.neg_samples,
-        config.negatives_per == "pair",
-        config.cbow_gradient == "word2vec",
+def objective_of(config: TrainConfig) -> Objective:
+    """The kernels' part of the options."""
+    return Objective(
+        half_window=config.half_window,
+        negatives=config.neg_samples,
+        per_pair=config.negatives_per == "pair",
+        undivided=config.cbow_gradient == "word2vec",
     )
 
 
-class NegativeSamplingStepper:
-    """sgram_neg and cbow_neg: Hogwild over blocks."""
+class _BlockStepper:
+    """What the two steppers of negative sampling share."""
 
-    def __init__(self, weights: Weights, noise: Noise, config: TrainConfig, threads: int) -> None:
-        assert config.block_size is not None
-        self._weights, self._noise, self._config = _checked(weights), noise, config
-        self._threads = threads
-        self._settings = _settings(config)
-        self.unit = config.block_size
-        self.step_centers = max(1, _STEP_CENTERS // self.unit) * self.unit
-
-    def train(self, batch: Batch, first: int, last: int, schedule: Schedule) -> StepResult:
-        """See `Stepper`."""
-        config = self._config
-        assert config.pool_size is not None
-        plan = BlockPlan(first, last, self.unit, config.pool_size, np.uint64(batch.key))
-        sums = train_negative_sampling(
-            self._weights,
-            batch.stream,
-            self._noise,
-            self._settings,
-            schedule,
-            plan,
-            config.skip_gram,
-            self._threads,
-        )
-        return StepResult(float(sums[:, 0].sum()), float(sums[:, 1].sum()))
-
-
-class DeterministicStepper:
-    """sgram_neg and cbow_neg in rounds: the same bytes every time, at any number of threads."""
-
-    def __init__(self, weights: Weights, noise: Noise, config: TrainConfig, threads: int) -> None:
+    def __init__(
+        self, weights: Weights, noise: Noise, config: TrainConfig, threads: int, blocks: int
+    ) -> None:
         assert config.block_size is not None
         assert config.pool_size is not None
         self._weights, self._noise, self._config = _checked(weights), noise, config
         self._threads = threads
-        self._settings = _settings(config)
-        blocks = round_blocks(config, noise)
-        self._room = deterministic_room.new_room(
-            threads,
-            blocks,
+        self._objective = objective_of(config)
+        self._shape = BlockShape(
             config.block_size,
             config.pool_size,
             config.half_window,
@@ -237,23 +122,45 @@ class DeterministicStepper:
         self.unit = blocks * config.block_size
         self.step_centers = max(1, _STEP_CENTERS // self.unit) * self.unit
 
+    def _job(self, batch: Batch, first: int, last: int, schedule: Schedule) -> BlockJob:
+        block_size, pool_size = self._shape[:2]
+        return BlockJob(
+            weights=self._weights,
+            stream=batch.stream,
+            noise=self._noise,
+            objective=self._objective,
+            schedule=schedule,
+            plan=BlockPlan(first, last, block_size, pool_size, np.uint64(batch.key)),
+            skip_gram=self._config.skip_gram,
+        )
+
+
+class NegativeSamplingStepper(_BlockStepper):
+    """sgram_neg and cbow_neg: Hogwild over blocks."""
+
+    def __init__(self, weights: Weights, noise: Noise, config: TrainConfig, threads: int) -> None:
+        super().__init__(weights, noise, config, threads, blocks=1)
+        self._workspaces = new_block_workspaces(threads, self._shape)
+
     def train(self, batch: Batch, first: int, last: int, schedule: Schedule) -> StepResult:
         """See `Stepper`."""
-        config = self._config
-        assert config.block_size is not None
-        assert config.pool_size is not None
-        plan = BlockPlan(first, last, config.block_size, config.pool_size, np.uint64(batch.key))
-        sums = train_in_rounds(
-            self._weights,
-            batch.stream,
-            self._noise,
-            self._settings,
-            schedule,
-            plan,
-            config.skip_gram,
-            self._threads,
-            *self._room,
-        )
+        job = self._job(batch, first, last, schedule)
+        sums = train_negative_sampling(job, self._threads, self._workspaces)
+        return StepResult(float(sums[:, 0].sum()), float(sums[:, 1].sum()))
+
+
+class DeterministicStepper(_BlockStepper):
+    """sgram_neg and cbow_neg in rounds: the same bytes every time, at any number of threads."""
+
+    def __init__(self, weights: Weights, noise: Noise, config: TrainConfig, threads: int) -> None:
+        round_size = blocks_per_round(config, noise)
+        super().__init__(weights, noise, config, threads, blocks=round_size)
+        self._workspace = new_round_workspace(threads, round_size, self._shape)
+
+    def train(self, batch: Batch, first: int, last: int, schedule: Schedule) -> StepResult:
+        """See `Stepper`."""
+        job = self._job(batch, first, last, schedule)
+        sums = train_in_rounds(job, self._threads, self._workspace)
         loss, positives = sums.cumsum(axis=0)[-1]  # one after another, where `sum` pairs them
         return StepResult(float(loss), float(positives))
 
@@ -265,14 +172,11 @@ class SoftmaxStepper:
         self, weights: Weights, config: TrainConfig, max_logit_bytes: int = LOGIT_BYTES
     ) -> None:
         self._weights, self._config = _checked(weights), config
-        self._settings = _settings(config)
+        self._objective = objective_of(config)
         self.unit = self.step_centers = config.centers_per_batch
-        self._room = softmax_room.new_room(
-            len(weights.output_vectors),
-            weights.output_vectors.shape[1],
-            config.centers_per_batch,
-            config.half_window,
-            max_logit_bytes,
+        vocabulary_size, dim = weights.output_vectors.shape
+        self._workspace = new_softmax_workspace(
+            vocabulary_size, dim, config.centers_per_batch, config.half_window, max_logit_bytes
         )
 
     def train(self, batch: Batch, first: int, last: int, schedule: Schedule) -> StepResult:
@@ -280,15 +184,15 @@ class SoftmaxStepper:
         loss_sum, centers = 0.0, 0
         for start in range(first, last, self.unit):
             alpha = np.float32(learning_rate(schedule, batch.stream.word_positions[start]))
-            loss, found = softmax.softmax_batch_update(
+            loss, found = softmax_batch_update(
                 self._weights,
                 batch.stream,
                 start,
                 min(self.unit, last - start),
-                self._settings,
+                self._objective,
                 self._config.skip_gram,
                 alpha,
-                self._room,
+                self._workspace,
             )
             loss_sum += loss
             centers += found
@@ -310,7 +214,82 @@ def warm_up(config: TrainConfig, threads: int) -> None:
     noise = Noise(np.zeros(rows, np.uint32), np.zeros(rows, np.int32))
     everything = np.full(rows, 1 << 32, np.uint64)
     ids, offsets, key = np.zeros(2, np.int32), np.array([0, 2]), np.uint64(1)
-    room = new_room(len(ids))
-    stream = make_stream(ids, offsets, key, everything, config, room)
-    batch = Batch(0, 0, key, stream, 0, room)
+    buffer = new_stream_buffer(len(ids))
+    stream = make_stream(ids, offsets, key, everything, config, buffer)
+    batch = Batch(0, 0, key, stream, 0, buffer)
     new_stepper(weights, noise, config, threads).train(batch, 0, 2, Schedule(0.0, 0.0, 1.0, 0.0))
+
+
+# --- the rounds of --deterministic ---
+#
+# All terms of a round have the gradients of its first weights, so that a word which comes again and
+# again in it is pushed as often in the same direction. As with blocks (`TrainConfig.with_blocks`),
+# too many such pushes overshoot: rounds are shorter, the more the pushes of the most frequent word
+# (learning rate x terms that it is in) sum to. The limits are measured: bench/LOG.md.
+
+# Numbers of blocks that a few threads can share out; a word's pushes in a round, and at which rate:
+# at a higher one rows grow longer, and bear fewer.
+_SIZES = (16, 12, 8, 6, 4, 3, 2, 1)
+_MAX_CENTERS = 1024
+_MAX_PUSH = 10.0
+_UNDIVIDED_ALPHA = 0.05  # what CBOW with word2vec.c's gradient is trained with
+
+
+def max_blocks_per_round(config: TrainConfig) -> int:
+    """`blocks_per_round` is no larger."""
+    assert config.block_size is not None
+    return max(1, min(_SIZES[0], _MAX_CENTERS // config.block_size))
+
+
+def blocks_per_round(config: TrainConfig, noise: Noise) -> int:
+    """Blocks of a round; it depends on options and word counts alone.
+
+    Args:
+        config: with its blocks chosen.
+        noise: what it draws from.
+    """
+    assert config.alpha is not None
+    assert config.block_size is not None
+    usual = DEFAULT_ALPHAS[config.type]
+    if not config.skip_gram and config.cbow_gradient == "word2vec":
+        usual = _UNDIVIDED_ALPHA
+    most = _MAX_PUSH * min(1.0, usual / config.alpha)
+    push = config.alpha * config.block_size * _terms_of_top_word(config, noise)
+    return next(
+        size for size in _SIZES if size <= max(1.0, min(most / push, max_blocks_per_round(config)))
+    )
+
+
+def _terms_of_top_word(config: TrainConfig, noise: Noise) -> float:
+    """Terms a center, on average, that move one row of the most frequent word, weighted."""
+    drawn, kept = _top_shares(config, noise)
+    contexts = config.half_window * (1 if config.window_sampling == "dynamic" else 2)
+    contexts += config.window_sampling == "dynamic"
+    negatives = config.neg_samples
+    if not config.skip_gram:
+        divided = 1 if config.cbow_gradient == "mean" else contexts
+        return max(negatives * drawn + kept, (negatives + 1) * kept * divided)
+    if config.negatives_per == "pair":
+        negatives *= contexts
+    return max(negatives * drawn + contexts * kept, (negatives + contexts) * kept)
+
+
+def _top_shares(config: TrainConfig, noise: Noise) -> tuple[float, float]:
+    """Shares of the most frequent word: in the draws, and in the kept tokens.
+
+    Word counts follow from what is drawn, in proportion to count ** exponent.
+    """
+    words = len(noise.thresholds)
+    own = noise.thresholds / 2.0**32
+    drawn = (own + np.bincount(noise.aliases, 1.0 - own, words)) / words
+    if config.ns_exponent == 0:  # they do not: what blocks are made for, at most
+        assert config.block_size is not None
+        return float(drawn.max()), min(1.0, MAX_REPEATS / config.block_size) ** 0.5
+    logs = np.log(np.maximum(drawn, 2.0**-32 / words)) / config.ns_exponent
+    shares = np.exp(logs - logs.max())
+    shares /= shares.sum()
+    if config.subsample:
+        ratio = config.subsample / shares
+        shares *= np.minimum(1.0, np.sqrt(ratio) + ratio)
+        shares /= shares.sum()
+    return float(drawn.max()), float(shares.max())

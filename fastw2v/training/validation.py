@@ -17,15 +17,15 @@ import numba
 import numpy as np
 
 from fastw2v.errors import UsageError
-from fastw2v.kernels.streams import Noise
+from fastw2v.kernels.streams import Noise, new_noise
 from fastw2v.kernels.validation import (
     NEGATIVES,
-    REACH,
+    RADIUS,
     Sequences,
     hash_sequences,
     holdout_losses,
 )
-from fastw2v.training.sampling import noise_tables
+from fastw2v.store.vocabulary import noise_distribution
 from fastw2v.vectors.evaluation import ratio_interval
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Holdout:
         return cls(
             chosen,
             limit,
-            noise_tables(store.vocabulary.counts, NS_EXPONENT),
+            new_noise(noise_distribution(store.vocabulary.counts, NS_EXPONENT)),
             tuple(places for places, _ in held),
             np.array([lengths.sum() for _, lengths in held], np.int64),
         )
@@ -160,7 +160,7 @@ class Holdout:
         return {
             "sequences": self.num_sequences,
             "tokens": self.num_tokens,
-            "reach": REACH,
+            "reach": RADIUS,
             "negatives": NEGATIVES,
             "ns_exponent": NS_EXPONENT,
         }

@@ -18,7 +18,7 @@ from bench.lib import command_line, common, memory, results
 from bench.peers import fasttext_softmax, numpy_softmax
 from bench.report import tables
 from bench.softmax import ready_batches, speed, training
-from fastw2v.kernels.negative_sampling import Settings
+from fastw2v.kernels.blocks import Objective
 
 TORCH_PYTHON = os.environ.get("FASTW2V_TORCH_PYTHON") or sys.executable
 
@@ -69,7 +69,7 @@ def test_the_twin_is_that_of_the_kernels_tests(stream, skip_gram):
     (batch,) = ready_batches.cut(stream, 64, 1)
     loss, after = ready_batches.twin(tuple(weights), batch, 0.1, skip_gram)
     update = reference.softmax_batch_update(
-        weights, stream, 0, batch.words, Settings(3, 0, False, False), skip_gram, 0.1
+        weights, stream, 0, batch.words, Objective(3, 0, False, False), skip_gram, 0.1
     )
     assert loss == pytest.approx(update.loss, rel=1e-12)
     for matrix, before, change in zip(after, weights, (update.input, update.output), strict=True):

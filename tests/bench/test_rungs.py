@@ -8,9 +8,9 @@ import reference
 from kernel_cases import as_float64, copy_weights, make_sentences, make_stream, make_weights
 
 from bench.speed import rungs
-from fastw2v.kernels.hogwild import BlockPlan, Schedule
-from fastw2v.kernels.negative_sampling import Settings
-from fastw2v.training.sampling import noise_tables
+from fastw2v.kernels.blocks import Objective
+from fastw2v.kernels.hogwild import BlockJob, BlockPlan, Schedule
+from fastw2v.training.data import noise_tables
 
 KEY = 2**63 + 29
 V, DIM, K = 9, 7, 4
@@ -31,7 +31,8 @@ def train(rung, weights, stream, noise, settings, skip_gram, ranges=((0, 29),), 
     after, sums = copy_weights(weights), np.zeros(2)
     for first, last in ranges:
         plan = BlockPlan(first, last, 32, 16, np.uint64(key))
-        result = rung(after, stream, noise, settings, schedule, plan, skip_gram, threads)
+        job = BlockJob(after, stream, noise, settings, schedule, plan, skip_gram)
+        result = rung(job, threads)
         assert result.shape == (threads, 16)
         sums += result.sum(axis=0)[:2]
     return sums, after
@@ -120,7 +121,7 @@ TWINS = {"classic": classic, "window_shared": window_shared}
 @pytest.mark.parametrize(("skip_gram", "per_pair", "undivided"), VARIANTS)
 def test_rungs_are_their_twins(name, skip_gram, per_pair, undivided):
     weights, stream, noise = corpus()
-    settings = Settings(3, K, per_pair, undivided)
+    settings = Objective(3, K, per_pair, undivided)
     sums, after = train(rungs.RUNGS[name], weights, stream, noise, settings, skip_gram)
     loss, positives, inputs, outputs = TWINS[name](weights, stream, noise, settings, skip_gram)
     assert sums[1] == positives
@@ -135,7 +136,7 @@ def test_rungs_are_their_twins(name, skip_gram, per_pair, undivided):
 @pytest.mark.parametrize("skip_gram", [True, False])
 def test_threads_and_ranges_train_every_center_once(name, skip_gram):
     weights, stream, noise = corpus()
-    settings, frozen = Settings(3, K, True, False), Schedule(0.0, 0.0, 1.0, 0.0)
+    settings, frozen = Objective(3, K, True, False), Schedule(0.0, 0.0, 1.0, 0.0)
     rung = rungs.RUNGS[name]
     whole, _ = train(rung, weights, stream, noise, settings, skip_gram, schedule=frozen)
     for ranges, threads in [(((0, 29),), 3), (((0, 29),), 40), (((0, 5), (5, 6), (6, 29)), 2)]:

@@ -32,13 +32,13 @@ from test_training_kill import SMALL, fingerprint
 from fastw2v.errors import ResourceError
 from fastw2v.io import model_directory as layout
 from fastw2v.io import storage
-from fastw2v.kernels.negative_sampling import Weights
+from fastw2v.kernels.blocks import Weights
+from fastw2v.kernels.primitives import new_matrix
 from fastw2v.store.format import TokenStore
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.text.config import Layout
 from fastw2v.training import checkpoint
 from fastw2v.training.checkpoint import Snapshot
-from fastw2v.training.steppers import new_matrix
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="runs are forked")
 

@@ -7,9 +7,15 @@ from typing import NamedTuple
 import numpy as np
 import reference
 
-from fastw2v.kernels.negative_sampling import Settings, Weights, new_scratch
+from fastw2v.kernels.blocks import (
+    BlockShape,
+    BlockWorkspace,
+    Objective,
+    Weights,
+    new_block_workspaces,
+)
+from fastw2v.kernels.primitives import new_matrix, padded_dim
 from fastw2v.kernels.streams import Stream
-from fastw2v.training.steppers import new_matrix, padded_dim
 
 UNIT = 2.0**-24  # unit roundoff of float32
 
@@ -19,12 +25,12 @@ class Case(NamedTuple):
     stream: Stream
     first: int
     count: int
-    settings: Settings
+    settings: Objective
     pool_ids: np.ndarray
 
 
-def make_stream(sentences: list[list[int]], reaches: int | np.ndarray) -> Stream:
-    """A stream of whole sentences; `reaches`: one for all tokens or one each."""
+def make_stream(sentences: list[list[int]], radii: int | np.ndarray) -> Stream:
+    """A stream of whole sentences; `radii`: one for all tokens or one each."""
     lengths = np.array([len(sentence) for sentence in sentences])
     ends = np.cumsum(lengths)
     n = int(ends[-1])
@@ -33,7 +39,7 @@ def make_stream(sentences: list[list[int]], reaches: int | np.ndarray) -> Stream
         np.repeat(ends - lengths, lengths).astype(np.int32),
         np.repeat(ends, lengths).astype(np.int32),
         np.arange(n + 1, dtype=np.int64),
-        np.broadcast_to(np.asarray(reaches, np.int32), n).copy(),
+        np.broadcast_to(np.asarray(radii, np.int32), n).copy(),
     )
 
 
@@ -68,16 +74,22 @@ def as_float64(weights: Weights) -> Weights:
     return Weights(weights.input_vectors.astype(float), weights.output_vectors.astype(float))
 
 
-def run_block(kernel, case: Case, alpha: float, scratch=None):
+def new_block_workspace(*shape: int) -> BlockWorkspace:
+    """That of one thread; `shape` as in `BlockShape`."""
+    workspaces = new_block_workspaces(1, BlockShape(*shape))
+    return BlockWorkspace(*(arrays[0] for arrays in workspaces))
+
+
+def run_block(kernel, case: Case, alpha: float, workspace=None):
     """One block update on a copy: (loss, positives, weights after)."""
     dim = case.weights.input_vectors.shape[1]
     weights = padded_weights(case.weights)
-    if scratch is None:
+    if workspace is None:
         half = case.settings.half_window
-        scratch = new_scratch(case.count, len(case.pool_ids), half, padded_dim(dim))
-    scratch.pool_ids[:] = case.pool_ids
+        workspace = new_block_workspace(case.count, len(case.pool_ids), half, padded_dim(dim))
+    workspace.pool_ids[:] = case.pool_ids
     loss, positives = kernel(
-        weights, case.stream, case.first, case.count, case.settings, np.float32(alpha), scratch
+        weights, case.stream, case.first, case.count, case.settings, np.float32(alpha), workspace
     )
     for matrix in weights:
         assert not matrix[:, dim:].any(), "the padding of the rows was written to"

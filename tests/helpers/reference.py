@@ -58,8 +58,8 @@ def contexts_of(stream, pos):
         other
         for other in range(len(stream.token_ids))
         if other != pos
-        and abs(other - pos) <= stream.reaches[pos]
-        and stream.sentence_starts[other] == stream.sentence_starts[pos]
+        and abs(other - pos) <= stream.radii[pos]
+        and stream.sequence_starts[other] == stream.sequence_starts[pos]
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastw2v.kernels.negative_sampling import Weights
+from fastw2v.kernels.blocks import Weights
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.training import checkpoint
 from fastw2v.training.config import TrainConfig

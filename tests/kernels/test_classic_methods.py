@@ -20,9 +20,9 @@ from kernel_cases import (
 )
 
 from fastw2v.kernels import negative_sampling
-from fastw2v.kernels.negative_sampling import Settings
+from fastw2v.kernels.blocks import Objective
 from fastw2v.kernels.streams import draw_noise
-from fastw2v.training.sampling import noise_tables
+from fastw2v.training.data import noise_tables
 
 ALPHA = float(np.float32(0.05))
 
@@ -32,7 +32,7 @@ def test_one_center_and_k_draws_are_the_seeds_skip_gram():
     weights = make_weights(rng, 12, 9)
     stream = make_stream([[5, 2, 7, 0, 3], [1, 1]], 2)
     pool_ids = np.array([8, 9, 10, 11, 9, 4], np.int32)  # K = 6 as in the seed, none a context
-    case = Case(weights, stream, 2, 1, Settings(2, 6, False, False), pool_ids)
+    case = Case(weights, stream, 2, 1, Objective(2, 6, False, False), pool_ids)
     loss, positives, after = run_block(negative_sampling.sgram_neg_update, case, ALPHA)
     inputs, outputs = as_float64(weights)
     context_ids = [5, 2, 0, 3]
@@ -53,7 +53,7 @@ def test_one_center_and_k_draws_are_the_seeds_cbow():
     weights = make_weights(rng, 12, 9)
     stream = make_stream([[5, 2, 7, 0, 3]], 2)
     pool_ids = np.array([8, 9, 10, 11, 9, 4], np.int32)
-    case = Case(weights, stream, 2, 1, Settings(2, 6, True, False), pool_ids)
+    case = Case(weights, stream, 2, 1, Objective(2, 6, True, False), pool_ids)
     loss, positives, after = run_block(negative_sampling.cbow_neg_update, case, ALPHA)
     inputs, outputs = as_float64(weights)
     context_ids = [5, 2, 0, 3]
@@ -76,7 +76,7 @@ def expectation_case(per_pair: bool, undivided: bool = False) -> Case:
     """Four words, so that most draws meet a positive they equal; blocks with halo and ends."""
     stream = make_stream([[0, 1, 0, 2, 3, 1], [2, 0], [1]], np.array([1, 2, 2, 1, 2, 2, 1, 1, 2]))
     weights = make_weights(np.random.default_rng(21), 4, 3)
-    options = Settings(2, 5, per_pair, undivided)
+    options = Objective(2, 5, per_pair, undivided)
     return Case(weights, stream, 1, 6, options, np.zeros(1, np.int32))
 
 

@@ -20,26 +20,31 @@ from reference import contexts_of, sigmoid, softplus
 
 import fastw2v
 from fastw2v.io import model_directory as layout
-from fastw2v.kernels.deterministic import new_room, room_bytes, train_in_rounds
-from fastw2v.kernels.hogwild import BlockPlan, Schedule, train_negative_sampling
-from fastw2v.kernels.negative_sampling import Settings, Weights
+from fastw2v.kernels.blocks import BlockShape, Objective, Weights, new_block_workspaces
+from fastw2v.kernels.deterministic import (
+    new_round_workspace,
+    round_workspace_bytes,
+    train_in_rounds,
+)
+from fastw2v.kernels.hogwild import BlockJob, BlockPlan, Schedule, train_negative_sampling
+from fastw2v.kernels.primitives import padded_dim
 from fastw2v.kernels.streams import Noise, Stream, draw_noise
 from fastw2v.training import resources
 from fastw2v.training import steppers as rounds
 from fastw2v.training.config import MAX_REPEATS, TrainConfig
+from fastw2v.training.data import keep_thresholds, noise_tables, repeat_rate, top_share
 from fastw2v.training.reporting import Progress
-from fastw2v.training.sampling import keep_thresholds, noise_tables, repeat_rate, top_share
-from fastw2v.training.steppers import DeterministicStepper, new_stepper, padded_dim
+from fastw2v.training.steppers import DeterministicStepper, new_stepper
 
 pytestmark = pytest.mark.usefixtures("quick_plots")
 
 KEY = np.uint64(2**63 + 5)
 SCHEDULE = Schedule(0.05, 0.001, 1500.0, 100.0)
 MODELS = {  # skip_gram, settings
-    "sgram_neg pair": (True, Settings(3, 5, True, False)),
-    "sgram_neg window": (True, Settings(3, 5, False, False)),
-    "cbow_neg mean": (False, Settings(3, 5, True, False)),
-    "cbow_neg word2vec": (False, Settings(3, 5, True, True)),
+    "sgram_neg pair": (True, Objective(3, 5, True, False)),
+    "sgram_neg window": (True, Objective(3, 5, False, False)),
+    "cbow_neg mean": (False, Objective(3, 5, True, False)),
+    "cbow_neg word2vec": (False, Objective(3, 5, True, True)),
 }
 BLOCK, POOL, ROUND = 8, 5, 4
 EVERY_MODEL = pytest.mark.parametrize("model", MODELS)
@@ -64,15 +69,13 @@ def train(
     """(what each range returns, weights after)."""
     skip_gram, settings = MODELS[model]
     after = padded_weights(weights)
-    room = new_room(
-        threads, round_blocks, BLOCK, POOL, settings.half_window, after.input_vectors.shape[1]
-    )
+    shape = BlockShape(BLOCK, POOL, settings.half_window, after.input_vectors.shape[1])
+    workspace = new_round_workspace(threads, round_blocks, shape)
     results = []
     for first, last in ranges or [(0, len(stream.token_ids))]:
         plan = BlockPlan(first, last, BLOCK, POOL, key)
-        sums = train_in_rounds(
-            after, stream, noise, settings, schedule, plan, skip_gram, threads, *room
-        )
+        job = BlockJob(after, stream, noise, settings, schedule, plan, skip_gram)
+        sums = train_in_rounds(job, threads, workspace)
         assert len(sums) == -(-last // BLOCK) - first // BLOCK
         results.append((float(sums[:, 0].sum()), float(sums[:, 1].sum())))
     return results, after
@@ -126,10 +129,10 @@ def test_rounds_of_one_block_are_the_blocks_of_hogwild(model: str) -> None:
     constant = Schedule(0.03, 0.03, 1500.0, 100.0)
     (result,), after = train(weights, stream, noise, model, 2, round_blocks=1, schedule=constant)
     expected = padded_weights(weights)
-    sums = train_negative_sampling(
-        expected, stream, noise, settings, constant, BlockPlan(0, 717, BLOCK, POOL, KEY),
-        skip_gram, 1,
-    )  # fmt: skip
+    plan = BlockPlan(0, 717, BLOCK, POOL, KEY)
+    job = BlockJob(expected, stream, noise, settings, constant, plan, skip_gram)
+    shape = BlockShape(BLOCK, POOL, settings.half_window, expected.input_vectors.shape[1])
+    sums = train_negative_sampling(job, 1, new_block_workspaces(1, shape))
     assert same_bytes(expected, after)
     assert result[1] == sums[0, 1]
     assert result[0] == pytest.approx(sums[0, 0], rel=1e-12)
@@ -224,10 +227,13 @@ def test_no_learning_leaves_every_weight(model: str) -> None:
     assert result == pytest.approx(expected, rel=1e-12)
 
 
-def test_room_takes_what_it_says() -> None:
-    for shape in [(2, 16, 48, 24, 5, 304), (3, 4, 33, 7, 60, 32), (1, 1, 512, 70, 2, 16)]:
-        taken = sum(array.nbytes for arrays in new_room(*shape) for array in arrays)
-        assert 0.9 * taken < room_bytes(*shape) < 1.5 * taken
+def test_a_workspace_takes_what_it_says() -> None:
+    for threads, round_blocks, *block in [
+        (2, 16, 48, 24, 5, 304), (3, 4, 33, 7, 60, 32), (1, 1, 512, 70, 2, 16)
+    ]:  # fmt: skip
+        size = (threads, round_blocks, BlockShape(*block))
+        taken = sum(array.nbytes for arrays in new_round_workspace(*size) for array in arrays)
+        assert 0.9 * taken < round_workspace_bytes(*size) < 1.5 * taken
 
 
 # --- how many blocks a round has ---
@@ -260,19 +266,19 @@ def test_shares_of_the_top_word_follow_from_the_noise(exponent: float, subsample
 
 def test_rounds_shrink_with_rate_frequent_words_and_large_blocks() -> None:
     for name in ("sgram_neg", "cbow_neg"):
-        assert rounds.round_blocks(*config_for(zipf(50_000), type=name)) in (12, 16)
+        assert rounds.blocks_per_round(*config_for(zipf(50_000), type=name)) in (12, 16)
     sizes = [
-        rounds.round_blocks(*config_for(zipf(5000), alpha=alpha))
+        rounds.blocks_per_round(*config_for(zipf(5000), alpha=alpha))
         for alpha in (0.025, 0.05, 0.1, 0.4)
     ]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] == 1
-    few = rounds.round_blocks(*config_for(zipf(5000), subsample=0))
-    assert few < rounds.round_blocks(*config_for(zipf(5000)))
+    few = rounds.blocks_per_round(*config_for(zipf(5000), subsample=0))
+    assert few < rounds.blocks_per_round(*config_for(zipf(5000)))
     large, noise = config_for(zipf(50_000), block_size=512, pool_size=512)
-    assert rounds.round_blocks(large, noise) <= rounds.max_round_blocks(large) == 2
+    assert rounds.blocks_per_round(large, noise) <= rounds.max_blocks_per_round(large) == 2
     huge = dataclasses.replace(large, block_size=4096)
-    assert rounds.round_blocks(huge, noise) == rounds.max_round_blocks(huge) == 1
+    assert rounds.blocks_per_round(huge, noise) == rounds.max_blocks_per_round(huge) == 1
     assert MAX_REPEATS / 4096 < 1
 
 
@@ -357,7 +363,7 @@ def test_steppers_and_memory_follow_the_option() -> None:
         weights = Weights(*(np.zeros((1000, columns), np.float32) for _ in range(2)))
         stepper = new_stepper(weights, noise, config, 2)
         assert isinstance(stepper, DeterministicStepper)
-        assert stepper.unit == rounds.round_blocks(config, noise) * config.block_size
+        assert stepper.unit == rounds.blocks_per_round(config, noise) * config.block_size
         assert stepper.step_centers % stepper.unit == 0
         plain = dataclasses.replace(config, deterministic=False)
         assert not isinstance(new_stepper(weights, noise, plain, 2), DeterministicStepper)

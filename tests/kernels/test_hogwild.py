@@ -10,17 +10,24 @@ from kernel_cases import (
     make_sentences,
     make_stream,
     make_weights,
+    new_block_workspace,
     planted_corpus,
 )
 
 from fastw2v.kernels import negative_sampling
-from fastw2v.kernels.hogwild import BlockPlan, Schedule, learning_rate, train_negative_sampling
-from fastw2v.kernels.negative_sampling import Settings, Weights, new_scratch
+from fastw2v.kernels.blocks import BlockShape, Objective, Weights, new_block_workspaces
+from fastw2v.kernels.hogwild import (
+    BlockJob,
+    BlockPlan,
+    Schedule,
+    learning_rate,
+    train_negative_sampling,
+)
 from fastw2v.kernels.streams import Stream, draw_noise
-from fastw2v.training.sampling import noise_tables
+from fastw2v.training.data import noise_tables
 
 KEY = np.uint64(2**63 + 11)
-SETTINGS = Settings(3, 5, True, False)
+SETTINGS = Objective(3, 5, True, False)
 SCHEDULE = Schedule(0.05, 0.001, 1000.0, 100.0)
 BLOCK, POOL = 8, 5
 NAMES = {True: "sgram_neg_update", False: "cbow_neg_update"}
@@ -40,12 +47,12 @@ def train(weights, stream, skip_gram, ranges, threads=1, schedule=SCHEDULE, sett
     """(sums, weights after) of training the ranges of the stream one after the other."""
     after = copy_weights(weights)
     noise = noise_tables(np.arange(len(after.input_vectors), 0, -1), 0.75)
-    sums = np.zeros(2)
+    shape = BlockShape(block_size, POOL, settings.half_window, after.input_vectors.shape[1])
+    workspaces, sums = new_block_workspaces(threads, shape), np.zeros(2)
     for first, last in ranges:
         plan = BlockPlan(first, last, block_size, POOL, key)
-        result = train_negative_sampling(
-            after, stream, noise, settings, schedule, plan, skip_gram, threads
-        )
+        job = BlockJob(after, stream, noise, settings, schedule, plan, skip_gram)
+        result = train_negative_sampling(job, threads, workspaces)
         assert result.shape == (threads, 16)
         sums += result.sum(axis=0)[:2]
     return sums, after
@@ -54,10 +61,10 @@ def train(weights, stream, skip_gram, ranges, threads=1, schedule=SCHEDULE, sett
 def test_learning_rate_falls_linearly_and_stays_at_its_end():
     for words in (0, 1, 450, 899, 900):
         expected = 0.05 - 0.049 * (100 + words) / 1000
-        assert learning_rate(SCHEDULE, words) == pytest.approx(expected, rel=1e-7)
-    assert learning_rate(SCHEDULE, 5000) == np.float32(0.001)
+        assert learning_rate(SCHEDULE, words) == pytest.approx(expected, rel=1e-15)
+    assert learning_rate(SCHEDULE, 5000) == pytest.approx(0.001, rel=1e-15)
     constant = Schedule(0.025, 0.025, 1000.0, 0.0)
-    assert learning_rate(constant, 777) == np.float32(0.025)
+    assert learning_rate(constant, 777) == 0.025
 
 
 @pytest.mark.parametrize("skip_gram", [True, False])
@@ -67,13 +74,13 @@ def test_one_thread_trains_block_after_block(skip_gram):
     sums, after = train(weights, stream, skip_gram, [(0, 221)])
     noise = noise_tables(np.arange(30, 0, -1), 0.75)
     expected, loss, positives = copy_weights(weights), 0.0, 0
-    scratch = new_scratch(BLOCK, POOL, 3, 16)
+    workspace = new_block_workspace(BLOCK, POOL, 3, 16)
     for block in range(28):
         first = block * BLOCK
-        draw_noise(noise, KEY, np.uint64(block), scratch.pool_ids)
+        draw_noise(noise, KEY, np.uint64(block), workspace.pool_ids)
         alpha = np.float32(0.05 - 0.049 * (100 + 2 * first) / 1000)
         one, more = getattr(negative_sampling, NAMES[skip_gram])(
-            expected, stream, first, min(BLOCK, 221 - first), SETTINGS, alpha, scratch
+            expected, stream, first, min(BLOCK, 221 - first), SETTINGS, alpha, workspace
         )
         loss, positives = loss + one, positives + more
     assert sums[1] == positives
@@ -134,8 +141,8 @@ def test_every_positive_pair_is_trained_once():
     weights, stream = corpus()
     n = len(stream.token_ids)
     places = np.arange(n)
-    near = np.abs(places[:, None] - places) <= stream.reaches[:, None]
-    same = stream.sentence_starts[:, None] == stream.sentence_starts
+    near = np.abs(places[:, None] - places) <= stream.radii[:, None]
+    same = stream.sequence_starts[:, None] == stream.sequence_starts
     pairs = int((near & same).sum()) - n
     centers = int(((near & same).sum(axis=1) > 1).sum())
     for block_size in (1, 2, 7, 33, 221, 500):
@@ -157,7 +164,7 @@ def test_planted_groups_are_recovered(skip_gram, per_pair, undivided):
         rng.uniform(-0.5, 0.5, (20, 16)).astype(np.float32) / 16, np.zeros((20, 16), np.float32)
     )
     n = len(stream.token_ids)
-    settings = Settings(3, 5, per_pair, undivided)
+    settings = Objective(3, 5, per_pair, undivided)
     frozen, constant = Schedule(0.0, 0.0, 1.0, 0.0), Schedule(0.01, 0.01, 1.0, 0.0)
     start, _ = train(weights, stream, skip_gram, [(0, n)], 1, frozen, settings)
     for epoch in range(8):

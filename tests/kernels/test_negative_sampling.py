@@ -20,12 +20,12 @@ from kernel_cases import (
     make_sentences,
     make_stream,
     make_weights,
+    new_block_workspace,
     run_block,
 )
 
 from fastw2v.kernels import negative_sampling
-from fastw2v.kernels.blocks import scratch_bytes
-from fastw2v.kernels.negative_sampling import Settings, Weights, new_scratch
+from fastw2v.kernels.blocks import BlockShape, Objective, Weights, block_workspace_bytes
 
 KERNELS = ("sgram_neg_update", "cbow_neg_update")
 ALPHA = float(np.float32(0.05))
@@ -34,8 +34,8 @@ POOL_SIZES = (1, 2, 5, 7, 8, 9, 16)
 DIMS = (1, 2, 7, 8, 9, 16, 33, 48)
 
 
-def check_against_twin(name: str, case: Case, scratch=None) -> None:
-    loss, positives, after = run_block(getattr(negative_sampling, name), case, ALPHA, scratch)
+def check_against_twin(name: str, case: Case) -> None:
+    loss, positives, after = run_block(getattr(negative_sampling, name), case, ALPHA)
     weights, stream, first, count, options, pool_ids = case
     update = getattr(reference, name)(weights, stream, first, count, options, ALPHA, pool_ids)
     assert positives == update.positives
@@ -64,10 +64,12 @@ def grid_case(T: int, N: int, D: int, number: int) -> Case:
     place = ("inside", "start", "end", "tiny")[number % 4]
     vocabulary_size = (3, 12, 2, 60, 5)[number % 5]  # 2 and 3: draws often equal positives
     lengths, first, count = block_place(place, T, half)
-    reaches = half if number % 2 else rng.integers(1, half + 1, size=sum(lengths))
-    stream = make_stream(make_sentences(rng, vocabulary_size, lengths), reaches)
+    radii = half if number % 2 else rng.integers(1, half + 1, size=sum(lengths))
+    stream = make_stream(make_sentences(rng, vocabulary_size, lengths), radii)
     pool_ids = rng.integers(vocabulary_size, size=N).astype(np.int32)
-    options = Settings(half, (1, 5, 6)[number // 2 % 3], number // 3 % 2 == 0, number // 5 % 2 == 0)
+    options = Objective(
+        half, (1, 5, 6)[number // 2 % 3], number // 3 % 2 == 0, number // 5 % 2 == 0
+    )
     return Case(make_weights(rng, vocabulary_size, D, 1.2), stream, first, count, options, pool_ids)
 
 
@@ -85,10 +87,10 @@ def test_every_place_matches_twin_with_both_weightings(name, place, per_pair):
     rng = np.random.default_rng(5)
     for half, undivided, fixed in itertools.product((1, 2, 5), (False, True), (False, True)):
         lengths, first, count = block_place(place, 9, half)
-        reaches = half if fixed else rng.integers(1, half + 1, size=sum(lengths))
-        stream = make_stream(make_sentences(rng, 4, lengths), reaches)
+        radii = half if fixed else rng.integers(1, half + 1, size=sum(lengths))
+        stream = make_stream(make_sentences(rng, 4, lengths), radii)
         pool_ids = rng.integers(4, size=5).astype(np.int32)
-        options = Settings(half, 5, per_pair, undivided)
+        options = Objective(half, 5, per_pair, undivided)
         weights = make_weights(rng, 6, 16)
         check_against_twin(name, Case(weights, stream, first, count, options, pool_ids))
 
@@ -102,11 +104,11 @@ def cases(draw):
     n = sum(lengths)
     first = draw(st.integers(0, n - 1))
     count = draw(st.integers(1, n - first))
-    reaches = half if draw(st.booleans()) else rng.integers(1, half + 1, size=n)
-    stream = make_stream(make_sentences(rng, vocabulary_size, lengths), reaches)
+    radii = half if draw(st.booleans()) else rng.integers(1, half + 1, size=n)
+    stream = make_stream(make_sentences(rng, vocabulary_size, lengths), radii)
     pool_ids = rng.integers(vocabulary_size, size=draw(st.integers(1, 20))).astype(np.int32)
     weights = make_weights(rng, vocabulary_size, draw(st.integers(1, 40)), draw(st.floats(0.1, 2)))
-    options = Settings(half, draw(st.integers(1, 20)), draw(st.booleans()), draw(st.booleans()))
+    options = Objective(half, draw(st.integers(1, 20)), draw(st.booleans()), draw(st.booleans()))
     return Case(weights, stream, first, count, options, pool_ids)
 
 
@@ -126,19 +128,19 @@ def test_many_draws_and_contexts_match_twin(name):
         stream = make_stream(make_sentences(rng, 50, lengths), half)
         pool_ids = rng.integers(50, size=N).astype(np.int32)
         weights = make_weights(rng, 50, 8, 0.3)
-        place = (half, 3, Settings(half, 5, True, False), pool_ids)
+        place = (half, 3, Objective(half, 5, True, False), pool_ids)
         check_against_twin(name, Case(weights, stream, *place))
 
 
 @pytest.mark.parametrize("name", KERNELS)
-def test_what_is_left_in_scratch_does_not_matter(name):
+def test_what_is_left_in_the_workspace_does_not_matter(name):
     kernel = getattr(negative_sampling, name)
     for number, (count, N) in enumerate(itertools.product((1, 2, 7, 9), (1, 5, 8))):
         case = grid_case(count, N, 9, number)
         fresh = run_block(kernel, case, ALPHA)
-        used = new_scratch(33, N, case.settings.half_window, 16)
+        used = new_block_workspace(33, N, case.settings.half_window, 16)
         for name_of_array, array in zip(used._fields, used, strict=True):
-            if array.dtype == np.float32 and name_of_array != "spare":
+            if array.dtype == np.float32 and name_of_array != "spare_row":
                 array.fill(1e30)
         again = run_block(kernel, case, ALPHA, used)
         assert fresh[:2] == again[:2]
@@ -149,9 +151,10 @@ def test_what_is_left_in_scratch_does_not_matter(name):
 @pytest.mark.parametrize(
     "shape", [(1, 1, 1, 16), (48, 24, 5, 304), (33, 7, 600, 32), (9, 70, 2, 16)]
 )
-def test_scratch_takes_what_it_says(shape):
-    taken = sum(array.nbytes for array in new_scratch(*shape))
-    assert scratch_bytes(*shape) == pytest.approx(taken, rel=0.01, abs=512)
+def test_a_workspace_takes_what_is_said(shape):
+    taken = sum(array.nbytes for array in new_block_workspace(*shape))
+    gaps = 4096
+    assert block_workspace_bytes(BlockShape(*shape)) == pytest.approx(taken, rel=0.01, abs=gaps)
 
 
 @pytest.mark.parametrize("name", KERNELS)
@@ -164,7 +167,7 @@ def test_rows_out_of_reach_and_padding_keep_their_bits(name):
     weights = make_weights(rng, 40, 48)
     for matrix in weights:
         matrix[:, 33:] = 0.0  # the trainer's padding
-    case = Case(weights, stream, 5, 14, Settings(2, 5, True, False), pool_ids)
+    case = Case(weights, stream, 5, 14, Objective(2, 5, True, False), pool_ids)
     _, _, after = run_block(getattr(negative_sampling, name), case, ALPHA)
     for before, result in zip(weights, after, strict=True):
         assert before[20:].tobytes() == result[20:].tobytes()
@@ -184,7 +187,7 @@ def test_gradient_is_that_of_the_loss(name, undivided, per_pair):
     )
     pool_ids = np.array([0, 3, 4, 4, 1], np.int32)
     weights = make_weights(rng, 6, 3, 0.8)
-    options = Settings(2, 6, per_pair, undivided)
+    options = Objective(2, 6, per_pair, undivided)
     case = Case(weights, stream, 1, 7, options, pool_ids)
     twin = getattr(reference, name)
     _, _, after = run_block(getattr(negative_sampling, name), case, 1.0)
@@ -217,7 +220,7 @@ def test_large_scores_overflow_nowhere(name, score):
     outputs = np.full((5, 8), score / 8, np.float32)
     weights = Weights(np.ones((5, 8), np.float32), outputs)
     pool_ids = np.array([3, 4, 3, 1], np.int32)
-    case = Case(weights, stream, 0, 5, Settings(2, 5, True, False), pool_ids)
+    case = Case(weights, stream, 0, 5, Objective(2, 5, True, False), pool_ids)
     loss, positives, after = run_block(getattr(negative_sampling, name), case, 1e-3)
     update = getattr(reference, name)(weights, stream, 0, 5, case.settings, 1e-3, pool_ids)
     assert positives == update.positives

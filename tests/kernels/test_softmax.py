@@ -26,23 +26,31 @@ from kernel_cases import (
     score_bound,
 )
 
-from fastw2v.kernels.negative_sampling import Settings, Weights
+from fastw2v.kernels.blocks import Objective, Weights
 from fastw2v.kernels.softmax import softmax_batch_update
-from fastw2v.kernels.softmax_batch import TILE, buffer_bytes, logit_bytes, new_room, slab_rows
+from fastw2v.kernels.softmax_batch import (
+    TILE,
+    logit_bytes,
+    new_softmax_workspace,
+    slab_rows,
+    softmax_workspace_bytes,
+)
 
 ALPHA = float(np.float32(0.05))
 KEEP, RECOMPUTE = 1 << 30, 0  # logit_bytes
-MEAN, UNDIVIDED = Settings(5, 0, False, False), Settings(5, 0, False, True)
+MEAN, UNDIVIDED = Objective(5, 0, False, False), Objective(5, 0, False, True)
 MODELS = [(True, MEAN), (False, MEAN), (False, UNDIVIDED)]
 
 
-def run_batch(weights, stream, first, count, options, skip_gram, alpha, room=None, keep=KEEP):
+def run_batch(weights, stream, first, count, options, skip_gram, alpha, workspace=None, keep=KEEP):
     """One batch on a padded copy: (loss, centers, weights after)."""
     after = padded_weights(weights)
-    if room is None:
-        room = new_room(*after.input_vectors.shape, count, options.half_window, keep)
+    if workspace is None:
+        workspace = new_softmax_workspace(
+            *after.input_vectors.shape, count, options.half_window, keep
+        )
     loss, centers = softmax_batch_update(
-        after, stream, first, count, options, skip_gram, np.float32(alpha), room
+        after, stream, first, count, options, skip_gram, np.float32(alpha), workspace
     )
     dim = weights.input_vectors.shape[1]
     for matrix in after:
@@ -79,8 +87,8 @@ def check_against_twin(weights, stream, first, count, options, skip_gram, keep=K
 
 
 def random_batch(rng, V, dim, lengths, half, fixed):
-    reaches = half if fixed else rng.integers(1, half + 1, size=sum(lengths))
-    return make_weights(rng, V, dim), make_stream(make_sentences(rng, V, lengths), reaches)
+    radii = half if fixed else rng.integers(1, half + 1, size=sum(lengths))
+    return make_weights(rng, V, dim), make_stream(make_sentences(rng, V, lengths), radii)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 7, 16, 33])
@@ -122,8 +130,8 @@ def test_any_batch_matches_twin(data, model, keep):
 def test_gradient_is_that_of_the_loss(skip_gram, options):
     """α = 1; word2vec.c's CBOW gives context rows m_i times the gradient of center i's loss."""
     rng = np.random.default_rng(4)
-    reaches = np.array([2, 1, 1, 2, 2, 1, 2, 2, 1, 2])
-    stream = make_stream([[2, 0, 2, 4], [1], [3, 0, 0, 4, 1]], reaches)
+    radii = np.array([2, 1, 1, 2, 2, 1, 2, 2, 1, 2])
+    stream = make_stream([[2, 0, 2, 4], [1], [3, 0, 0, 4, 1]], radii)
     weights = make_weights(rng, 6, 3)
     place = (stream, 1, 8, options, skip_gram)
     _, _, after = run_batch(weights, *place, 1.0)
@@ -150,23 +158,23 @@ def test_repeated_center_is_one_softmax_with_all_its_windows():
     weights = make_weights(np.random.default_rng(6), 8, 5)
     stream = make_stream([[3, 1, 3, 3, 2], [0, 3]], np.array([1, 1, 2, 1, 1, 1, 1]))
     check_against_twin(weights, stream, 0, 7, MEAN, True)
-    room = new_room(8, 16, 7, 5, KEEP)
-    run_batch(weights, stream, 0, 7, MEAN, True, ALPHA, room)
-    assert room.examples.counts[:4].tolist() == [4, 1, 1, 1]
-    assert room.examples.slots.tolist() == [-1] * 8
+    workspace = new_softmax_workspace(8, 16, 7, 5, KEEP)
+    run_batch(weights, stream, 0, 7, MEAN, True, ALPHA, workspace)
+    assert workspace.examples.counts[:4].tolist() == [4, 1, 1, 1]
+    assert workspace.examples.slots.tolist() == [-1] * 8
 
 
 @pytest.mark.parametrize(("skip_gram", "options"), MODELS)
 def test_room_can_be_used_again(skip_gram, options):
-    """Several batches in one room, of different sizes, equal batches in fresh rooms."""
+    """Several batches in one workspace, of different sizes, equal batches in fresh rooms."""
     rng = np.random.default_rng(9)
     weights, stream = random_batch(rng, 1025, 8, [9, 1, 30, 4], 3, False)
     for keep in (KEEP, RECOMPUTE):
-        room = new_room(1025, 16, 16, 5, keep)
+        workspace = new_softmax_workspace(1025, 16, 16, 5, keep)
         shared = fresh = weights
         for first, count in ((0, 16), (16, 16), (32, 12), (3, 1), (5, 7)):
             loss, centers, shared = run_batch(
-                shared, stream, first, count, options, skip_gram, ALPHA, room
+                shared, stream, first, count, options, skip_gram, ALPHA, workspace
             )
             again = run_batch(fresh, stream, first, count, options, skip_gram, ALPHA, keep=keep)
             fresh = again[2]
@@ -186,10 +194,10 @@ def test_result_does_not_depend_on_threads(skip_gram, options, keep):
     try:
         for threads in (1, 2):
             numba.set_num_threads(threads)
-            room, state, losses = new_room(3000, 16, 32, 5, keep), weights, []
+            workspace, state, losses = new_softmax_workspace(3000, 16, 32, 5, keep), weights, []
             for first in (0, 32):
                 loss, _, state = run_batch(
-                    state, stream, first, 32, options, skip_gram, ALPHA, room
+                    state, stream, first, 32, options, skip_gram, ALPHA, workspace
                 )
                 losses.append(loss)
             results.append((losses, *(matrix.tobytes() for matrix in state)))
@@ -215,17 +223,17 @@ def test_computing_logits_again_changes_nothing(skip_gram, options):
 def test_room_holds_the_logits_only_where_they_fit():
     most = logit_bytes(5000, 512)
     assert most == 4 * 79 * 64 * 528
-    assert new_room(5000, 16, 512, 1, most).slabs.kept.nbytes == most
-    assert new_room(5000, 16, 512, 1, most - 1).slabs.kept.nbytes == 0
+    assert new_softmax_workspace(5000, 16, 512, 1, most).slabs.kept.nbytes == most
+    assert new_softmax_workspace(5000, 16, 512, 1, most - 1).slabs.kept.nbytes == 0
 
 
 @pytest.mark.parametrize("half", [3, 3000])
 @pytest.mark.parametrize("keep", [KEEP, RECOMPUTE])
 def test_room_takes_what_is_said(keep, half):
     V, dim, batch = 5000, 304, 100
-    room = new_room(V, dim, batch, half, keep)
-    arrays = [array for part in room for array in part if isinstance(array, np.ndarray)]
-    said = buffer_bytes(V, dim, batch, half, numba.get_num_threads(), keep)
+    workspace = new_softmax_workspace(V, dim, batch, half, keep)
+    arrays = [array for part in workspace for array in part if isinstance(array, np.ndarray)]
+    said = softmax_workspace_bytes(V, dim, batch, half, numba.get_num_threads(), keep)
     assert said == pytest.approx(sum(array.nbytes for array in arrays), rel=0.03)
 
 
@@ -345,13 +353,13 @@ def test_planted_groups_are_recovered(skip_gram, options):
         rng.uniform(-0.5, 0.5, (20, 16)).astype(np.float32) / 16,
         rng.normal(size=(20, 16)).astype(np.float32) / 4,
     )
-    room, n = new_room(20, 16, 64, 5, KEEP), len(stream.token_ids)
+    workspace, n = new_softmax_workspace(20, 16, 64, 5, KEEP), len(stream.token_ids)
     mean_losses = []
     for _ in range(6):
         losses = []
         for first in range(0, n, 64):
             loss, centers, weights = run_batch(
-                weights, stream, first, min(64, n - first), options, skip_gram, 0.03, room
+                weights, stream, first, min(64, n - first), options, skip_gram, 0.03, workspace
             )
             losses.append(loss / centers)
         mean_losses.append(np.mean(losses))

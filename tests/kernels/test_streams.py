@@ -10,8 +10,8 @@ import reference
 from scipy.stats import chi2
 
 from fastw2v.kernels import streams
-from fastw2v.kernels.streams import Noise, Stream, draw_noise, draw_reaches, fill_stream
-from fastw2v.training.sampling import keep_thresholds, noise_tables
+from fastw2v.kernels.streams import Noise, Stream, draw_noise, draw_radii, fill_stream
+from fastw2v.training.data import keep_thresholds, noise_tables
 
 ZIPF = (1e6 / np.arange(1, 41) ** 1.1).astype(np.int64)
 RARE = 1e-6  # how often a correct sampler would fail a test here, were its key drawn anew
@@ -100,27 +100,27 @@ def test_pools_of_neighboring_blocks_and_keys_are_independent():
 HALF_WINDOWS = (1, 2, 3, 4, 5, 6, 10, 25)
 
 
-def reaches_of(half_window: int, key: int, size: int) -> np.ndarray:
+def radii_of(half_window: int, key: int, size: int) -> np.ndarray:
     """Of one sentence."""
-    reaches = np.zeros(size, np.int32)
-    draw_reaches(reaches, np.zeros(size, np.int32), half_window, np.uint64(key))
-    return reaches
+    radii = np.zeros(size, np.int32)
+    draw_radii(radii, np.zeros(size, np.int32), half_window, np.uint64(key))
+    return radii
 
 
 @pytest.mark.parametrize("half_window", HALF_WINDOWS)
 def test_every_round_has_each_reach_once(half_window):
-    reaches = reaches_of(half_window, 3, 7 * half_window + 3)
+    radii = radii_of(half_window, 3, 7 * half_window + 3)
     for start in range(6 * half_window):
-        round_ = reaches[start : start + half_window]
+        round_ = radii[start : start + half_window]
         assert sorted(round_) == list(range(1, half_window + 1))
 
 
 @pytest.mark.parametrize("half_window", HALF_WINDOWS)
 def test_each_centers_reach_is_uniform(half_window):
     """Over keys: where a round begins is drawn."""
-    reaches = np.array([reaches_of(half_window, key, 12) for key in range(4000)])
+    radii = np.array([radii_of(half_window, key, 12) for key in range(4000)])
     for place in (0, 1, 11):
-        observed = np.bincount(reaches[:, place], minlength=half_window + 1)
+        observed = np.bincount(radii[:, place], minlength=half_window + 1)
         assert observed[0] == 0
         assert_distributed(observed[1:], np.full(half_window, 1 / half_window))
 
@@ -136,15 +136,15 @@ def test_reaches_are_those_of_the_twin(half_window, step):
         begin = (bits >> 32) * half_window >> 32
         for size in (0, 1, 60):
             twin = [1 + (begin + place * step) % half_window for place in range(size)]
-            assert reaches_of(half_window, key, size).tolist() == twin
+            assert radii_of(half_window, key, size).tolist() == twin
 
 
 def test_every_sentence_begins_the_round_at_a_place_of_its_own():
     """Sentences of whole rounds too: no place of theirs has the same reach each time."""
     starts = np.repeat(np.arange(0, 40_000, 10), 10).astype(np.int32)
-    reaches = np.zeros(40_000, np.int32)
-    draw_reaches(reaches, starts, 5, np.uint64(4))
-    table = reaches.reshape(-1, 10)
+    radii = np.zeros(40_000, np.int32)
+    draw_radii(radii, starts, 5, np.uint64(4))
+    table = radii.reshape(-1, 10)
     for place in (0, 7):
         assert_distributed(np.bincount(table[:, place], minlength=6)[1:], np.full(5, 0.2))
     pairs = (table[:-1, 0] - 1) * 5 + table[1:, 0] - 1
@@ -235,7 +235,7 @@ def test_what_is_kept_does_not_depend_on_the_order_of_sentences():
 
     def sentences(order):
         stream, kept = filled(group, order, thresholds, 6)
-        starts = stream.sentence_starts[:kept]
+        starts = stream.sequence_starts[:kept]
         return {tuple(stream.token_ids[:kept][starts == start]) for start in np.unique(starts)}
 
     assert sentences(np.arange(50)) == sentences(np.arange(50)[::-1])

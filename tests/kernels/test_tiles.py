@@ -21,7 +21,8 @@ from kernel_cases import UNIT
 from numba.core.errors import TypingError
 
 from fastw2v.kernels.llvm import tiles
-from fastw2v.kernels.llvm.simd import ROW_FLOATS, SHAPE, fetch_and_add
+from fastw2v.kernels.llvm.atomics import fetch_and_add
+from fastw2v.kernels.llvm.simd import ROW_FLOATS, SHAPE
 from fastw2v.kernels.llvm.tiles import DOT_COLUMNS, DOT_ROWS, SUM_ROWS, TILE_ROWS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -437,12 +438,14 @@ def test_narrow_shape_gives_the_same(tmp_path):
         "NUMBA_CACHE_DIR": str(tmp_path / "numba-cache"),
         "PYTHONPATH": str(ROOT),
     }
-    blocks = "tests/test_negative_sampling.py::test_grid_of_edges_matches_twin"
+    blocks = "tests/kernels/test_negative_sampling.py::test_grid_of_edges_matches_twin"
     tests = ["tests/kernels/test_tiles.py", "tests/kernels/test_terms.py"]
     names = ("sgram_neg_update", "cbow_neg_update")
     tests += [f"{blocks}[{name}-{T}]" for name in names for T in (1, 7, 9, 33)]
-    tests.append("tests/test_negative_sampling.py::test_what_is_left_in_scratch_does_not_matter")
-    tests.append("tests/test_softmax.py::test_many_examples_match_twin")
+    tests.append(
+        "tests/kernels/test_negative_sampling.py::test_what_is_left_in_the_workspace_does_not_matter"
+    )
+    tests.append("tests/kernels/test_softmax.py::test_many_examples_match_twin")
     options = ["-p", "no:cacheprovider", "-k", "not narrow"]
     result = subprocess.run(
         [sys.executable, "-c", NARROW, *options, *tests],

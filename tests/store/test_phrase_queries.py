@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from fastw2v.cli.main import fastw2v
 from fastw2v.errors import DataError
 from fastw2v.io import model_directory as layout
-from fastw2v.kernels.negative_sampling import Weights
+from fastw2v.kernels.blocks import Weights
+from fastw2v.kernels.primitives import new_matrix
 from fastw2v.store.phrases.joined import Phrase, Phrases, find_phrases, saved_phrases
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.training.checkpoint import Snapshot, keep_checkpoint, save
-from fastw2v.training.steppers import new_matrix
 from fastw2v.vectors.evaluation import evaluate_pairs, read_pairs
 from fastw2v.vectors.keyed_vectors import KeyedVectors, UnknownWordError
 from fastw2v.vectors.predict import predict

@@ -12,7 +12,8 @@ import pytest
 from fastw2v.errors import DataError, ResourceError, UsageError
 from fastw2v.io import model_directory as layout
 from fastw2v.io import storage
-from fastw2v.kernels.negative_sampling import Weights
+from fastw2v.kernels.blocks import Weights
+from fastw2v.kernels.primitives import new_matrix
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.training.checkpoint import (
     Snapshot,
@@ -21,7 +22,6 @@ from fastw2v.training.checkpoint import (
     remove_leftovers,
     save,
 )
-from fastw2v.training.steppers import new_matrix
 
 DIM = 5
 

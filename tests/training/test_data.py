@@ -13,8 +13,14 @@ import pytest
 import fastw2v
 from fastw2v.store.format import TokenStore
 from fastw2v.training.config import TrainConfig
-from fastw2v.training.data import BATCHES_AT_ONCE, Batch, BatchSource, Position, ReadAhead
-from fastw2v.training.sampling import keep_thresholds
+from fastw2v.training.data import (
+    BATCHES_AT_ONCE,
+    Batch,
+    BatchSource,
+    Position,
+    ReadAhead,
+    keep_thresholds,
+)
 
 
 class StoreOfGroups:
@@ -44,9 +50,9 @@ def source(store: object, keep: float = 1.0, **options: object) -> BatchSource:
 def sentences_of(batch: Batch) -> list[tuple[int, ...]]:
     stream, found, place = batch.stream, [], 0
     while place < batch.centers:
-        end = int(stream.sentence_ends[place])
-        assert (stream.sentence_starts[place:end] == place).all()
-        assert (stream.sentence_ends[place:end] == end).all()
+        end = int(stream.sequence_ends[place])
+        assert (stream.sequence_starts[place:end] == place).all()
+        assert (stream.sequence_ends[place:end] == end).all()
         found.append(tuple(stream.token_ids[place:end].tolist()))
         place = end
     return found
@@ -109,9 +115,9 @@ def test_seed_changes_order_and_draws() -> None:
 def test_reaches_are_within_the_half_window() -> None:
     store = StoreOfGroups()
     fixed = next(source(store, window=7, window_sampling="fixed").batches(Position(), 1))
-    assert set(fixed.stream.reaches.tolist()) == {3}
+    assert set(fixed.stream.radii.tolist()) == {3}
     dynamic = next(source(store, window=7).batches(Position(), 1))
-    assert set(dynamic.stream.reaches.tolist()) == {1, 2, 3}
+    assert set(dynamic.stream.radii.tolist()) == {1, 2, 3}
 
 
 def test_subsampling_follows_the_formula(tmp_path: Path) -> None:
@@ -195,8 +201,8 @@ def test_reused_memory_gives_the_same_batches(window_sampling: str) -> None:
     for batch, fresh in zip(reusing.batches(Position(), 3), expected, strict=True):
         for array, other in zip(batch.stream, fresh.stream, strict=True):
             np.testing.assert_array_equal(array, other)
-        rooms.add(id(batch.room))
-        for array in batch.room:
+        rooms.add(id(batch.buffer))
+        for array in batch.buffer:
             array.fill(-1)
         reusing.reuse(batch)
     assert len(rooms) == 1
@@ -215,7 +221,7 @@ def test_another_thread_may_take_the_last_free_memory() -> None:
 
     made = source(StoreOfGroups())
     order = made.row_group_order(0)
-    made._free_rooms = TakenByAnother()
+    made._free_buffers = TakenByAnother()
     made.reuse(made.batch(0, 0, order))
     batch, expected = made.batch(0, 1, order), source(StoreOfGroups()).batch(0, 1, order)
     for array, other in zip(batch.stream, expected.stream, strict=True):

@@ -14,11 +14,10 @@ import fastw2v
 from fastw2v.errors import UsageError
 from fastw2v.io import model_directory as layout
 from fastw2v.store.format import TokenStore
-from fastw2v.training import evaluation, sampling
-from fastw2v.training import evaluation as exact_softmax
+from fastw2v.training import evaluation
 from fastw2v.training import steppers as steps
 from fastw2v.training.config import TrainConfig
-from fastw2v.training.data import BatchSource, Position
+from fastw2v.training.data import BatchSource, Position, keep_thresholds
 from fastw2v.training.evaluation import EvaluationPlan, Evaluator
 from fastw2v.training.validation import Holdout
 
@@ -60,7 +59,7 @@ def vectors_of(model: Path) -> dict[str, str]:
 def test_held_out_sequences_are_in_no_batch(store: Path) -> None:
     opened = TokenStore.open(store)
     config = TrainConfig.create(**SMALL)
-    thresholds = sampling.keep_thresholds(opened.vocabulary.counts, opened.num_tokens, 0)
+    thresholds = keep_thresholds(opened.vocabulary.counts, opened.num_tokens, 0)
     held = Holdout.of(opened, 0.1)
     source = BatchSource(opened, config, thresholds, held)
     assert source.num_words == opened.num_tokens - held.num_tokens
@@ -70,7 +69,7 @@ def test_held_out_sequences_are_in_no_batch(store: Path) -> None:
             if not gone]  # fmt: skip
     for batch in source.batches(Position(), 2):
         stream = batch.stream
-        starts = np.unique(stream.sentence_starts)
+        starts = np.unique(stream.sequence_starts)
         found = [part.tolist() for part in np.split(stream.token_ids, starts[1:])]
         assert sorted(found) == sorted(kept)
         assert batch.words == source.num_words
@@ -102,8 +101,7 @@ def test_the_exact_softmax_loss_is_the_twins(
     store: Path, model_type: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "_BATCH_CENTERS", 16)  # groups of several batches, and batches
-    monkeypatch.setattr(exact_softmax, "_CENTERS", 16)
-    monkeypatch.setattr(exact_softmax, "_WORDS", 100)
+    monkeypatch.setattr(evaluation, "_EXACT_BATCH_CENTERS", 16)
     opened = TokenStore.open(store)
     config = TrainConfig.create(**SMALL, type=model_type)
     held = Holdout.of(opened, 0.1)

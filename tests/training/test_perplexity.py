@@ -22,7 +22,7 @@ from scoring_helper import (
 import fastw2v
 from fastw2v.cli.main import fastw2v as cli
 from fastw2v.errors import DataError, UsageError
-from fastw2v.kernels.negative_sampling import Weights
+from fastw2v.kernels.blocks import Weights
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.known_sequences import check_source, open_sequences
 from fastw2v.store.vocabulary import Vocabulary
@@ -434,7 +434,7 @@ def test_memory_that_is_not_there_is_told_before_it_is_taken(tmp_path, text, mon
     need = module._memory_need(loaded, 2)
     scorer = module._Scorer(loaded)
     assert need.matrices == sum(matrix.nbytes for matrix in scorer._weights)
-    assert need.buffers > sum(array.nbytes for array in scorer._room.slabs[:4])
+    assert need.buffers > sum(array.nbytes for array in scorer._workspace.slabs[:4])
     for available, fits in ((sum(need), True), (None, True), (sum(need) - 1, False)):
         monkeypatch.setattr(module, "available_memory", lambda bytes_=available: bytes_)
         if fits:

@@ -14,7 +14,8 @@ from recorder import Recorder
 import fastw2v
 from fastw2v.errors import DataError, DivergenceError, UsageError
 from fastw2v.io import model_directory as layout
-from fastw2v.kernels.negative_sampling import Weights
+from fastw2v.kernels.blocks import Weights
+from fastw2v.kernels.primitives import new_matrix
 from fastw2v.kernels.streams import Noise
 from fastw2v.text.config import Layout
 from fastw2v.training import data as batches
@@ -220,7 +221,7 @@ def read_only(matrix: np.ndarray) -> np.ndarray:
         np.zeros((4, 32)),
         np.zeros(32, np.float32),
         np.zeros((4, 32), np.float32, order="F"),
-        steps.new_matrix(4, 30)[:, :16],
+        new_matrix(4, 30)[:, :16],
         np.frombuffer(bytes(4 * 32 * 4 + 1), np.uint8)[1:].view(np.float32).reshape(4, 32),
         read_only(np.zeros((4, 32), np.float32)),
     ],
@@ -232,7 +233,7 @@ def test_steppers_refuse_rows_that_kernels_would_read_past(
     bad: np.ndarray, options: dict[str, Any]
 ) -> None:
     config = TrainConfig.create(vector_dim=20, **options).with_blocks(0.25, 0.25)
-    noise, good = Noise(np.zeros(4, np.uint32), np.zeros(4, np.int32)), steps.new_matrix(4, 20)
+    noise, good = Noise(np.zeros(4, np.uint32), np.zeros(4, np.int32)), new_matrix(4, 20)
     steps.new_stepper(Weights(good, good), noise, config, 1)
     for weights, name in ((Weights(bad, good), "input"), (Weights(good, bad), "output")):
         with pytest.raises(ValueError, match=f"{name}_vectors: expected .* multiple of 16"):

@@ -12,7 +12,7 @@ from scoring_helper import TOKENS, log_noise, log_softmax, random_weights, save_
 import fastw2v
 from fastw2v.cli.main import fastw2v as cli
 from fastw2v.errors import DataError, UsageError
-from fastw2v.kernels.negative_sampling import Weights
+from fastw2v.kernels.blocks import Weights
 from fastw2v.plots import words as plots
 from fastw2v.text.stopwords import ENGLISH
 from fastw2v.training.config import NEGATIVE_TYPES, TYPES

@@ -1,9 +1,12 @@
-"""Vector instructions for the kernels: what tiles.py and the two *terms.py are generated from.
+"""The parts that kernels are generated from with llvmlite: vectors, loops, checks of arguments.
 
 Numba compiles loops over arrays well, but it has no vector type, so it cannot keep a tile of sums
 in registers, and an index that might be negative makes it scatter what could be stored at once.
 Where that decides the speed, the code is generated here with llvmlite, Numba's own way to LLVM.
 Everything is written for vectors of `SHAPE.lanes` floats; LLVM fits them to the processor.
+
+Generated code reads and writes memory by address: nothing checks it at run time. So each
+instruction checks the types of its arrays when it is compiled (`check_table`, `check_matrix`).
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from numba.extending import intrinsic
 # As Any: a type checker would ask callers for the typing context, which Numba adds.
 instruction: Any = intrinsic
 
-ROW_FLOATS = 16  # one cache line of 64 bytes, and the widest vector
+LINE_BYTES = 64  # of a cache line
+ROW_FLOATS = LINE_BYTES // 4  # rows are whole cache lines, which are the widest vector
 
 
 class Shape(NamedTuple):
@@ -199,18 +203,13 @@ def entries(builder: Any, table: Any, first: Any, count: int) -> list[Any]:
     return [builder.load(builder.gep(table, [builder.add(first, int64(k))])) for k in range(count)]
 
 
-@instruction
-def fetch_and_add(typing_context, counters, place, amount):
-    """counters[place] += amount (int64), as one step that no other thread can come between.
+def prefetch_line(builder: Any, at: Any, locality: int) -> None:
+    """Ask for the cache line of a pointer, to be read; it may point anywhere.
 
-    Returns what was there before.
+    locality: 3 for the first-level cache and all below it, 2 for the second-level cache.
     """
-    check_table(counters, types.int64)
-    signature = types.int64(counters, types.int64, types.int64)
-
-    def generate(context, builder, signature, arguments):
-        counters, place, amount = arguments
-        at = builder.gep(table(builder, context, signature.args[0], counters), [place])
-        return builder.atomic_rmw("add", at, amount, "monotonic")
-
-    return signature, generate
+    byte = builder.bitcast(at, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [byte.type, INT32, INT32, INT32])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [byte.type], kind)
+    read, data = 0, 1
+    builder.call(function, [byte, *(ir.Constant(INT32, hint) for hint in (read, locality, data))])

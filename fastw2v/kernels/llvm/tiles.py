@@ -4,10 +4,10 @@ Each keeps a rectangle of sums in vector registers, loads a vector of a row once
 every sum of the rectangle (Goto and van de Geijn 2008). They take tables of row addresses, so that
 rows are used where they lie, uncopied.
 
-Rows are float32, and of a length that is a multiple of `simd.ROW_FLOATS` floats; `training.steps`
-looks whether those of the weights are. Addresses are int64, made by `address_of`; nothing checks
-them. Rows may repeat in a table, also among outputs: each output row is read and written before the
-next one.
+Rows are float32, and of a length that is a multiple of `simd.ROW_FLOATS` floats: see
+`training.steppers`, which checks the weights for that. Addresses are int64, made by `address_of`;
+nothing checks them. Rows may repeat in a table, also among outputs: each output row is read
+and written before the next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from llvmlite import ir
 from numba import types
 
 from fastw2v.kernels.llvm.simd import (
-    INT32,
     INT64,
     ROW_FLOATS,
     SHAPE,
@@ -35,6 +34,7 @@ from fastw2v.kernels.llvm.simd import (
     load,
     loop,
     pointer,
+    prefetch_line,
     shuffle,
     store,
     table,
@@ -43,6 +43,7 @@ from fastw2v.kernels.llvm.simd import (
 
 # Tables of row addresses are padded to whole tiles of any shape with the address of a spare row.
 TILE_ROWS = 4
+_SECOND_LEVEL = 2  # locality of a prefetched row: a block of rows is more than the first level has
 (DOT_ROWS, DOT_COLUMNS), SUM_ROWS = SHAPE.dots, SHAPE.sums[0]
 
 
@@ -78,27 +79,27 @@ def address_of(typing_context, matrix, row):
 
 
 @instruction
-def dot_tile(typing_context, rows_at, row, columns_at, column, row_bytes, scores, place, stride):
+def dot_tile(typing_context, row_ptr, row, column_ptr, column, row_bytes, scores, place, stride):
     """scores[place + r·stride + c] = row r · column c, for a tile of `SHAPE.dots`.
 
-    rows_at, columns_at: int64 tables of addresses, the tile's begin at `row` and `column`.
+    row_ptr, column_ptr: int64 tables of addresses, the tile's begin at `row` and `column`.
     row_bytes: length of a row. scores: float32 (n,).
     """
-    for kind in (rows_at, columns_at):
+    for kind in (row_ptr, column_ptr):
         check_table(kind, types.int64)
     check_table(scores, types.float32)
     numbers = types.int64
     signature = types.void(
-        rows_at, numbers, columns_at, numbers, numbers, scores, numbers, numbers
+        row_ptr, numbers, column_ptr, numbers, numbers, scores, numbers, numbers
     )  # fmt: skip
 
     def generate(context, builder, signature, arguments):
-        rows_at, row, columns_at, column, row_bytes, scores, place, stride = arguments
+        row_ptr, row, column_ptr, column, row_bytes, scores, place, stride = arguments
         kinds = signature.args
         row_count, column_count = SHAPE.dots
-        rows = entries(builder, table(builder, context, kinds[0], rows_at), row, row_count)
+        rows = entries(builder, table(builder, context, kinds[0], row_ptr), row, row_count)
         columns = entries(
-            builder, table(builder, context, kinds[2], columns_at), column, column_count
+            builder, table(builder, context, kinds[2], column_ptr), column, column_count
         )
         sums = _dots_of(builder, rows, columns, row_bytes)
         found: list[Any] = []
@@ -120,19 +121,19 @@ def dot_tile(typing_context, rows_at, row, columns_at, column, row_bytes, scores
 
 
 @instruction
-def dots_of_row(typing_context, row, columns_at, first, count, row_bytes, scores, place):
+def dots_of_row(typing_context, row, column_ptr, first, count, row_bytes, scores, place):
     """scores[place + k] = row · columns[first + k] for k in 0 … count − 1.
 
-    row: an address. Scores up to the next multiple of 8 are overwritten (with what, is not said).
+    row: an address. Scores up to the next multiple of 8 are overwritten with undefined values.
     """
-    check_table(columns_at, types.int64)
+    check_table(column_ptr, types.int64)
     check_table(scores, types.float32)
     numbers = types.int64
-    signature = types.void(numbers, columns_at, numbers, numbers, numbers, scores, numbers)
+    signature = types.void(numbers, column_ptr, numbers, numbers, numbers, scores, numbers)
 
     def generate(context, builder, signature, arguments):
-        row, columns_at, first, count, row_bytes, scores, place = arguments
-        addresses = table(builder, context, signature.args[1], columns_at)
+        row, column_ptr, first, count, row_bytes, scores, place = arguments
+        addresses = table(builder, context, signature.args[1], column_ptr)
         target = table(builder, context, signature.args[5], scores)
 
         def part(start: Any, size: int) -> None:
@@ -158,24 +159,24 @@ def dots_of_row(typing_context, row, columns_at, first, count, row_bytes, scores
 def _sums(rows: int, width: int, add: bool) -> Any:
     @instruction
     def sums(
-        typing_context, outputs_at, first, outputs, sources_at, sources, weights, place,
+        typing_context, output_ptr, first, outputs, source_ptr, sources, weights, place,
         source_stride, output_stride, row_bytes,
     ):  # fmt: skip
-        for kind in (outputs_at, sources_at):
+        for kind in (output_ptr, source_ptr):
             check_table(kind, types.int64)
         check_table(weights, types.float32)
         numbers = types.int64
         signature = types.void(
-            outputs_at, numbers, numbers, sources_at, numbers, weights, numbers, numbers, numbers,
+            output_ptr, numbers, numbers, source_ptr, numbers, weights, numbers, numbers, numbers,
             numbers,
         )  # fmt: skip
 
         def generate(context, builder, signature, arguments):
-            (outputs_at, first, outputs, sources_at, sources, weights, place, source_stride,
+            (output_ptr, first, outputs, source_ptr, sources, weights, place, source_stride,
              output_stride, row_bytes) = arguments  # fmt: skip
             kinds = signature.args
-            output_table = table(builder, context, kinds[0], outputs_at)
-            source_table = table(builder, context, kinds[3], sources_at)
+            output_table = table(builder, context, kinds[0], output_ptr)
+            source_table = table(builder, context, kinds[3], source_ptr)
             scalars = builder.gep(table(builder, context, kinds[5], weights), [place])
 
             def tile(output: Any, start: Any, vectors: int) -> None:
@@ -234,8 +235,8 @@ def _sums(rows: int, width: int, add: bool) -> Any:
 
 
 # Each: outputs[first + r] (+)= Σ_k weights[place + k·source_stride + r·output_stride] · sources[k],
-# k in 0 … sources − 1, r in 0 … outputs − 1 (rounded up to whole tiles of `SUM_ROWS`). outputs_at,
-# sources_at: int64 tables of addresses; weights: float32 (n,); row_bytes: length of a row. One
+# k in 0 … sources − 1, r in 0 … outputs − 1 (rounded up to whole tiles of `SUM_ROWS`). output_ptr,
+# source_ptr: int64 tables of addresses; weights: float32 (n,); row_bytes: length of a row. One
 # stripe of columns is done for all outputs before the next, so that the sources' stay in cache.
 set_sums = _sums(*SHAPE.sums, add=False)
 add_sums = _sums(*SHAPE.sums, add=True)
@@ -259,18 +260,18 @@ def _sum_few(
 def _row_sum(add: bool) -> Any:
     @instruction
     def row_sum(
-        typing_context, output, sources_at, first, count, weights, place, stride, row_bytes
+        typing_context, output, source_ptr, first, count, weights, place, stride, row_bytes
     ):
-        check_table(sources_at, types.int64)
+        check_table(source_ptr, types.int64)
         check_table(weights, types.float32)
         numbers = types.int64
         signature = types.void(
-            numbers, sources_at, numbers, numbers, weights, numbers, numbers, numbers
+            numbers, source_ptr, numbers, numbers, weights, numbers, numbers, numbers
         )
 
         def generate(context, builder, signature, arguments):
-            output, sources_at, first, count, weights, place, stride, row_bytes = arguments
-            addresses = table(builder, context, signature.args[1], sources_at)
+            output, source_ptr, first, count, weights, place, stride, row_bytes = arguments
+            addresses = table(builder, context, signature.args[1], source_ptr)
             scalars = table(builder, context, signature.args[4], weights)
 
             def part(start: Any, size: int, add: bool) -> None:
@@ -336,14 +337,10 @@ def prefetch_row(typing_context, address, row_bytes):
 
     def generate(context, builder, signature, arguments):
         address, row_bytes = arguments
-        byte = ir.IntType(8)
-        kind = ir.FunctionType(ir.VoidType(), [byte.as_pointer(), INT32, INT32, INT32])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [byte.as_pointer()], kind)
-        read, into_second_level, data = (ir.Constant(INT32, value) for value in (0, 2, 1))
 
         def line(offset: Any, carried: list[Any]) -> list[Any]:
-            at = pointer(builder, builder.add(address, offset), byte)
-            builder.call(function, [at, read, into_second_level, data])
+            at = pointer(builder, builder.add(address, offset), ir.IntType(8))
+            prefetch_line(builder, at, _SECOND_LEVEL)
             return carried
 
         loop(builder, row_bytes, 4 * ROW_FLOATS, [], line)
