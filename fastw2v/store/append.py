@@ -15,7 +15,7 @@ from fastw2v.store.settings import Settings
 from fastw2v.text.config import Layout, TextConfig
 from fastw2v.text.custom_tokenizer import tokenizer_again
 from fastw2v.text.inputs import STDIN, InputFile
-from fastw2v.text.shards import plan_units
+from fastw2v.text.shards import plan_shards
 from fastw2v.text.streams import is_unchanged
 
 _OF_THE_VOCABULARY = ("vocabulary", "update_vocab", "min_count", "max_vocab", "approximate_vocab")
@@ -90,15 +90,15 @@ def new_files(
         recorded.setdefault(entry["name"], []).append(entry)
     new = []
     for file in files:
-        if file.name not in recorded or file.place == STDIN:
+        if file.name not in recorded or file.location == STDIN:
             new.append(file)
             continue
-        segments = [s for unit in plan_units([file], layout, config) for s in unit]
+        segments = [s for unit in plan_shards([file], layout, config) for s in unit]
         entries = recorded[file.name]
         same = [(s.start, s.end) for s in segments] == [(e["start"], e["end"]) for e in entries]
         if not same or not all(map(is_unchanged, segments, entries)):
             raise UsageError(
-                f"{file.segment().shown}: a file {file.name} is in the store {store.path} already, "
+                f"{file.shown}: a file {file.name} is in the store {store.path} already, "
                 "with other content; rename the new one, or make the store anew with --force"
             )
     return new

@@ -117,7 +117,8 @@ def _entry(name: str, shown: str, error: FastW2VError) -> dict[str, str]:
 
 def _key(segment: Segment) -> str:
     """What a file is remembered by, from wherever it is named."""
-    return os.path.abspath(segment.path) if segment.place == LOCAL else str(segment.path)
+    path = segment.file.path
+    return os.path.abspath(path) if segment.file.location == LOCAL else str(path)
 
 
 class StoreBuild:

@@ -14,6 +14,7 @@ Text files as codes (see `sequences`): read in blocks, made clean UTF-8, cut int
 
 from __future__ import annotations
 
+import functools
 import itertools
 from array import array
 from collections import Counter
@@ -23,7 +24,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from fastw2v.errors import DataError, UsageError
+from fastw2v.errors import UsageError
 from fastw2v.kernels import sequences as kernels
 from fastw2v.kernels.sequences import expand, expanded_size
 from fastw2v.store.config import PreprocessConfig
@@ -32,10 +33,9 @@ from fastw2v.store.string_table import ChunkTable
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.text.config import Layout
 from fastw2v.text.custom_tokenizer import FunctionFailed
-from fastw2v.text.inputs import BYTE_ORDER_MARK, Segment
-from fastw2v.text.lines import cut_lines
+from fastw2v.text.inputs import Segment
 from fastw2v.text.shards import SegmentReader
-from fastw2v.text.tokenizer import Tokenizer, UndecodableBytes, valid_utf8
+from fastw2v.text.tokenizer import Tokenizer
 
 _LINE_END_TOKEN = object()  # nothing that a caller gives is equal to it
 _LEFT_OUT_TOKEN = object()
@@ -437,79 +437,33 @@ class TextCodes:
             ResourceError: the disk cannot be read.
             UsageError: the user's function fails; with the line where it does.
         """
-        if self._config.ids_column is not None:
-            return self._listed(segments)
-        return self._coded(segments)
+        names = None
+        if self._config.ids_column is not None and self._config.vocabulary is not None:
+            names = load_vocabulary(self._config.vocabulary).tokens
+        for number, segment in enumerate(segments):
+            on_block = functools.partial(self._begin_block, number)
+            on_block(0)
+            reader = SegmentReader(
+                segment,
+                self._config,
+                stats=self._stats,
+                block_bytes=self._block_bytes,
+                on_bytes=self._progress,
+                on_block=on_block,
+            )
+            if self._config.ids_column is not None:
+                yield from reader.codes(self._words.codes_of_tokens, names)
+            else:
+                yield from self._codes_of(reader)
+            self.inputs.append(reader.entry())
 
-    def _coded(self, segments: Iterable[Segment]) -> Iterator[np.ndarray]:
-        for block in self._blocks(segments):
+    def _begin_block(self, segment: int, offset: int) -> None:
+        self._progress(0, (segment, offset))
+
+    def _codes_of(self, reader: SegmentReader) -> Iterator[np.ndarray]:
+        for block in reader.lines():
             try:
                 codes = self._words.codes_of(block)
             except FunctionFailed as error:
-                raise UsageError(f"{self._line(error.lines_before)}: {error}") from error
+                raise UsageError(f"{reader.here(error.lines_before)}: {error}") from error
             yield codes
-
-    def _line(self, lines_before: int) -> str:
-        """The file and the line that comes so many lines after the one of `_at`, for messages."""
-        reader, offset = self._at
-        cut_anew = self._config.sentences or self._config.document_separator is not None
-        line = reader.line_at(offset, 0 if cut_anew else lines_before)
-        near = "near " if cut_anew or line.startswith("byte") else ""
-        return f"{reader.shown}: {near}{line}{reader.offset_of}"
-
-    def _listed(self, segments: Iterable[Segment]) -> Iterator[np.ndarray]:
-        """The codes of tokens that stand in lists."""
-        path = self._config.vocabulary
-        names = load_vocabulary(path).tokens if path is not None else None
-        for number, segment in enumerate(segments):
-            self._progress(0, (number, 0))
-            reader = self._reader(segment)
-            yield from reader.codes(self._words.codes_of_tokens, names)
-            self.inputs.append(reader.entry())
-
-    def _reader(self, segment: Segment) -> SegmentReader:
-        return SegmentReader(segment, self._block_bytes, self._progress, self._config, self._stats)
-
-    def _blocks(self, segments: Iterable[Segment]) -> Iterator[bytes]:
-        """Blocks of clean UTF-8."""
-        for number, segment in enumerate(segments):
-            reader = self._reader(segment)
-            clean = self._clean_blocks(reader, number)
-            last = b"\n"
-            for block in cut_lines(clean, self._config, self._block_bytes):
-                last = block[-1:] or last
-                yield block
-            if last != b"\n":
-                yield b"\n"
-            self.inputs.append(reader.entry())
-
-    def _clean_blocks(self, reader: SegmentReader, segment: int) -> Iterator[bytes]:
-        self._progress(0, (segment, 0))
-        for offset, block in reader.blocks():
-            self._progress(0, (segment, offset))
-            self._at = reader, offset
-            yield self._clean(reader, offset, block)
-            self._at = reader, offset + len(block)
-
-    def _clean(self, reader: SegmentReader, offset: int, block: bytes) -> bytes:
-        stats = self._stats
-        stats["text_bytes"] += len(block)
-        removed = 0
-        if offset == 0 and block.startswith(BYTE_ORDER_MARK):
-            stats["byte_order_marks"] += 1
-            removed = len(BYTE_ORDER_MARK)
-            block = block[removed:]
-        if b"\0" in block:  # to look is far quicker than to count
-            stats["nul_bytes"] += block.count(b"\0")
-        if b"\r" in block:
-            stats["crlf_lines"] += block.count(b"\r\n")
-        try:
-            block, undecodable = valid_utf8(block, self._config.errors)
-        except UndecodableBytes as error:
-            where = offset + removed + error.position
-            raise DataError(
-                f"{reader.shown}: {reader.line_at(where)}, byte {where}{reader.offset_of}: "
-                f"{error}; use --errors replace or skip"
-            ) from None
-        stats["undecodable_bytes"] += undecodable
-        return block

@@ -24,7 +24,7 @@ from fastw2v.store.settings import Settings
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.text.config import Layout
 from fastw2v.text.find import find_files
-from fastw2v.text.shards import plan_units
+from fastw2v.text.shards import plan_shards
 from fastw2v.text.tokenizer import Tokenizer
 
 
@@ -136,7 +136,7 @@ class _KnownText:
         phrases: Phrases | None,
     ) -> None:
         files, _ = find_files([source], config)
-        units = plan_units(files, Layout(), config)
+        units = plan_shards(files, Layout(), config)
         self._segments = [segment for unit in units for segment in unit]
         self.total = sum(file.size for file in files)
         self.left_out = 0

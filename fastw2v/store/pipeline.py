@@ -251,7 +251,7 @@ def _spill(build: StoreBuild, source: TextSource, pool: WorkerPool, run: _Run) -
 def _threads_for(source: TextSource) -> int:
     """All cores, but fewer for little text, which is read before workers have started."""
     segments = [segment for shard in source.shards for segment in shard]
-    text = sum((_UNPACKED if s.compressed else 1) * (s.end - s.start) for s in segments)
+    text = sum((_UNPACKED if s.file.compression else 1) * (s.end - s.start) for s in segments)
     return max(1, min(machine.usable_cores(), text // _TEXT_PER_WORKER))
 
 

@@ -22,7 +22,7 @@ from fastw2v.store.spill import ShardSpill
 from fastw2v.text.config import Layout, TextConfig
 from fastw2v.text.find import BadFiles, find_files
 from fastw2v.text.inputs import InputFile, Segment
-from fastw2v.text.shards import plan_units
+from fastw2v.text.shards import plan_shards
 from fastw2v.text.streams import is_unchanged
 
 
@@ -52,7 +52,7 @@ class TextSource:
         bad = BadFiles()
         files, skipped = find_files(inputs, config, bad if config.skip_bad_files else None)
         files = choose(files)
-        return cls(len(files), skipped, plan_units(files, layout, config), bad)
+        return cls(len(files), skipped, plan_shards(files, layout, config), bad)
 
 
 def inputs_unchanged(store: TokenStore, inputs: str | Path | Iterable[str | Path]) -> bool:
@@ -70,7 +70,7 @@ def inputs_unchanged(store: TokenStore, inputs: str | Path | Iterable[str | Path
     left_out = {file["name"] for file in manifest.get("bad_files", [])}
     files, _ = find_files(paths, config, BadFiles() if skips else None)
     files = [file for file in files if file.name not in left_out]
-    units = plan_units(files, Layout(**manifest["layout"]), config)
+    units = plan_shards(files, Layout(**manifest["layout"]), config)
     segments = [segment for unit in units for segment in unit]
     recorded = manifest["inputs"]
     if [(s.name, s.start, s.end) for s in segments] != [

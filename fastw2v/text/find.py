@@ -47,7 +47,7 @@ class _Found(NamedTuple):
     name: str
     size: int
     head: bytes
-    place: str
+    location: str
     version: str = ""
     ranges: bool = True
 
@@ -97,7 +97,7 @@ def _files_of(
         if config.ids_column is not None:
             raise UsageError("standard input: --ids-column is for Parquet and saved datasets")
         kind = TEXT if config.text_column is None else JSONL
-        return [InputFile("-", "stdin", 0, kind=kind, place=STDIN, ranges=False)], 0
+        return [InputFile("-", "stdin", 0, kind=kind, location=STDIN, ranges=False)], 0
     if remote.is_url(item):
         return _remote_files(str(item), config, bad)
     path = Path(item)
@@ -117,10 +117,10 @@ def _files_of(
 def _refuse_repeats(files: list[InputFile]) -> None:
     seen: set[Path | str] = set()
     for file in files:
-        place = file.path.resolve() if isinstance(file.path, Path) else file.path
-        if place in seen:
-            raise UsageError(f"{file.segment().shown}: given twice; its words would count twice")
-        seen.add(place)
+        path = file.path.resolve() if isinstance(file.path, Path) else file.path
+        if path in seen:
+            raise UsageError(f"{file.shown}: given twice; its words would count twice")
+        seen.add(path)
 
 
 def _remote_files(
@@ -269,9 +269,9 @@ def _file(found: _Found, config: TextConfig) -> InputFile:
         UsageError: empty, or without the column that is asked for. DataError: not read.
     """
     file = InputFile(
-        found.path, found.name, found.size, "", TEXT, found.place, found.version, found.ranges
+        found.path, found.name, found.size, "", TEXT, found.location, found.version, found.ranges
     )
-    shown = file.segment().shown
+    shown = file.shown
     if found.size == 0:
         raise UsageError(f"{shown}: an empty file")
     bare = posixpath.basename(found.name)
@@ -286,13 +286,13 @@ def _check_column(file: InputFile, config: TextConfig) -> None:
     # Imported here: plain text needs neither Arrow's JSON nor its Parquet.
     from fastw2v.text import json_lines as jsonl
     from fastw2v.text import tables as columns
-    from fastw2v.text.shards import first_text
+    from fastw2v.text.shards import SegmentReader
 
-    shown = file.segment().shown
+    shown = file.shown
     if file.kind in (PARQUET, ARROW) and not file.ranges:
         raise UsageError(f"{shown}: its server gives no parts of files; download it first")
     if file.kind == JSONL:
-        head = first_text(file.segment(), config, _CHECKED_BYTES)
+        head = SegmentReader(file.segment(), config).head(_CHECKED_BYTES)
         jsonl.check_column(head.removeprefix(b"\xef\xbb\xbf"), config, shown)
         return
     with columns.reporting_damage(shown):

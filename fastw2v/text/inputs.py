@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from fastw2v.errors import DataError, UsageError
 from fastw2v.text.config import TextConfig
@@ -28,8 +27,8 @@ class InputFile:
         size: bytes; 0 for standard input.
         compression: "", "gzip", "bzip2", "xz" or "zstd".
         kind: TEXT, JSONL, PARQUET or ARROW.
-        place: LOCAL, REMOTE or STDIN.
-        version: what a store of remote files calls its content now (an ETag, say); "" if nothing.
+        location: LOCAL, REMOTE or STDIN.
+        version: the remote store's identifier of its content (an ETag, say); "" if there is none.
         ranges: whether parts of it can be read.
     """
 
@@ -38,70 +37,50 @@ class InputFile:
     size: int
     compression: str = ""
     kind: str = TEXT
-    place: str = LOCAL
+    location: str = LOCAL
     version: str = ""
     ranges: bool = True
 
     @property
-    def compressed(self) -> bool:
-        """Whether it has to be unpacked."""
-        return bool(self.compression)
+    def shown(self) -> str:
+        """What messages call it; no password or signature of a URL."""
+        return shown_path(self.path, self.location)
 
     def segment(self, start: int = 0, end: int | None = None) -> Segment:
-        """Its bytes `start` to `end`; all without these."""
-        return Segment(
-            self.path, self.name, start, self.size if end is None else end,
-            self.compression, self.kind, self.place, self.version,
-        )  # fmt: skip
+        """Its bytes `start` to `end`; all by default."""
+        return Segment(self, start, self.size if end is None else end)
 
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
-    """Bytes `start` to `end` of a file (of the compressed file, where it is one).
+    """Bytes `start` to `end` of a file, as they are stored: of a compressed file the compressed
+    ones. The end of standard input is not known: 0."""
 
-    The other attributes are those of `InputFile`. The end of standard input is not known: 0.
-    """
-
-    path: Path | str
-    name: str
+    file: InputFile
     start: int
     end: int
-    compression: str = ""
-    kind: str = TEXT
-    place: str = LOCAL
-    version: str = ""
 
     @property
-    def compressed(self) -> bool:
-        """Whether it has to be unpacked."""
-        return bool(self.compression)
+    def name(self) -> str:
+        """What the manifest calls its file."""
+        return self.file.name
+
+    @property
+    def shown(self) -> str:
+        """What messages call its file."""
+        return self.file.shown
 
     @property
     def only_here(self) -> bool:
         """Whether only the process that was started can read it, once: standard input."""
-        return self.place == STDIN
-
-    @property
-    def shown(self) -> str:
-        """What messages call it; no password or signature of a URL."""
-        return shown_path(self.path, self.place)
-
-    def as_json(self) -> dict[str, Any]:
-        """For a worker; `from_json` reads it."""
-        return {**dataclasses.asdict(self), "path": str(self.path)}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Segment:
-        """What `as_json` made."""
-        local = values.get("place", LOCAL) == LOCAL
-        return cls(**{**values, "path": Path(values["path"]) if local else values["path"]})
+        return self.file.location == STDIN
 
 
-def shown_path(path: Path | str, place: str) -> str:
+def shown_path(path: Path | str, location: str) -> str:
     """What messages call a file; no password or signature of a URL."""
-    if place == STDIN:
+    if location == STDIN:
         return "standard input"
-    if place == LOCAL:
+    if location == LOCAL:
         return str(path)
     scheme, _, rest = str(path).partition("://")
     rest = rest.partition("?")[0] if scheme in ("http", "https") else rest

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, NamedTuple
 
 from fastw2v.errors import DataError, FastW2VError, ResourceError, UsageError
-from fastw2v.text.inputs import REMOTE, InputFile, Segment, shown_path
+from fastw2v.text.inputs import REMOTE, InputFile, shown_path
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+://")
 _READ_AHEAD = 8 << 20  # bytes asked for at a time
@@ -99,10 +99,12 @@ def list_files(url: str) -> tuple[list[Listed], bool]:
             infos = system.find(path, detail=True)
     root = "" if pattern else path.rstrip("/") + "/"
     found = []
-    for place, info in sorted(infos.items()):
+    for found_path, info in sorted(infos.items()):
         if info.get("type") != "directory":
-            name = place.removeprefix(root) if root else posixpath.basename(place)
-            found.append(_listed(system, system.unstrip_protocol(place), name.lstrip("/"), info))
+            name = found_path.removeprefix(root) if root else posixpath.basename(found_path)
+            found.append(
+                _listed(system, system.unstrip_protocol(found_path), name.lstrip("/"), info)
+            )
     if pattern and not found:
         raise UsageError(f"{shown_url(url)}: no file matches this pattern")
     return found, not pattern
@@ -182,8 +184,8 @@ def read_all(url: str) -> bytes:
         return bytes(system.cat_file(path))
 
 
-def open_unchanged(file: InputFile | Segment, *, sequential: bool) -> BinaryIO:
-    """Open the file of a segment, if it is still what it was when the work was planned.
+def open_unchanged(file: InputFile, *, sequential: bool) -> BinaryIO:
+    """Open a file, if it is unchanged since the work was planned.
 
     Raises:
         DataError: it has changed.

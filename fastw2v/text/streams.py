@@ -162,15 +162,15 @@ def within_limit(
 _HASH_BYTES = 4 << 20
 
 
-def open_bytes(file: InputFile | Segment, *, sequential: bool = True) -> BinaryIO:
-    """The file of a segment, from its beginning; closing it leaves standard input open.
+def open_bytes(file: InputFile, *, sequential: bool = True) -> BinaryIO:
+    """A file, from its beginning; closing it leaves standard input open.
 
     Raises:
         UsageError: there is no standard input. OSError, or the errors of `remote`.
     """
-    if file.place == LOCAL:
+    if file.location == LOCAL:
         return open(file.path, "rb", buffering=0)  # type: ignore[return-value]
-    if file.place == REMOTE:
+    if file.location == REMOTE:
         return remote.open_unchanged(file, sequential=sequential)
     stream = getattr(sys.stdin, "buffer", sys.stdin)
     if stream is None:
@@ -192,12 +192,12 @@ class _LeftOpen(io.RawIOBase):
         return self._stream.readinto(buffer) or 0
 
 
-def read_range(file: InputFile | Segment, start: int, end: int) -> bytes:
+def read_range(file: InputFile, start: int, end: int) -> bytes:
     """Bytes `start` to `end` of a local or remote file (fewer where it ends before)."""
-    end = min(end, file.size) if isinstance(file, InputFile) else end
+    end = min(end, file.size)
     if start >= end:
         return b""
-    if file.place == REMOTE:
+    if file.location == REMOTE:
         return remote.read_range(str(file.path), start, end)
     with open(file.path, "rb") as local:
         local.seek(start)
@@ -213,11 +213,11 @@ class RangeReader(io.RawIOBase):
 
     def __init__(self, segment: Segment, on_bytes: Callable[[int], None]) -> None:
         super().__init__()
-        self._segment = segment
-        self._file = open_bytes(segment)
+        self._path, self._remote = segment.file.path, segment.file.location == REMOTE
+        self._file = open_bytes(segment.file)
         if segment.start:
             self._file.seek(segment.start)
-        self._endless = segment.place == STDIN
+        self._endless = segment.only_here
         self._left = segment.end - segment.start
         self._on_bytes = on_bytes
         self.digest = hashlib.sha256()
@@ -233,8 +233,8 @@ class RangeReader(io.RawIOBase):
         view = view if self._endless else view[: self._left]
         count = 0
         while count < len(view):
-            if self._segment.place == REMOTE:
-                with remote.reading(self._segment.path):
+            if self._remote:
+                with remote.reading(self._path):
                     more = self._file.readinto(view[count:])  # type: ignore[attr-defined]
             else:
                 more = self._file.readinto(view[count:])  # type: ignore[attr-defined]
@@ -279,10 +279,11 @@ def segment_sha256(segment: Segment) -> str | None:
         DataError: the file cannot be read, or is another one than when the segment was planned.
         ResourceError: a store cannot be reached.
     """
-    if segment.place == STDIN:
+    file = segment.file
+    if file.location == STDIN:
         return None
-    if segment.place == LOCAL:
-        return storage.sha256_of(segment.path, segment.start, segment.end)  # type: ignore[arg-type]
+    if file.location == LOCAL:
+        return storage.sha256_of(file.path, segment.start, segment.end)  # type: ignore[arg-type]
     with RangeReader(segment, lambda count: None) as reader:
         for _ in reader.pieces(_HASH_BYTES):
             pass
@@ -294,6 +295,6 @@ def is_unchanged(segment: Segment, entry: dict[str, Any]) -> bool:
 
     A remote file that its store says is the same is not read again.
     """
-    if segment.version and segment.version == entry.get("version"):
+    if segment.file.version and segment.file.version == entry.get("version"):
         return True
     return segment_sha256(segment) == entry["sha256"]

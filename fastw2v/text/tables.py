@@ -167,15 +167,15 @@ def check_column(file: InputFile, config: TextConfig) -> None:
     if config.column is None:
         listed = ", ".join(f"{kinds[name]} {name}" for name in readable[:20] if kinds[name])
         raise UsageError(
-            f"{file.segment().shown}: name the column to read: {listed or 'but none can be read'}"
+            f"{file.shown}: name the column to read: {listed or 'but none can be read'}"
         )
     if config.column not in kinds:
-        raise missing_column(config, file.segment().shown, readable)
+        raise missing_column(config, file.shown, readable)
     if kinds[config.column] != config.column_flag:
         kind = dict(leaves)[config.column]
         use = f"; give it as {kinds[config.column]}" if kinds[config.column] else ""
         raise UsageError(
-            f"{file.segment().shown}: {config.column_flag} {config.column}: is of type {kind}{use}"
+            f"{file.shown}: {config.column_flag} {config.column}: is of type {kind}{use}"
         )
 
 
@@ -216,7 +216,9 @@ def column_batches(segment: Segment, raw: RangeReader, config: TextConfig) -> It
         ArrowInvalid, OSError: damaged.
     """
     column = str(config.column)
-    batches = _parquet(segment, raw, column) if segment.kind == PARQUET else _stream(segment, raw)
+    batches = (
+        _parquet(segment, raw, column) if segment.file.kind == PARQUET else _stream(segment, raw)
+    )
     for batch in batches:
         array = _picked(batch, column)
         if len(array):
@@ -261,7 +263,7 @@ def row_group_bounds(groups: Sequence[RowGroup], size: int) -> list[int]:
 
 
 def _parquet(segment: Segment, raw: RangeReader, column: str) -> Iterator[pa.RecordBatch]:
-    with open_bytes(segment, sequential=False) as source:
+    with open_bytes(segment.file, sequential=False) as source:
         size = source.seek(0, io.SEEK_END)
         metadata, footer = pq.read_metadata(source), _footer(source)
         bounds = row_group_bounds(footer, size)
@@ -330,7 +332,7 @@ def _stream(segment: Segment, raw: RangeReader) -> Iterator[pa.RecordBatch]:
     """The record batches that begin in a segment; the schema is at the beginning of the file."""
     head = b""
     if segment.start:
-        with open_bytes(segment, sequential=False) as source:
+        with open_bytes(segment.file, sequential=False) as source:
             pa.ipc.open_stream(pa.PythonFile(source, mode="r"))
             head = _schema_bytes(source)
     stream = pa.PythonFile(_Behind(head, raw), mode="r")
@@ -369,7 +371,7 @@ def batch_bounds(file: InputFile) -> list[int]:
 
     One range where batches need dictionaries that come before them, or the file is not local.
     """
-    if file.place != LOCAL:
+    if file.location != LOCAL:
         return [0, file.size]
     with pa.memory_map(str(file.path)) as source:
         schema = pa.ipc.read_schema(pa.ipc.read_message(source))

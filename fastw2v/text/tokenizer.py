@@ -337,8 +337,8 @@ def valid_utf8(block: bytes, errors: str) -> tuple[bytes, int]:
 
 
 class UndecodableBytes(DataError):  # noqa: N818 - named by what was found
-    """A byte that is not UTF-8, at `position` in its block."""
+    """A byte that is not UTF-8, at `offset` in its block."""
 
-    def __init__(self, position: int, value: int) -> None:
+    def __init__(self, offset: int, value: int) -> None:
         super().__init__(f"byte 0x{value:02x} is not UTF-8")
-        self.position = position
+        self.offset = offset

@@ -22,7 +22,7 @@ from fastw2v.store.pipeline import preprocess
 from fastw2v.store.settings import Settings
 from fastw2v.store.spill import read_counts, table_paths
 from fastw2v.text.config import Layout
-from fastw2v.text.inputs import Segment
+from fastw2v.text.inputs import InputFile
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_tables_of_words_stay_small(tmp_path):
     text = "".join(f"w{n} w{n + 1}\n" for n in range(300))
     (tmp_path / "t.txt").write_text(text)
     layout = Layout(block_bytes=64, local_tokens=20)
-    job = SpillJob(0, [Segment(tmp_path / "t.txt", "t.txt", 0, len(text))])
+    job = SpillJob(0, [InputFile(tmp_path / "t.txt", "t.txt", len(text)).segment()])
     runner = JobRunner(tmp_path / "s", Settings.of(PreprocessConfig(), layout))
     shard = runner.run(job, lambda *done: None)
     work = tmp_path / "s" / "unfinished"

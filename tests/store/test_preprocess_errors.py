@@ -50,7 +50,7 @@ def test_strict_errors_name_file_and_byte(tmp_path):
     text = b"\xef\xbb\xbf" + b"fine words\n" * 100 + b"caf\xe9 au lait\n"
     for name, content in (("t.txt", text), ("t.gz", gzip.compress(text))):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(DataError, match=rf"{name}: line 101, byte 1106.*0xe9.*--errors"):
+        with pytest.raises(DataError, match=rf"{name}: line 101, byte 1106.*0xe9.*`errors`"):
             preprocess(tmp_path / name, tmp_path / "s", errors="strict", layout=SMALL, threads=1)
         assert not (tmp_path / "s").exists()
 

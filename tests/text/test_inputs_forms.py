@@ -24,7 +24,7 @@ from fastw2v.store.sources import inputs_unchanged
 from fastw2v.text import streams as unpack
 from fastw2v.text.config import Layout, TextConfig
 from fastw2v.text.find import find_files
-from fastw2v.text.shards import SegmentReader, plan_units
+from fastw2v.text.shards import SegmentReader, plan_shards
 
 SMALL = Layout(unit_bytes=3000, small_unit_bytes=1, block_bytes=256, row_group_tokens=300)
 LINES = make.lines_of_text()
@@ -195,18 +195,18 @@ def test_large_files_are_split_and_every_byte_belongs_to_one_unit(tmp_path, name
     read = TextConfig(**options)
     files, _ = find_files([write(tmp_path / name, LINES)], read)
     layout = Layout(unit_bytes=9000, small_unit_bytes=1)
-    units = plan_units(files, layout, read)
+    units = plan_shards(files, layout, read)
     assert len(units) > len(files) + 2
     for file in files:
-        own = [unit[0] for unit in units if unit[0].path == file.path]
+        own = [unit[0] for unit in units if unit[0].file == file]
         bounds = [0, *(segment.end for segment in own)]
         assert bounds[-1] == file.size
         assert [(s.start, s.end) for s in own] == list(itertools.pairwise(bounds))
     texts, counted = b"", []
     for [segment] in units:
-        reader = SegmentReader(segment, 100, counted.append, read)
+        reader = SegmentReader(segment, read, block_bytes=100, on_bytes=counted.append)
         texts += b"".join(block for _, block in reader.blocks())
-        raw = segment.path.read_bytes()[segment.start : segment.end]
+        raw = segment.file.path.read_bytes()[segment.start : segment.end]
         assert reader.entry()["sha256"] == hashlib.sha256(raw).hexdigest()
     assert texts.decode() == "".join(line + "\n" for line in LINES)
     assert sum(counted) == sum(file.size for file in files)
@@ -427,7 +427,9 @@ def test_bad_lines_are_counted_or_named_with_their_number(tmp_path, bad):
         sentences, _, report = run(tmp_path, path, errors, text_column="text", errors=errors)
         assert sentences == [["fine", "words", str(n)] for n in range(200)]
         assert report.bad_json_lines == 1
-    with pytest.raises(DataError, match=r"t\.jsonl: line 151: .*--errors replace or skip") as error:
+    with pytest.raises(
+        DataError, match=r"t\.jsonl: line 151: .*`errors` to replace or skip"
+    ) as error:
         run(tmp_path, path, text_column="text", errors="strict")
     one_line(error)
 
@@ -479,7 +481,7 @@ def test_long_rows_and_lines_come_in_blocks(tmp_path):
     for name in ("t.parquet", "t.jsonl"):
         options = TextConfig(text_column="t")
         files, _ = find_files([tmp_path / name], options)
-        reader = SegmentReader(files[0].segment(), 1000, config=options)
+        reader = SegmentReader(files[0].segment(), options, block_bytes=1000)
         blocks = [block for _, block in reader.blocks()]
         assert max(map(len, blocks)) < 3000
         assert b"".join(blocks).decode() == "".join(row + "\n" for row in rows)

@@ -18,7 +18,7 @@ from fastw2v.store.pipeline import preprocess
 from fastw2v.store.sources import inputs_unchanged
 from fastw2v.text.config import Layout, TextConfig
 from fastw2v.text.find import find_files
-from fastw2v.text.shards import SegmentReader, plan_units
+from fastw2v.text.shards import SegmentReader, plan_shards
 from fastw2v.text.streams import is_unchanged, segment_sha256
 
 LINES = make.lines_of_text(300)
@@ -136,11 +136,11 @@ def test_long_plain_files_are_split_and_read_in_ranges(s3):
     text = "".join(line + "\n" for line in LINES).encode()
     s3.pipe("corpus/long/a.txt", text)
     files, _ = find_files(["s3://corpus/long"])
-    units = plan_units(files, SMALL)
+    units = plan_shards(files, SMALL)
     assert len(units) > 3
     found = b""
     for [segment] in units:
-        found += b"".join(block for _, block in SegmentReader(segment, 256).blocks())
+        found += b"".join(block for _, block in SegmentReader(segment, block_bytes=256).blocks())
         assert text[segment.end - 1 : segment.end] == b"\n"
     assert found == text
 

@@ -106,7 +106,7 @@ def test_pipes_that_give_little_at_a_time():
         os.write(write, TEXT[:100])
         os.write(write, TEXT[100:])
         os.close(write)
-        reader = SegmentReader(files[0].segment(), 64)
+        reader = SegmentReader(files[0].segment(), block_bytes=64)
         assert b"".join(block for _, block in reader.blocks()) == TEXT
         assert reader.entry()["end"] == len(TEXT)
     finally:

@@ -12,7 +12,7 @@ from vectors_helper import write_model
 from fastw2v.errors import DataError, UsageError
 from fastw2v.text.config import Layout
 from fastw2v.text.find import find_files
-from fastw2v.text.shards import SegmentReader, plan_units
+from fastw2v.text.shards import SegmentReader, plan_shards
 
 
 def names(found):
@@ -30,7 +30,7 @@ def test_directories_are_searched_sorted_and_recursively(tmp_path):
     (tmp_path / "empty").touch()
     files, passed_over = find_files([tmp_path])
     assert names((files, 0)) == ["a/y.txt.gz", "a/z.txt", "b.txt"]
-    assert [file.compressed for file in files] == [True, False, False]
+    assert [file.compression for file in files] == ["gzip", "", ""]
     assert passed_over == 2
 
 
@@ -107,11 +107,11 @@ def test_foreign_files_are_refused(tmp_path, name, content, message):
 
 def read(path, block_bytes=64, **layout):
     files, _ = find_files([path])
-    units = plan_units(files, Layout(**layout))
+    units = plan_shards(files, Layout(**layout))
     result = []
     for unit in units:
         for segment in unit:
-            reader = SegmentReader(segment, block_bytes)
+            reader = SegmentReader(segment, block_bytes=block_bytes)
             blocks = list(reader.blocks())
             raw = path.read_bytes()[segment.start : segment.end]
             assert reader.sha256 == hashlib.sha256(raw).hexdigest()
@@ -132,8 +132,8 @@ def test_every_byte_is_read_once_in_units_that_end_with_lines(
     assert b"".join(block for _, blocks in segments for _, block in blocks) == text
     for segment, blocks in segments:
         offset = segment.start
-        for place, block in blocks:
-            assert place == offset
+        for start, block in blocks:
+            assert start == offset
             offset += len(block)
             block.decode("utf-8")  # never cut inside a character
     if compressed:
@@ -166,7 +166,7 @@ def test_small_files_share_a_unit_in_order(tmp_path):
     for number, size in enumerate([3, 3, 3, 50, 2]):
         (tmp_path / f"{number}.txt").write_bytes(b"x" * size)
     files, _ = find_files([tmp_path])
-    units = plan_units(files, Layout(small_unit_bytes=7))
+    units = plan_shards(files, Layout(small_unit_bytes=7))
     assert [[segment.name[0] for segment in unit] for unit in units] == [
         ["0", "1"],
         ["2"],
@@ -208,7 +208,7 @@ def test_a_file_that_shrinks_meanwhile_is_noticed(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"line\n" * 100)
     files, _ = find_files([path])
-    [[segment]] = plan_units(files, Layout())
+    [[segment]] = plan_shards(files, Layout())
     path.write_bytes(b"line\n")
     with pytest.raises(DataError, match="shorter"):
         list(SegmentReader(segment).blocks())

@@ -116,7 +116,7 @@ def test_undecodable_bytes_are_counted_replaced_or_removed():
     assert valid_utf8(block, "skip") == ("abcd  café ".encode(), 6)
     with pytest.raises(UndecodableBytes, match="0xff") as caught:
         valid_utf8(block, "strict")
-    assert caught.value.position == 2
+    assert caught.value.offset == 2
 
 
 def test_a_replacement_character_in_the_text_is_not_an_undecodable_byte():
