@@ -128,8 +128,8 @@ class TrainingRun:
         if self._stop.signal_number is not None and self.words_done < self.rate.end_words:
             error = TrainingInterrupted(
                 f"stopped in epoch {self._epoch} after {self.words_done:,} of "
-                f"{self.rate.end_words:,} words; {self.path} is saved: repeat the call without "
-                "`overwrite_model` to resume"
+                f"{self.rate.end_words:,} words; {self.path} is saved: the same call without "
+                "`overwrite_model` resumes it"
             )
             error.exit_code = self._stop.exit_code
             raise error

@@ -144,12 +144,12 @@ def test_a_signal_leaves_a_model_that_goes_on(
     assert process.returncode == exit_code
     assert "Traceback" not in stderr
     if number != signal.SIGKILL:
-        assert "goes on" in stderr.splitlines()[-1]
+        assert "resumes" in stderr.splitlines()[-1]
     stopped = fastw2v.Model.load(tmp_path / "m")
     epochs = stopped.words_done // 3600 + 2
     result = run("train", store, "--model-file", tmp_path / "m", "--epochs", epochs)
     assert result.exit_code == 0, result.output
-    assert "going on after" in result.stderr
+    assert "resuming after" in result.stderr
     assert fastw2v.Model.load(tmp_path / "m").words_done == epochs * 3600
 
 
@@ -220,7 +220,7 @@ def test_a_second_ctrl_c_does_not_wait_for_a_save(store: Path, tmp_path: Path, s
     assert words > 0
     epochs = words // 3600 + 2
     result = run("train", store, "--model-file", tmp_path / "m", "--epochs", epochs)
-    assert f"going on after {words:,} words" in result.stderr
+    assert f"resuming after {words:,} words" in result.stderr
     assert fastw2v.Model.load(tmp_path / "m").words_done == epochs * 3600
     assert not list((tmp_path / "m").glob(".gen-*"))
 
