@@ -322,7 +322,9 @@ def open_model(path: str | Path, *, on_damage: Callable[[str], None] | None = No
             on_damage(f"{problems[0]}; going on with the last good save, {candidate.name}")
         return generation
     first = problems[0] if problems else f"{path}: no generation in it"
-    raise DataError(f"{first}; no good checkpoint is left (start a new model with `overwrite_model`)")
+    raise DataError(
+        f"{first}; no good checkpoint is left (start a new model with `overwrite_model`)"
+    )
 
 
 def read_model(

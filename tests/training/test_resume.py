@@ -713,6 +713,7 @@ def test_info_tells_how_a_model_began(texts: tuple[Path, Path], tmp_path: Path) 
     text = write_text(tmp_path / "third.txt", [["often", "fruit0"]] * 900)
     train(text, tmp_path / "m", update_vocab=True)
     lines = CliRunner().invoke(fastw2v_command, ["info", str(tmp_path / "m")]).output
-    assert "v.bin: 3 words" in lines
-    assert "words on other corpora before" in lines
+    assert "initial vectors file\tv.bin\n" in lines
+    assert "initial vectors words\t3\n" in lines
+    assert "words on earlier corpora\t" in lines
     assert re.search(r"most frequent\W+fruit0 [\d,]+, often 900", lines)
