@@ -1,4 +1,4 @@
-"""The command line reference of docs/cli.md, made from the click commands when the site is built."""
+"""The command line reference of docs/cli.md, made from click when the site is built."""
 
 from __future__ import annotations
 

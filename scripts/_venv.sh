@@ -45,7 +45,8 @@ install() {
   "$python" -m pip --version >/dev/null 2>&1 || make_venv
   [ "$extra" = base ] && what="$root" || what="$root[$extra]"
   echo "installing fastw2v ($extra) into .venv"
-  "$python" -m pip install -q --disable-pip-version-check -e "$what" ||
+  # Modules are compiled when they are imported: most of what is installed never is.
+  "$python" -m pip install -q --no-compile --disable-pip-version-check -e "$what" ||
     fail "pip could not install fastw2v ($extra); the lines above say why"
   echo "$want" >"$root/.venv/.installed-$extra"
 }

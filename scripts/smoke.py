@@ -20,7 +20,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = "the cat sat on the mat and the dog sat on the rug\n" * 50
-IN_SDIST = ("LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "docs/index.md", "tests", "bench")
+IN_SDIST = (
+    "LICENSE",
+    "README.md",
+    "CHANGELOG.md",
+    "pyproject.toml",
+    "docs/index.md",
+    "tests",
+    "bench",
+)
 IN_WHEEL = ("fastw2v/py.typed", "fastw2v/__init__.py", ".dist-info/licenses/LICENSE")
 
 
@@ -84,7 +92,17 @@ def use(programs: Path, folder: Path) -> None:
     version = run(program, "--version", where=folder, env=env)
     options = ("--vector-dim", "8", "--epochs", "2", "--threads", "1", "--quiet")
     run(program, "preprocess", "text.txt", "--output", "text.store", where=folder, env=env)
-    run(program, "train", "--data-file", "text.store", "--model-file", "text.model", *options, where=folder, env=env)
+    run(
+        program,
+        "train",
+        "--data-file",
+        "text.store",
+        "--model-file",
+        "text.model",
+        *options,
+        where=folder,
+        env=env,
+    )
     run(program, "export", "text.model", "vectors.txt", where=folder, env=env)
     lines = (folder / "vectors.txt").read_text("utf-8").splitlines()
     if len(lines) != 9 or not lines[1].startswith("the "):

@@ -74,12 +74,6 @@ def test_every_command_shows_its_help_with_an_example(name):
     assert f"fastw2v {name}" in rest
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_stands_in_the_readme(name):
-    readme = ROOT / "README.md"
-    assert f"fastw2v {name}" in readme.read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(["no-such-command"], "no such command"), (["demo", "--no-such-option"], "no such option")],

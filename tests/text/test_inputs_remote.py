@@ -29,7 +29,7 @@ SMALL = Layout(unit_bytes=3000, small_unit_bytes=1, block_bytes=256, row_group_t
 def s3():
     """An S3 server with an empty bucket; the file system of it."""
     server_module = pytest.importorskip(
-        "moto.server", reason="no moto: pip install 'moto[server]' to test s3:// URLs"
+        "moto.server", reason="no moto or flask: pip install 'fastw2v[dev]' to test s3:// URLs"
     )
     s3fs = pytest.importorskip("s3fs", reason="no s3fs: pip install s3fs to test s3:// URLs")
     server = server_module.ThreadedMotoServer(port=0, verbose=False)
