@@ -84,7 +84,7 @@ def mask(line: str) -> str:
     That is: numbers, the width of columns, and the answer before the last number.
     """
     line = re.sub(r"\S+(?= -?[\d.]+$)", "WORD", " ".join(line.split()))
-    return re.sub(r"-?\d[\d.,]*", "0", line)
+    return re.sub(r"-?\d[\d.,]*( [kMG]?B\b)?", "0", line)
 
 
 def run_line(line: str) -> str:
