@@ -26,7 +26,7 @@ KERNEL_CACHE_MAY_IMPORT = {"contextlib", "functools", "os", "pathlib", "platform
 PARQUET_ROOMS = {
     "fastw2v.store.format",
     "fastw2v.store.vocabulary",
-    "fastw2v.store.phrases.joined",
+    "fastw2v.store.phrases.phrases",
     "fastw2v.text.tables",
     "fastw2v.vectors.formats",
 }

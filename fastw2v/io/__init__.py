@@ -1,1 +1,1 @@
-"""Files and the machine: the one writer, our directories, files from strangers."""
+"""Files and the machine: the one writer, our directories, files of unknown origin."""

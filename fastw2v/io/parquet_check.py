@@ -1,17 +1,15 @@
-"""Structs in Thrift's compact protocol, as Parquet has them: read as numbers, bytes and lists.
+"""The footer and the page headers of a Parquet file, checked before pyarrow reads the file.
 
-The footer and the pages of a Parquet file, looked at before anything is unpacked.
+pyarrow alone is not enough for files of unknown origin (tried with 26.0.1, thrift limits set):
 
-Parquet's footer, and the header of each page, say how large the page is when it is unpacked and how
-many values it has; pyarrow makes room for that. A few bytes can claim (zstd and run lengths: can
-truly be) gigabytes, so files from strangers are measured here first: the footer, and the headers of
-all pages that are about to be read. It costs a hundred microseconds a megabyte of values.
+* It makes room for all that pages claim to unpack to; 208 kB of zstd can truly hold 2 GB. Here
+  the unpacked sizes of all pages that are about to be read are added up first, and limited.
+* `metadata.row_group(0).column(0).statistics` ends the process (SIGABRT, an uncaught exception of
+  C++) where the statistics of a column are damaged. Row groups are read from the footer here.
+* Files that Python has opened must not be read ahead (`pre_buffer`, the default): its threads still
+  hold pieces of them when a short process ends, and abort it, once in some fifty times.
 
-The footer is read here, and not asked of pyarrow, whose `metadata.row_group(0).column(0)` ends the
-process (an exception of C++ that nothing catches) where the statistics of a column are damaged.
-
-Files that Python has opened are never read ahead (`pre_buffer`, pyarrow's default): its threads
-would still hold pieces of them when a short process ends, and abort it, once in some fifty times.
+The check costs about a hundred microseconds per megabyte of values.
 
 Format: parquet.thrift of apache/parquet-format, in Thrift's compact protocol.
 """

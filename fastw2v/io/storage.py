@@ -4,10 +4,10 @@ Everything that fastw2v leaves on disk arrives by one pattern: write under a tem
 the same directory, flush and fsync, rename over the final name, fsync the directory. A reader
 sees the old state or the new one, never a part of either.
 
-Directories may come from strangers: what is read is checked to be a regular file that lies where it
-seems to, and nothing is written through a symbolic link that lies in one.
+Directories may be of unknown origin: what is read is checked to be a regular file that lies where
+it seems to, and nothing is written through a symbolic link that lies in one.
 
-What the system says of a file that cannot be read, as an error of ours.
+Errors of the system are raised as those of `fastw2v.errors`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Files that may come from strangers: opened and read so that they are data and nothing else.
+"""Files of unknown origin: opened and read so that they are data and nothing else.
 
-Matrices in .npy files, which may come from strangers: proven before anything is allocated.
+Sizes, paths, links and JSON are checked, and matrices in .npy files before memory is allocated.
 """
 
 from __future__ import annotations
@@ -9,15 +9,14 @@ import json
 import math
 import os
 import stat
+import tokenize
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from fastw2v.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
-import tokenize
-from typing import Literal
 
 _MAX_DIGITS = 20  # of a whole number in JSON
 

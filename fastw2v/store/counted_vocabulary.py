@@ -18,7 +18,7 @@ from fastw2v.store.counts import CountJob, RangeCounts, ranges_of, read_sums
 from fastw2v.store.jobs import PhraseIds, SpilledShard
 from fastw2v.store.phrases import build as phrase_build
 from fastw2v.store.phrases.build import RunJobs
-from fastw2v.store.phrases.joined import find_phrases
+from fastw2v.store.phrases.phrases import find_phrases
 from fastw2v.store.settings import Settings
 from fastw2v.store.vocabulary import Vocabulary, check_vocabulary
 

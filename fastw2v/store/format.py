@@ -33,7 +33,7 @@ from fastw2v.io.store_directory import (
     is_unfinished_store,
 )
 from fastw2v.io.untrusted import inside, open_regular
-from fastw2v.store.phrases.joined import Phrases, load_phrases
+from fastw2v.store.phrases.phrases import Phrases, load_phrases
 from fastw2v.store.vocabulary import PARQUET_ERRORS, PARQUET_OPTIONS, Vocabulary, first_line
 from fastw2v.text.config import Layout
 

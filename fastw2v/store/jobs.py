@@ -24,8 +24,7 @@ from fastw2v.io.store_directory import PHRASES, UNFINISHED, VOCABULARY, part_nam
 from fastw2v.store import counts
 from fastw2v.store.encoder import Progress, Sequencer, TextCodes, WordCodes, drop_unknown
 from fastw2v.store.format import TokenPartWriter
-from fastw2v.store.phrases.joined import load_phrases
-from fastw2v.store.phrases.new_text import PhraseText
+from fastw2v.store.phrases.phrases import PhraseText, load_phrases
 from fastw2v.store.phrases.search import (
     count_unit_joins,
     count_unit_pairs,

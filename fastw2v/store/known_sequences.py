@@ -18,8 +18,7 @@ from fastw2v.io.store_directory import opens_as_store
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.encoder import Sequencer, TextCodes, WordCodes, drop_unknown
 from fastw2v.store.format import TokenStore
-from fastw2v.store.phrases.joined import Phrases
-from fastw2v.store.phrases.new_text import PhraseText
+from fastw2v.store.phrases.phrases import Phrases, PhraseText
 from fastw2v.store.settings import Settings
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.text.config import Layout

@@ -12,7 +12,7 @@ from fastw2v.errors import UsageError
 from fastw2v.options import make_config
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.format import TokenStore
-from fastw2v.store.phrases.joined import find_phrases
+from fastw2v.store.phrases.phrases import find_phrases
 from fastw2v.store.phrases.search import PhraseSettings, load_connectors
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.store.vocabulary_files import read_vocabulary

@@ -18,7 +18,7 @@ from fastw2v.io.machine import Meter, Progress, map_in_threads
 from fastw2v.io.store_directory import MANIFEST, UNFINISHED
 from fastw2v.io.untrusted import inside
 from fastw2v.store.format import TokenPart, read_manifest
-from fastw2v.store.phrases.joined import load_phrases
+from fastw2v.store.phrases.phrases import load_phrases
 from fastw2v.store.report import PreprocessReport
 from fastw2v.store.vocabulary import Vocabulary
 

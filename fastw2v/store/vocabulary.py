@@ -161,7 +161,7 @@ def read_table(path: Path, *, ours: bool = True) -> pa.Table:
             raw.seek(0)
             with pq.ParquetFile(
                 raw,
-                pre_buffer=False,  # see `parquet_pages`
+                pre_buffer=False,  # see `parquet_check`
                 page_checksum_verification=True,
                 read_dictionary=with_dictionaries(groups),
             ) as file:

@@ -22,7 +22,7 @@ from fastw2v.io import model_directory as layout
 from fastw2v.io import storage
 from fastw2v.io.machine import available_memory
 from fastw2v.kernels.blocks import Weights
-from fastw2v.store.phrases.joined import Phrases
+from fastw2v.store.phrases.phrases import Phrases
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.training.reporting import check_weights
 

@@ -216,7 +216,7 @@ def _read_parquet(path: Path) -> VectorTable:
             raw.seek(0)
             with pq.ParquetFile(
                 raw,
-                pre_buffer=False,  # see `parquet_pages`
+                pre_buffer=False,  # see `parquet_check`
                 page_checksum_verification=True,
                 read_dictionary=[name for name in with_dictionaries(groups) if name == "token"],
             ) as file:

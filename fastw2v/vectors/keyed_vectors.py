@@ -13,14 +13,14 @@ import numpy as np
 from fastw2v.errors import DataError, UsageError
 from fastw2v.io.model_directory import Generation, read_model
 from fastw2v.options import check_choice, check_number
-from fastw2v.store.phrases.joined import saved_phrases
+from fastw2v.store.phrases.phrases import saved_phrases
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.vectors import formats
 from fastw2v.vectors.geometry import best_rows, mean_of, most_frequent, row_norms, unit
 from fastw2v.vectors.unknown_word import UnknownWordError, joined_words, match_case, matched_phrase
 
 if TYPE_CHECKING:
-    from fastw2v.store.phrases.joined import Phrases
+    from fastw2v.store.phrases.phrases import Phrases
 
 _LOG = logging.getLogger(__name__)
 __all__ = ["KeyedVectors", "UnknownWordError"]

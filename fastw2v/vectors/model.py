@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastw2v.io.model_directory import Generation, read_model
-from fastw2v.store.phrases.joined import saved_phrases
+from fastw2v.store.phrases.phrases import saved_phrases
 from fastw2v.store.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from fastw2v.vectors.keyed_vectors import KeyedVectors
 from fastw2v.errors import DataError, UsageError
 from fastw2v.options import check_path
-from fastw2v.store.phrases.joined import Phrases
+from fastw2v.store.phrases.phrases import Phrases
 from fastw2v.store.vocabulary import noise_distribution
 
 

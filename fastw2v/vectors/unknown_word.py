@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fastw2v.errors import UsageError, one_line
 
 if TYPE_CHECKING:
-    from fastw2v.store.phrases.joined import Phrases
+    from fastw2v.store.phrases.phrases import Phrases
 
 _SPELLINGS_AMONG = 30_000  # the most frequent words: keeps the search under about 0.3 s
 _MIN_RATIO = 0.65

@@ -35,7 +35,7 @@ from fastw2v.io import storage
 from fastw2v.io.model_directory import read_generation
 from fastw2v.io.untrusted import inside, parse_json
 from fastw2v.store.format import TokenPart, TokenStore
-from fastw2v.store.phrases.joined import Phrase, Phrases, load_phrases
+from fastw2v.store.phrases.phrases import Phrase, Phrases, load_phrases
 from fastw2v.store.verify import verify_store
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.store.vocabulary_files import read_vocabulary

@@ -26,7 +26,7 @@ import numpy as np
 from fastw2v.errors import FastW2VError
 from fastw2v.io import model_directory
 from fastw2v.store.format import TokenPart, TokenStore
-from fastw2v.store.phrases.joined import load_phrases
+from fastw2v.store.phrases.phrases import load_phrases
 from fastw2v.store.verify import verify_store
 from fastw2v.store.vocabulary_files import read_vocabulary
 from fastw2v.vectors.formats import vocabulary_beside

@@ -13,7 +13,7 @@ from fastw2v.errors import DataError
 from fastw2v.io import model_directory as layout
 from fastw2v.kernels.blocks import Weights
 from fastw2v.kernels.primitives import new_matrix
-from fastw2v.store.phrases.joined import Phrase, Phrases, find_phrases, saved_phrases
+from fastw2v.store.phrases.phrases import Phrase, Phrases, find_phrases, saved_phrases
 from fastw2v.store.pipeline import preprocess
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.training.checkpoint import Snapshot, keep_checkpoint, save

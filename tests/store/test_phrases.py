@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 from fastw2v.errors import DataError, UsageError
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.phrases import pairs as phrase_pairs
-from fastw2v.store.phrases.joined import Phrase, Phrases, load_phrases
-from fastw2v.store.phrases.new_text import PhraseText, connectors_of
 from fastw2v.store.phrases.pairs import PairFile, add_up_pairs, counting_pairs, partitions_for
+from fastw2v.store.phrases.phrases import Phrase, Phrases, PhraseText, connectors_of, load_phrases
 from fastw2v.store.phrases.search import (
     ENGLISH,
     PhraseSearch,

@@ -1,4 +1,4 @@
-"""The search for phrases over all shards of a store in the making."""
+"""The search for phrases over all shards of a store that is being made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from fastw2v.io import storage
 from fastw2v.store.jobs import Job, PhraseIds, PhraseJob, SpilledShard
-from fastw2v.store.phrases.joined import Phrases
+from fastw2v.store.phrases.phrases import Phrases
 from fastw2v.store.phrases.search import PhraseCounts, PhraseSearch, PhraseSettings
 from fastw2v.store.vocabulary import Vocabulary
 

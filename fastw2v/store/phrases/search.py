@@ -29,8 +29,6 @@ from fastw2v.io import storage
 from fastw2v.io.untrusted import HEADER_ERRORS
 from fastw2v.kernels.phrases import Connectors
 from fastw2v.store.config import PreprocessConfig
-from fastw2v.store.phrases.joined import Phrase, Phrases
-from fastw2v.store.phrases.new_text import PhraseJoiner, PhrasePass, connectors_of
 from fastw2v.store.phrases.pairs import (
     PairCounts,
     PairFile,
@@ -40,6 +38,7 @@ from fastw2v.store.phrases.pairs import (
     partitions_for,
     save_array,
 )
+from fastw2v.store.phrases.phrases import Phrase, PhraseJoiner, PhrasePass, Phrases, connectors_of
 from fastw2v.text.stopwords import load_words
 
 WORD2PHRASE_THRESHOLD, NPMI_THRESHOLD = 100.0, 0.5
