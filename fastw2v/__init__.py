@@ -1,8 +1,8 @@
 """fastw2v: word vectors on ordinary multicore CPUs.
 
 `preprocess` turns text into a token store, `train` turns a store (or text) into a model,
-`KeyedVectors` answers questions about the vectors, `perplexity` and `predict` about a model's
-probabilities. Names are imported when first used, so that `import fastw2v` costs nothing.
+`KeyedVectors` queries the vectors, `perplexity` and `predict` a model's probabilities. Names are
+imported when first used, so `import fastw2v` costs nothing.
 """
 
 from __future__ import annotations

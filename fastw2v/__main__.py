@@ -13,10 +13,10 @@ def main() -> None:
         from fastw2v.cli.main import fastw2v
 
         fastw2v(prog_name="fastw2v")
-    except KeyboardInterrupt:  # before click is there to catch it
+    except KeyboardInterrupt:  # before click can catch it
         sys.exit(130)
     finally:
-        # All is done or told: Ctrl-C while Python shuts down makes no failure of it.
+        # The command is over, so Ctrl-C during shutdown must not turn it into a failure.
         with contextlib.suppress(ValueError):  # not the main thread
             signal.signal(signal.SIGINT, signal.SIG_IGN)
 

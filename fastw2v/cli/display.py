@@ -213,7 +213,7 @@ class _Bar(_Phases):
 
 
 def _activity(progress: Progress) -> str:
-    """What goes on besides training; "" in training and at the end."""
+    """What is done besides training; "" during training and at the end."""
     if progress.event == "start":
         return "compiling or loading kernels"
     if progress.words < progress.total_words or progress.event == "end":
@@ -225,7 +225,7 @@ def _activity(progress: Progress) -> str:
 
 
 class _LossLine:
-    """`loss 2.4123  █▆▄▃▂▂▁▁  held-out 3.412 ± 0.011`, drawn anew whenever the bar is."""
+    """`loss 2.4123  █▆▄▃▂▂▁▁  held-out 3.412 ± 0.011`, drawn whenever the bar is."""
 
     def __init__(self) -> None:
         self._trace = LossTrace()

@@ -158,7 +158,7 @@ def read_vectors(path: Path) -> VectorTable:
 
 
 def shape_of(path: Path) -> tuple[int, int]:
-    """(words, dimensions) of a vector file, from its header where it has one that tells.
+    """(words, dimensions) of a vector file, from its header if it has one.
 
     Raises:
         UsageError, DataError: as `read_vectors`.

@@ -1,4 +1,4 @@
-"""The history of a run as arrays, and the few sums by which its curves become readable."""
+"""The history of a run as arrays, and the smoothing and limits that make its curves readable."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class LossHistory:
     def best_row(self) -> int | None:
         """The row with the least held-out loss of the corpus that was evaluated last.
 
-        Those given up are left out; None where there is none.
+        Rows that a rollback undid are left out; None without any.
         """
         known = np.flatnonzero(np.isfinite(self.holdout_loss) & ~self.given_up)
         if not len(known):
@@ -134,7 +134,7 @@ def _given_up(words: np.ndarray, loss: np.ndarray, rolled_back: Sequence[int]) -
     given_up = np.zeros(len(words), dtype=bool)
     for place in rolled_back:
         before = words[:place]
-        trained_again = np.isfinite(loss[place])  # else the row only tells where it went back to
+        trained_again = np.isfinite(loss[place])  # else the row only marks the place
         given_up[:place] |= before >= words[place] if trained_again else before > words[place]
     return given_up
 
@@ -175,8 +175,8 @@ def averaged_down(*columns: np.ndarray, most: int = MAX_POINTS) -> tuple[np.ndar
 def smoothed(values: np.ndarray) -> np.ndarray:
     """Centered moving mean over a twentieth of the curve.
 
-    The window shrinks at the beginning, where the curve is steep; over its last half the least
-    squares' line goes on to the end.
+    The window shrinks at the beginning, where the curve is steep; over its last half the
+    least-squares line continues to the end.
     """
     half = len(values) // 40
     sums = np.append(0.0, np.cumsum(values))

@@ -1,4 +1,4 @@
-"""Which word of a vocabulary is meant, and the error, with the nearest spellings, where none is."""
+"""Looking words up: other case, phrases, and the nearest spellings of an unknown word."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def joined_words(
 def matched_phrase(
     word: object, key_to_index: dict[str, int], phrases: Phrases | None
 ) -> str | None:
-    """The key of the phrase whose words, separated by spaces, are `word`; None if it is none."""
+    """The key of the phrase whose words, separated by spaces, are `word`; None if unknown."""
     if phrases is None or not isinstance(word, str) or len(word.split()) < 2:
         return None
     joined = phrases.join_known(word.split(), key_to_index)
@@ -47,7 +47,7 @@ def matched_phrase(
 
 
 class UnknownWordError(UsageError, KeyError):
-    """A word that the vocabulary does not hold; the message names the nearest spellings."""
+    """A word that is not in the vocabulary; the message names the nearest spellings."""
 
     def __init__(self, word: object, key_to_index: dict[str, int]):
         super().__init__(word)
