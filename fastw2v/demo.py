@@ -215,7 +215,7 @@ def prepare_directory(directory: Path) -> None:
     """
     marker = directory / MARKER
     if directory.exists() and not directory.is_dir():
-        raise UsageError(f"{directory}: a file of this name exists; choose another --output")
+        raise UsageError(f"{directory}: a file of this name exists; choose another `output`")
     if directory.is_dir() and any(directory.iterdir()):
         try:
             ours = storage.read_json(marker).get("format") == _MARKER_CONTENT["format"]
@@ -223,7 +223,7 @@ def prepare_directory(directory: Path) -> None:
             ours = False
         if not ours:
             raise UsageError(
-                f"{directory}: exists and is not an earlier demonstration; choose another --output"
+                f"{directory}: exists and is not an earlier demonstration; choose another `output`"
             )
     storage.write_json(marker, _MARKER_CONTENT)
     storage.remove_leftovers(directory)
@@ -267,7 +267,7 @@ def run_demo(
     if words < WORDS_WANTED // 10:
         raise UsageError(
             f"this Python carries only {words:,} words of documentation (stripped?); "
-            "use another, or your own text: fastw2v train --data-file TEXT"
+            "use another, or your own text: fastw2v train TEXT MODEL"
         )
     paths = write_shards(lines, directory / TEXT)
     reporter.info(f"Preprocessing {len(lines):,} paragraphs in {len(paths)} shards")

@@ -67,6 +67,11 @@ def flag_of(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def quoted(name: str) -> str:
+    """An option's name as messages show it."""
+    return f"`{name}`"
+
+
 def option_fields(config_class: Any) -> list[dataclasses.Field[Any]]:
     """The fields of a config class that are options."""
     return [field for field in dataclasses.fields(config_class) if "help" in field.metadata]
@@ -88,7 +93,7 @@ def check_options(config: Any) -> None:
 
 
 def _checked(field: dataclasses.Field[Any], value: Any) -> Any:
-    rules, label = field.metadata, f"`{field.name}`"
+    rules, label = field.metadata, quoted(field.name)
     kind = rules["kind"]
     if kind in (int, float):
         limits = {name: rules[name] for name in ("minimum", "maximum", "above")}

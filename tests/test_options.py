@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import re
+from pathlib import Path
 
 import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import fastw2v
 from fastw2v.cli.options import given_options, options_of, with_flags
 from fastw2v.errors import UsageError
 from fastw2v.options import check_options, flag_of, make_config, option, option_fields
@@ -159,3 +163,18 @@ def test_bad_values_read_alike_on_the_command_line(run):
         name = arguments[0][2:].replace("-", "_")
         said = str(run(*arguments)[0].exception)
         assert said == str(caught.value).replace(f"`{name}`", arguments[0])
+
+
+COMMAND = re.compile(r"fastw2v (preprocess|train|vocab|verify|evaluate|export)\b.*")
+
+
+def test_messages_and_help_outside_the_command_line_name_no_flags():
+    """Only a command line that a message proposes has any."""
+    package = Path(fastw2v.__file__).parent
+    for path in package.rglob("*.py"):
+        if path.parent.name == "cli" or path.name == "options.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = COMMAND.sub("", node.value)
+                assert not re.search(r"--[a-z]", text), (path.name, node.value)

@@ -31,7 +31,8 @@ _FLAGS = {
 }
 # Parameters of Python functions that are no option fields.
 _FLAGS |= {name: flag_of(name) for name in ("append", "force", "new_corpus", "output", "topn")}
-_FLAGS |= {"overwrite_model": "--force", "data": "DATA", "inputs": "INPUT", "model": "MODEL"}
+_FLAGS |= {"overwrite_model": "--force", "file_format": "--format"}
+_FLAGS |= {"data": "DATA", "inputs": "INPUT", "model": "MODEL"}
 _OPTION_NAME = re.compile(r"`([a-z_]+)(?:=([^`\s]+))?`")
 
 

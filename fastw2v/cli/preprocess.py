@@ -15,6 +15,7 @@ from fastw2v.cli.options import (
     options_of,
     result_options,
     threads_option,
+    with_flags,
 )
 from fastw2v.cli.tables import print_json, print_rows, shown
 from fastw2v.store.config import PreprocessConfig
@@ -75,7 +76,7 @@ def preprocess(
         context.exit(130)
     bad_files = _bad_files(output) if report.bad_files else []
     for file in bad_files:
-        click.echo(f"skipped: {shown(file['name'])}: {file['reason']}", err=True)
+        click.echo(f"skipped: {shown(file['name'])}: {with_flags(file['reason'])}", err=True)
     if as_json:
         counts = report.as_manifest()
         print_json(

@@ -20,6 +20,7 @@ from fastw2v.cli.options import (
     threads_option,
     topn_option,
     warn,
+    with_flags,
 )
 from fastw2v.cli.tables import print_json, printable, shown
 from fastw2v.errors import DataError, UsageError
@@ -66,7 +67,7 @@ def verify(path: str, threads: int | None, as_json: bool, quiet: bool) -> None:
         if not finding.damage:
             warn(f"{shown(finding.path)}: {finding.problem}")
         elif not as_json:
-            click.echo(f"{shown(finding.path)}: {finding.problem}")
+            click.echo(f"{shown(finding.path)}: {with_flags(finding.problem)}")
     if as_json:
         found = [
             {"path": one.path, "problem": one.problem, "damage": one.damage} for one in findings

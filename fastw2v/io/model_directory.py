@@ -13,7 +13,7 @@
         holdout_losses.npy    of the held-out sequences, where some are (`OPTIONAL_ARRAYS`)
       gen-000016/             the save before it, in case the newest is damaged
       checkpoints/epoch-0001/ the same layout, hard-linked where the file system can
-      checkpoints/best/       with --patience: the save with the least held-out loss
+      checkpoints/best/       with `patience`: the save with the least held-out loss
       loss.png                the loss curve
 
 `fastw2v.training.checkpoint` writes it; both training and vectors read it through this module.
@@ -285,9 +285,7 @@ def check_is_model(path: Path) -> None:
         UsageError: nothing is there, or something else.
     """
     if not path.exists():
-        raise UsageError(
-            f"{path}: no such model; train one with: fastw2v train --model-file {path}"
-        )
+        raise UsageError(f"{path}: no such model; train one with: fastw2v train TEXT {path}")
     if not is_model_directory(path.resolve()):
         raise UsageError(f"{path}: not a fastw2v model directory (it has no {CURRENT} file)")
 

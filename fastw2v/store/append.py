@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastw2v.errors import UsageError
-from fastw2v.options import flag_of, make_config
+from fastw2v.options import make_config, quoted
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.format import TokenStore
 from fastw2v.store.report import PreprocessReport
@@ -35,9 +35,9 @@ def settings_of(store: TokenStore, options: Mapping[str, Any]) -> Settings:
     """
     manifest = store.manifest
     if manifest["source"] != "text":
-        raise UsageError(f"{store.path}: made from tokens; --append is for stores made from text")
-    if given := [flag_of(name) for name in _OF_THE_VOCABULARY if name in options]:
-        raise UsageError(f"{', '.join(given)}: --append keeps the vocabulary; leave it out")
+        raise UsageError(f"{store.path}: made from tokens; `append` is for stores made from text")
+    if given := [quoted(name) for name in _OF_THE_VOCABULARY if name in options]:
+        raise UsageError(f"{', '.join(given)}: `append` keeps the vocabulary; leave it out")
     recorded = {
         name: value
         for name, value in manifest["settings"].items()
@@ -45,7 +45,7 @@ def settings_of(store: TokenStore, options: Mapping[str, Any]) -> Settings:
     }
     stopwords = recorded.get("stopwords")
     if stopwords not in (None, "english") and "stopwords" not in options:
-        raise UsageError(f"{store.path}: give its stop words again: --stopwords {stopwords}")
+        raise UsageError(f"{store.path}: give its stop words again: `stopwords` {stopwords}")
     tokenizer_again(recorded.get("tokenizer", "words"), options.get("tokenizer"), str(store.path))
     values = {**recorded, **options}
     if manifest["settings"].get("vocabulary") is not None and values.get("ids_column"):
@@ -72,7 +72,7 @@ def _refuse_others(store: TokenStore, settings: Settings, options: Mapping[str, 
         )
         if not same:
             raise UsageError(
-                f"{flag_of(name)}: the store {store.path} was made with "
+                f"{quoted(name)}: the store {store.path} was made with "
                 f"{recorded.get(name, defaults[name])!r}; text that is appended must be cut alike"
             )
 
@@ -99,7 +99,7 @@ def new_files(
         if not same or not all(map(is_unchanged, segments, entries)):
             raise UsageError(
                 f"{file.shown}: a file {file.name} is in the store {store.path} already, "
-                "with other content; rename the new one, or make the store anew with --force"
+                "with other content; rename the new one, or make the store anew with `force`"
             )
     return new
 

@@ -214,7 +214,7 @@ class StoreBuild:
             if changed and not force:
                 raise UsageError(
                     f"{changed[0]}: has changed since the unfinished store {self.store} "
-                    "was begun; start anew with --force"
+                    "was begun; start anew with `force`"
                 )
             if not changed and is_intact(self._work, number, spilled.tables):
                 self.spilled[number] = spilled
@@ -327,7 +327,7 @@ class StoreBuild:
             added = added_up(self._base["report"], report)
             report = dataclasses.replace(added, bad_files=report.bad_files)
         if not report.balanced:
-            raise DataError(f"{self.store}: its counts do not balance; start anew with --force")
+            raise DataError(f"{self.store}: its counts do not balance; start anew with `force`")
         return report
 
     def finish(self, report: PreprocessReport) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from fastw2v.errors import UsageError
-from fastw2v.options import flag_of, option
+from fastw2v.options import option, quoted
 from fastw2v.text.config import MAX_INTEGER, TEXT_OPTIONS, TextConfig
 
 
@@ -76,7 +76,7 @@ class PreprocessConfig(TextConfig):
     update_vocab: bool = option(
         False,
         "Let the vocabulary that is reused grow: behind its words come the new ones of this text "
-        "that occur --min-count times, and counts are those of both. --max-vocab is of all words.",
+        "that occur `min_count` times, and counts are those of both. `max_vocab` is of all words.",
         kind=bool,
     )
     phrases: int = option(
@@ -91,7 +91,7 @@ class PreprocessConfig(TextConfig):
     phrase_score: str = option(
         "default",
         "What makes a b a phrase. default: word2phrase's (n_ab - D) / (n_a n_b) * N, with N the "
-        "tokens of the text and D = --phrase-min-count. npmi: ln(p_ab / (p_a p_b)) / -ln(p_ab), "
+        "tokens of the text and D = `phrase_min_count`. npmi: ln(p_ab / (p_a p_b)) / -ln(p_ab), "
         "p = n / N: from -1 to 1 (always together).",
         choices=("default", "npmi"),
     )
@@ -105,7 +105,7 @@ class PreprocessConfig(TextConfig):
     )
     phrase_min_count: int = option(
         5,
-        "Words that come together less often than this, or than --min-count, are no phrase.",
+        "Words that come together less often than this, or than `min_count`, are no phrase.",
         kind=int,
         minimum=1,
         maximum=MAX_INTEGER,
@@ -135,11 +135,11 @@ class PreprocessConfig(TextConfig):
         chosen = (self.max_vocab, self.approximate_vocab) != (None, None) or self.min_count != 5
         if self.vocabulary is not None and chosen and not self.update_vocab:
             raise UsageError(
-                "--vocabulary is taken as it is; leave out --min-count, --max-vocab and "
-                "--approximate-vocab, or let it grow with --update-vocab"
+                "`vocabulary` is taken as it is; leave out `min_count`, `max_vocab` and "
+                "`approximate_vocab`, or let it grow with `update_vocab`"
             )
         if self.update_vocab and self.vocabulary is None:
-            raise UsageError("--update-vocab: no vocabulary that could grow; give --vocabulary")
+            raise UsageError("`update_vocab`: no vocabulary that could grow; give `vocabulary`")
         self._check_phrases()
 
     def as_settings(self) -> dict[str, Any]:
@@ -153,20 +153,20 @@ class PreprocessConfig(TextConfig):
 
     def _check_phrases(self) -> None:
         if self.phrases and self.approximate_vocab is not None:
-            raise UsageError("--phrases: needs exact counts; leave out --approximate-vocab")
+            raise UsageError("`phrases`: needs exact counts; leave out `approximate_vocab`")
         if self.phrases and self.vocabulary is not None:
-            raise UsageError("--vocabulary brings its own phrases; leave out --phrases")
+            raise UsageError("`vocabulary` brings its own phrases; leave out `phrases`")
         names = ("score", "threshold", "min_count", "separator")
         fields = {field.name: field for field in dataclasses.fields(self)}
         for name in (*(f"phrase_{name}" for name in names), "connectors"):
             if not self.phrases and getattr(self, name) != fields[name].default:
-                raise UsageError(f"{flag_of(name)}: only with --phrases PASSES; give both or none")
+                raise UsageError(f"{quoted(name)}: only with `phrases` PASSES; give both or none")
         threshold = self.phrase_threshold
         if threshold is not None and self.phrase_score == "npmi" and threshold >= 1:
-            raise UsageError(f"--phrase-threshold: {threshold:g} is too large; npmi is 1 at most")
+            raise UsageError(f"`phrase_threshold`: {threshold:g} is too large; npmi is 1 at most")
         if threshold is not None and self.phrase_score != "npmi" and threshold < 0:
-            raise UsageError(f"--phrase-threshold: {threshold:g} is too small; the least is 0")
+            raise UsageError(f"`phrase_threshold`: {threshold:g} is too small; the least is 0")
         if not self.phrase_separator or any(c.isspace() for c in self.phrase_separator):
             raise UsageError(
-                f"--phrase-separator: {self.phrase_separator!r} is empty or has white space in it"
+                f"`phrase_separator`: {self.phrase_separator!r} is empty or has white space in it"
             )

@@ -144,8 +144,8 @@ def _grown_vocabulary(
     room = None if config.max_vocab is None else config.max_vocab - len(old)
     if room is not None and room < 0:
         raise UsageError(
-            f"--max-vocab: {config.max_vocab} is less than the {len(old)} words of "
-            f"{config.vocabulary}, which all stay with --update-vocab"
+            f"`max_vocab`: {config.max_vocab} is less than the {len(old)} words of "
+            f"{config.vocabulary}, which all stay with `update_vocab`"
         )
     table = read_sums(work, ranges)
     is_old = pc.is_in(table["token"], pa.array(old.tokens, pa.large_string()))
@@ -171,12 +171,12 @@ def _too_small(size: int, ranges: Sequence[RangeCounts], config: PreprocessConfi
         reason = f"the text has {different} different words; a vocabulary needs at least two"
         if config.approximate_vocab is not None:
             return (
-                f"--approximate-vocab: {config.approximate_vocab}: too few for a text in which all "
+                f"`approximate_vocab`: {config.approximate_vocab}: too few for a text in which all "
                 "words are about as frequent; give a larger number"
             )
         return reason
     helps = sorted(count for part in ranges for count in part.largest)[-2]
     return (
         f"only {size} of {different} different words occur {config.min_count} times or more; "
-        f"--min-count {helps} or less would keep at least two"
+        f"`min_count` {helps} or less would keep at least two"
     )

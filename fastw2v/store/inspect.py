@@ -41,7 +41,7 @@ def coverage(counts: np.ndarray, sizes: Sequence[int] = COVERAGE_SIZES) -> list[
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-    """What a `--min-count` would keep of a vocabulary.
+    """What a `min_count` would keep of a vocabulary.
 
     Attributes:
         words: how many.
@@ -68,7 +68,7 @@ def kept_by_min_count(counts: np.ndarray, min_counts: Sequence[int] = MIN_COUNTS
 
 
 def least_known_min_count(counts: np.ndarray, note: Mapping[str, Any]) -> int:
-    """The least `--min-count` of which the counts can tell what it keeps.
+    """The least `min_count` of which the counts can tell what it keeps.
 
     Rarer words were left out when the vocabulary was made, so nobody knows how many there were.
 

@@ -94,15 +94,15 @@ def reserve_output(output: Path, plan: dict[str, Any], *, force: bool) -> Reserv
         remove_stale_work(output)
         if not force:
             raise UsageError(
-                f"{output}: a token store is there already; use it, choose another --output, "
-                "or replace it with --force"
+                f"{output}: a token store is there already; use it, choose another `output`, "
+                "or replace it with `force`"
             )
         return Reservation(output.resolve(), new, _reserve(new, plan, force=True))
     if is_damaged_store(output):
         if not force:
             raise UsageError(
-                f"{output}: a token store whose {MANIFEST} is damaged; replace it with --force, "
-                "or choose another --output"
+                f"{output}: a token store whose {MANIFEST} is damaged; replace it with `force`, "
+                "or choose another `output`"
             )
         return Reservation(output.resolve(), new, _reserve(new, plan, force=True))
     return Reservation(output, output, _reserve(output, plan, force=force))
@@ -122,8 +122,8 @@ def reserve_for_append(output: Path, plan: dict[str, Any], *, force: bool) -> Re
         return Reservation(output, output, True)
     if not force:
         raise UsageError(
-            f"{output}: there is an unfinished --append of {different}; run the same command to go "
-            "on with it, or give it up with --force"
+            f"{output}: there is an unfinished `append` of {different}; run the same command to go "
+            "on with it, or give it up with `force`"
         )
     storage.remove_directory(output / UNFINISHED)
     return Reservation(output, output, False)
@@ -155,15 +155,15 @@ def _reserve(place: Path, plan: dict[str, Any], *, force: bool) -> bool:
         if not force and found.get("source") == "text":
             raise UsageError(
                 f"{place}: an unfinished token store of {different}; run the same command to go "
-                "on, or start anew with --force"
+                "on, or start anew with `force`"
             )
         if not force:  # it came from tokens, which are gone
-            raise UsageError(f"{place}: an unfinished token store; start anew with --force")
+            raise UsageError(f"{place}: an unfinished token store; start anew with `force`")
         storage.remove_directory(place)
     elif place.is_symlink() or (place.exists() and not _only_begun(place)):
         raise UsageError(
             f"{place}: exists and is not a token store, so it is not replaced; "
-            "choose another --output"
+            "choose another `output`"
         )
     return False
 

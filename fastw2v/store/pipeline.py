@@ -64,7 +64,7 @@ class _Run:
         if threads is None:
             return
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise UsageError(f"--threads: {threads!r} is not a positive whole number")
+            raise UsageError(f"`threads`: {threads!r} is not a positive whole number")
 
     def meter(self, phase: str, total: int, done: int = 0) -> Callable[[int], None]:
         """Adds up what a phase has done, for `progress`: a function of what more is done."""
@@ -124,7 +124,7 @@ def preprocess(
     """
     started = time.perf_counter()
     if not os.fspath(output):  # as a Path it would be the working directory
-        raise UsageError("--output: empty path; name the token store to make")
+        raise UsageError("`output`: empty path; name the token store to make")
     run, output = _Run(threads, force, progress), Path(output)
     if append:
         if tokens is not None or layout is not None or made_for is not None:

@@ -16,9 +16,9 @@ class PreprocessReport:
 
     Attributes:
         files, skipped_files: read; passed over in directories (empty or binary).
-        bad_files: left out because they cannot be read (--skip-bad-files).
+        bad_files: left out because they cannot be read (`skip_bad_files`).
         text_bytes: bytes of text, after unpacking.
-        tokens_outside_vocabulary: only with a given vocabulary (--vocabulary, --append) or with
+        tokens_outside_vocabulary: only with a given vocabulary (`vocabulary`, `append`) or with
             approximate counts.
         tokens_joined: less than before phrases were joined: 1 for a phrase of two words. The other
             reasons count tokens of the joined text.

@@ -59,7 +59,7 @@ class Settings:
         vocabulary = load_vocabulary(config.vocabulary) if config.vocabulary else None
         if config.update_vocab and find_phrases(str(config.vocabulary)) is not None:
             raise UsageError(
-                f"--update-vocab: {config.vocabulary} has phrases, which are not looked for anew, "
+                f"`update_vocab`: {config.vocabulary} has phrases, which are not looked for anew, "
                 "so that words beside them cannot be counted; leave it out"
             )
         values = config.as_settings()
@@ -97,7 +97,7 @@ def _load_stopwords(config: PreprocessConfig, text: bool) -> list[str]:
     tokenizer = Tokenizer(dataclasses.replace(config, stem=None))
     if config.tokenizer == "characters" and config.stopwords == "english":
         raise UsageError(
-            "--stopwords: english is a list of words, and --tokenizer characters makes no words; "
+            "`stopwords`: english is a list of words, and `tokenizer` characters makes no words; "
             "give a file of characters"
         )
     return load_stopwords(config.stopwords, tokenizer.words_of)
@@ -110,9 +110,9 @@ def load_vocabulary(path: str | Path) -> Vocabulary:
         UsageError: nothing there, unreadable, or a directory that is neither; fewer than two words.
         DataError: damaged.
     """
-    vocabulary = read_vocabulary(path, f"--vocabulary: {path}")
+    vocabulary = read_vocabulary(path, f"`vocabulary`: {path}")
     if len(vocabulary) < 2:
-        raise UsageError(f"--vocabulary: {path}: fewer than two words in it")
+        raise UsageError(f"`vocabulary`: {path}: fewer than two words in it")
     return vocabulary
 
 

@@ -97,13 +97,13 @@ def refuse_changed(output: Path, text: TextSource) -> None:
         if segment.name not in names:
             raise UsageError(
                 f"{output}: a token store is there already, without {segment.name}; add it with "
-                "--append, or make the store anew with --force"
+                "`append`, or make the store anew with `force`"
             )
         entry = entries.get((segment.name, segment.start, segment.end))
         if entry is None or not is_unchanged(segment, entry):
             raise UsageError(
                 f"{segment.shown}: has changed since the token store {output} was made of it; make "
-                "the store anew with --force"
+                "the store anew with `force`"
             )
 
 

@@ -239,7 +239,7 @@ def read_counts(path: Path, partitions: range | None = None) -> pa.Table:
                 raise ValueError("it has nulls")
             return table
     except _READ_ERRORS as error:
-        raise DataError(f"{path}: damaged ({error}); start anew with --force") from error
+        raise DataError(f"{path}: damaged ({error}); start anew with `force`") from error
 
 
 def read_sequences(
@@ -256,7 +256,7 @@ def read_sequences(
     Raises:
         DataError: missing or damaged.
     """
-    damaged = DataError(f"{path}: damaged; start anew with --force")
+    damaged = DataError(f"{path}: damaged; start anew with `force`")
     room = np.empty(0, np.int32), np.empty(0, np.int32)
     try:
         with open(path, "rb") as file:

@@ -41,7 +41,7 @@ def format_of_suffix(path: Path) -> str:
     except KeyError:
         raise UsageError(
             f"{path}: the suffix {path.suffix!r} names no vocabulary format; use "
-            f"{', '.join(_FORMAT_OF_SUFFIX)}, or say --format {'|'.join(FORMATS)}"
+            f"{', '.join(_FORMAT_OF_SUFFIX)}, or say `file_format` {'|'.join(FORMATS)}"
         ) from None
 
 
@@ -65,12 +65,12 @@ def check_words(tokens: Iterable[str], file_format: str, name: object) -> None:
     """
     if file_format == "word2vec":  # readers split at any white space (gensim) or at ASCII's
         bad = [token for token in tokens if token.split() != [token]]
-        what, instead = "white space", "--format tsv holds them"
+        what, instead = "white space", "`file_format` tsv holds them"
         if any(mark in token for token in bad for mark in "\t\n\r"):
-            instead = "--format parquet holds them"
+            instead = "`file_format` parquet holds them"
     elif file_format == "tsv":
         bad = [token for token in tokens if any(mark in token for mark in "\t\n\r")]
-        what, instead = "tabs or line ends", "--format parquet holds them"
+        what, instead = "tabs or line ends", "`file_format` parquet holds them"
     else:
         return
     if bad:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastw2v.errors import UsageError
-from fastw2v.options import check_options, flag_of, option
+from fastw2v.options import check_options, option, quoted
 from fastw2v.text.custom_tokenizer import check_name
 
 MAX_INTEGER = 1 << 62  # counts and lengths are kept as int64
@@ -161,7 +161,7 @@ class TextConfig:
     @property
     def column_flag(self) -> str:
         """The option that names the column."""
-        return flag_of("text_column" if self.ids_column is None else "ids_column")
+        return quoted("text_column" if self.ids_column is None else "ids_column")
 
 
 TEXT_OPTIONS = tuple(field.name for field in dataclasses.fields(TextConfig))

@@ -37,7 +37,7 @@ class FunctionFailed(UsageError):  # noqa: N818 - named by what happened
 
 
 def check_name(name: str) -> None:
-    """Check the value of `--tokenizer`; nothing is imported.
+    """Check the value of `tokenizer`; nothing is imported.
 
     Raises:
         UsageError: not a name of a tokenizer, or a bad pattern.
@@ -46,12 +46,12 @@ def check_name(name: str) -> None:
         _pattern_of(name)
     elif name not in BUILT_IN and not is_function(name):
         raise UsageError(
-            f"--tokenizer: {name!r} is not one of {', '.join(BUILT_IN)}, regex:PATTERN, "
+            f"`tokenizer`: {name!r} is not one of {', '.join(BUILT_IN)}, regex:PATTERN, "
             "module:function"
         )
     elif name.startswith("__main__"):
         raise UsageError(
-            f"--tokenizer: {name}: workers cannot import a function of the running script; put it "
+            f"`tokenizer`: {name}: workers cannot import a function of the running script; put it "
             "into a module"
         )
 
@@ -79,7 +79,7 @@ def tokenizer_again(recorded: str, given: str | None, owner: str | Path) -> str:
     """The tokenizer for more text like that of `owner`, a store or model that records one.
 
     Args:
-        given: the user's own `--tokenizer`, which goes before what is recorded.
+        given: the user's own `tokenizer`, which goes before what is recorded.
 
     Raises:
         UsageError: a function is recorded and none was given: a file cannot have it imported.
@@ -87,7 +87,7 @@ def tokenizer_again(recorded: str, given: str | None, owner: str | Path) -> str:
     if given is None and is_function(recorded):
         raise UsageError(
             f"{owner}: its text was tokenized by {recorded}, a function, which is run only if you "
-            f"name it yourself: add --tokenizer {recorded} (tokenizer= in Python)"
+            f"name it yourself: add `tokenizer` {recorded} (tokenizer= in Python)"
         )
     return recorded if given is None else given
 
@@ -105,14 +105,14 @@ def source_hash(name: str) -> str | None:
 def _pattern_of(name: str) -> re.Pattern[str]:
     pattern = name.removeprefix(_REGEX)
     if not pattern:
-        raise UsageError("--tokenizer: regex: needs a pattern, such as regex:\\w+")
+        raise UsageError("`tokenizer`: regex: needs a pattern, such as regex:\\w+")
     try:
         pattern.encode("utf-8")
         return re.compile(pattern)
     except UnicodeEncodeError:
-        raise UsageError("--tokenizer: regex: the pattern is not UTF-8") from None
+        raise UsageError("`tokenizer`: regex: the pattern is not UTF-8") from None
     except (re.error, OverflowError, RecursionError) as error:
-        raise UsageError(f"--tokenizer: {name}: bad pattern ({_one_line(error)})") from None
+        raise UsageError(f"`tokenizer`: {name}: bad pattern ({_one_line(error)})") from None
 
 
 def _cut_by_pattern(name: str) -> Cut:
@@ -133,12 +133,12 @@ def _cut_by_function(name: str) -> Cut:
             raise
         except (Exception, SystemExit) as error:
             raise FunctionFailed(
-                f"--tokenizer: {name}: {type(error).__name__}: {_one_line(error)}{_place(error)}, "
+                f"`tokenizer`: {name}: {type(error).__name__}: {_one_line(error)}{_place(error)}, "
                 f"for the line that begins {line[:_SHOWN_CHARACTERS]!r}"
             ) from error
         if isinstance(tokens, str):
             raise FunctionFailed(
-                f"--tokenizer: {name}: gave a string; it has to give a list of them"
+                f"`tokenizer`: {name}: gave a string; it has to give a list of them"
             )
         return [_checked(name, token) for token in tokens if token != ""]
 
@@ -155,7 +155,7 @@ def _checked(name: str, token: Any) -> str:
     else:
         what = f"it has to give strings, not {type(token).__name__}"
     shown = " ".join(repr(token).split())[:_SHOWN_CHARACTERS]
-    raise FunctionFailed(f"--tokenizer: {name}: gave {shown}; {what}")
+    raise FunctionFailed(f"`tokenizer`: {name}: gave {shown}; {what}")
 
 
 def _place(error: BaseException) -> str:
@@ -173,10 +173,10 @@ def _function_of(name: str) -> Callable[[str], Any]:
             found = getattr(found, part)
         except AttributeError:
             raise UsageError(
-                f"--tokenizer: {name}: no {part!r} in {module.__name__} ({place})"
+                f"`tokenizer`: {name}: no {part!r} in {module.__name__} ({place})"
             ) from None
     if not callable(found):
-        raise UsageError(f"--tokenizer: {name}: is not a function ({place})")
+        raise UsageError(f"`tokenizer`: {name}: is not a function ({place})")
     return found  # type: ignore[no-any-return]
 
 
@@ -190,7 +190,7 @@ def _module_of(name: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise UsageError(
-                f"--tokenizer: {name}: no module {error.name!r} in the working directory or among "
+                f"`tokenizer`: {name}: no module {error.name!r} in the working directory or among "
                 "those installed"
             ) from None
         raise UsageError(_import_failure(name, error)) from error
@@ -199,7 +199,7 @@ def _module_of(name: str) -> Any:
 
 
 def _import_failure(name: str, error: BaseException) -> str:
-    return f"--tokenizer: {name}: importing it failed ({type(error).__name__}: {_one_line(error)})"
+    return f"`tokenizer`: {name}: importing it failed ({type(error).__name__}: {_one_line(error)})"
 
 
 def _working_directory() -> list[str]:

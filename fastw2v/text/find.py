@@ -95,7 +95,7 @@ def _files_of(
         raise UsageError(f"input: empty path; {_NOTHING.partition(': ')[2]}")
     if os.fspath(item) == "-":
         if config.ids_column is not None:
-            raise UsageError("standard input: --ids-column is for Parquet and saved datasets")
+            raise UsageError("standard input: `ids_column` is for Parquet and saved datasets")
         kind = TEXT if config.text_column is None else JSONL
         return [InputFile("-", "stdin", 0, kind=kind, location=STDIN, ranges=False)], 0
     if remote.is_url(item):
@@ -217,8 +217,7 @@ def _refuse_ours(directory: Path) -> None:
     """
     if is_store(directory):
         raise UsageError(
-            f"{directory}: is a token store; give it to train: fastw2v train --data-file "
-            f"{directory}"
+            f"{directory}: is a token store; give it to train: fastw2v train {directory} MODEL"
         )
     if is_unfinished_store(directory):
         raise UsageError(

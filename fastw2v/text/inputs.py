@@ -162,7 +162,7 @@ def _check_column(kind: str, shown: str, config: TextConfig) -> None:
             "JSON Lines (.jsonl, .ndjson), Parquet or saved datasets"
         )
     if kind == JSONL and config.ids_column is not None:
-        raise UsageError(f"{shown}: --ids-column is for Parquet and saved datasets")
+        raise UsageError(f"{shown}: `ids_column` is for Parquet and saved datasets")
 
 
 def looks_binary(head: bytes) -> bool:

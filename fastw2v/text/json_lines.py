@@ -177,5 +177,5 @@ def missing_column(config: TextConfig, shown: str, columns: list[str]) -> UsageE
     """The error for a column that is not named, or not there."""
     there = ", ".join(columns[:_SHOWN_COLUMNS]) + (", ..." if len(columns) > _SHOWN_COLUMNS else "")
     if config.column is None:
-        return UsageError(f"{shown}: name the column to read with --text-column: {there}")
+        return UsageError(f"{shown}: name the column to read with `text_column`: {there}")
     return UsageError(f"{shown}: has no column {config.column}; it has: {there}")

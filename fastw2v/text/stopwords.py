@@ -44,8 +44,8 @@ ENGLISH = tuple(sorted(set(_WORDS.split())))
 
 
 def load_stopwords(name: str | None, words_of: Callable[[str], list[str]]) -> list[str]:
-    """The stop words that `--stopwords` names, as `load_words` gives them."""
-    return load_words("--stopwords", name, ENGLISH, words_of)
+    """The stop words that `stopwords` names, as `load_words` gives them."""
+    return load_words("`stopwords`", name, ENGLISH, words_of)
 
 
 def load_words(

@@ -153,7 +153,7 @@ def within_limit(
         if times and total > FREE_BYTES and total > times * packed_bytes():
             raise DataError(
                 f"{shown}: unpacks to more than {times} times its size of "
-                f"{readable_bytes(packed_bytes())}; if that is right, raise --max-unpacked "
+                f"{readable_bytes(packed_bytes())}; if that is right, raise `max_unpacked` "
                 "(0 = no limit)"
             )
         yield piece

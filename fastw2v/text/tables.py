@@ -190,10 +190,10 @@ def _leaves(schema: Any, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
 def _use_of(kind: pa.DataType) -> str:
     """The flag that a column of this type goes with; "" for none."""
     if _is_text(kind):
-        return "--text-column"
+        return "`text_column`"
     types = pa.types
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return "--ids-column" if _is_text(kind.value_type) or _is_integer(kind) else ""
+        return "`ids_column`" if _is_text(kind.value_type) or _is_integer(kind) else ""
     return ""
 
 

@@ -37,10 +37,10 @@ def stemmer(language: str) -> Callable[[str], str]:
     try:
         import Stemmer
     except ImportError:
-        raise UsageError("--stem needs PyStemmer: pip install 'fastw2v[stem]'") from None
+        raise UsageError("`stem` needs PyStemmer: pip install 'fastw2v[stem]'") from None
     languages = Stemmer.algorithms()
     if language not in languages:
-        raise UsageError(f"--stem: {language!r} is not one of {', '.join(languages)}")
+        raise UsageError(f"`stem`: {language!r} is not one of {', '.join(languages)}")
     stem: Callable[[str], str] = Stemmer.Stemmer(language).stemWord
     return stem
 

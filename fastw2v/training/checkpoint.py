@@ -83,11 +83,9 @@ def check_place(path: Path) -> None:
     try:
         str(path).encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{str(path)!a}: not a UTF-8 name; choose another --model-file") from None
+        raise UsageError(f"{str(path)!a}: not a UTF-8 name; choose another `model`") from None
     if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise UsageError(
-            f"{path}: exists and is not a model directory; choose another --model-file"
-        )
+        raise UsageError(f"{path}: exists and is not a model directory; choose another `model`")
     if not path.exists():
         return
     for place in (path / layout.CHECKPOINTS, *layout.generations(path)):
@@ -102,7 +100,7 @@ def check_place(path: Path) -> None:
     if names and not layout.is_model_directory(path) and not _only_generations(names):
         raise UsageError(
             f"{path}: exists and is not a fastw2v model; nothing in it is touched, choose another "
-            "--model-file"
+            "`model`"
         )
 
 

@@ -130,7 +130,7 @@ def perplexity(
     if tokenizer is not None:
         PreprocessConfig(tokenizer=tokenizer)  # a wrong one is told before any work
         if is_store(text):
-            raise UsageError(f"--tokenizer is for text, and {text} is a token store; leave it out")
+            raise UsageError(f"`tokenizer` is for text, and {text} is a token store; leave it out")
     loaded = FullModel.load(model, on_damage=reporter.warning)
     sequences = open_sequences(
         text,

@@ -100,7 +100,7 @@ def _max_saves(config: TrainConfig, vocabulary_size: int, threads: int, epoch_wo
 
     The last two generations stay beside the one that is being written. A checkpoint shares its
     files with the save that it was made of: all of them do if an epoch takes less than
-    --save-interval, as nothing is saved between two checkpoints then.
+    `save_interval`, as nothing is saved between two checkpoints then.
     """
     every, made = config.checkpoint_epochs, 0
     if every:
@@ -132,16 +132,16 @@ def check_resources(need: Estimate, model: Path) -> str:
             f"({readable_bytes(need.matrices)} for the two matrices) and {readable_bytes(memory)} "
             "are available; a smaller "
             + (
-                "--vector-dim, or fewer words (--max-vocab or a larger --min-count), would help"
+                "`vector_dim`, or fewer words (`max_vocab` or a larger `min_count`), would help"
                 if need.matrices > need.buffers
-                else "--batch-size or --window, or fewer --threads, would help"
+                else "`batch_size` or `window`, or fewer `threads`, would help"
             )
         )
     if need.disk > disk:
         raise UsageError(
             f"{model}: saves and checkpoints need up to {readable_bytes(need.disk)} of disk and "
             f"{readable_bytes(disk)} are free or the model's already; fewer checkpoints "
-            "(--keep-checkpoints, --checkpoint-epochs 0) or a smaller --vector-dim would help"
+            "(`keep_checkpoints`, `checkpoint_epochs` 0) or a smaller `vector_dim` would help"
         )
     copied = copy_bytes(need, memory)
     copy = f"their copy for saves {readable_bytes(copied)}" if copied else "no room for a copy"

@@ -72,7 +72,7 @@ def check_output(path: Path, force: bool) -> None:
     if path.is_dir():
         raise UsageError(f"{path}: is a directory; name a file")
     if not force and (path.exists() or path.is_symlink()):
-        raise UsageError(f"{path}: exists already; choose another name, or replace it with --force")
+        raise UsageError(f"{path}: exists already; choose another name, or replace it with `force`")
 
 
 def check_writable(path: Path, tokens: Sequence[str], force: bool) -> str:

@@ -45,7 +45,7 @@ def test_only_stores_are_ever_replaced(tmp_path, corpus):
         preprocess(corpus, place / "precious", force=True)
     (place / "precious").unlink()
     preprocess(corpus[:1], place)  # an empty directory is free
-    with pytest.raises(UsageError, match="--force"):
+    with pytest.raises(UsageError, match="`force`"):
         preprocess(corpus, place)
     assert len(TokenStore.open(place).manifest["inputs"]) == 1
     preprocess(corpus, place, force=True)
@@ -58,7 +58,7 @@ def test_a_store_with_a_damaged_manifest_is_replaced_by_force_only(tmp_path, cor
     preprocess(corpus[:1], place, layout=SMALL)
     (place / "manifest.json").write_bytes(content)
     before = content_of(place)
-    with pytest.raises(UsageError, match=r"manifest\.json is damaged; replace it with --force"):
+    with pytest.raises(UsageError, match=r"manifest\.json is damaged; replace it with `force`"):
         preprocess(corpus, place, layout=SMALL)
     with pytest.raises(UsageError, match="manifest is damaged"):
         preprocess(place, tmp_path / "other")

@@ -464,13 +464,13 @@ def test_options_of_phrases():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"phrase_threshold": 3}, "only with --phrases"),
-        ({"connectors": "english"}, "--connectors: only with --phrases"),
+        ({"phrase_threshold": 3}, "only with `phrases`"),
+        ({"connectors": "english"}, "`connectors`: only with `phrases`"),
         ({"phrases": 1, "phrase_score": "npmi", "phrase_threshold": 1}, "npmi is 1 at most"),
         ({"phrases": 1, "phrase_threshold": -0.5}, "too small"),
         ({"phrases": 1, "phrase_separator": " "}, "white space"),
         ({"phrases": 1, "phrase_separator": ""}, "empty"),
-        ({"phrases": 1, "vocabulary": "a.store"}, "leave out --phrases"),
+        ({"phrases": 1, "vocabulary": "a.store"}, "leave out `phrases`"),
         ({"phrases": -1}, "too small|at least 0"),
     ],
 )

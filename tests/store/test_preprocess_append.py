@@ -68,9 +68,9 @@ def test_a_file_that_changed_is_refused(place):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"min_count": 2}, "--min-count: --append keeps the vocabulary"),
-        ({"lowercase": False}, "--lowercase: the store"),
-        ({"tokenizer": "whitespace"}, "--tokenizer: the store"),
+        ({"min_count": 2}, "`min_count`: `append` keeps the vocabulary"),
+        ({"lowercase": False}, "`lowercase`: the store"),
+        ({"tokenizer": "whitespace"}, "`tokenizer`: the store"),
     ],
 )
 def test_text_is_cut_as_the_stores_was(place, options, words):
@@ -84,7 +84,7 @@ def test_stop_words_of_a_file_have_to_be_given_again(tmp_path):
     (tmp_path / "second.txt").write_text(SECOND)
     (tmp_path / "stop").write_text("a")
     preprocess(tmp_path / "first.txt", tmp_path / "s", min_count=1, stopwords=tmp_path / "stop")
-    with pytest.raises(UsageError, match="give its stop words again: --stopwords stop"):
+    with pytest.raises(UsageError, match="give its stop words again: `stopwords` stop"):
         preprocess(tmp_path / "second.txt", tmp_path / "s", append=True)
     report = preprocess(
         tmp_path / "second.txt", tmp_path / "s", append=True, stopwords=tmp_path / "stop"
@@ -142,7 +142,7 @@ def test_an_unfinished_append_of_other_text_is_not_mixed_in(runs, place):
     call = {"inputs": str(place / "second.txt"), "output": str(place / "s")}
     assert runs.run(**call, kill_at=20) == "killed"
     (place / "third.txt").write_text("a b\n")
-    with pytest.raises(UsageError, match="unfinished --append of other input"):
+    with pytest.raises(UsageError, match="unfinished `append` of other input"):
         preprocess(place / "third.txt", place / "s", append=True)
     preprocess(place / "third.txt", place / "s", append=True, force=True)
     assert sentences_of(place / "s")[3:] == [["a", "b"]]
@@ -226,7 +226,7 @@ def test_the_command_line_lists_them_too(place, bad):
     call = [sys.executable, "-m", "fastw2v", "preprocess", "first.txt", "named.txt.gz"]
     call += ["--output", "s", "--append", "--skip-bad-files"]
     run = subprocess.run(call, cwd=place, capture_output=True, text=True, check=True)
-    assert "left out: named.txt.gz: " in run.stderr
+    assert "skipped: named.txt.gz: " in run.stderr
 
 
 def test_files_that_are_bad_add_no_parts(place, bad):

@@ -66,7 +66,7 @@ def test_bad_vocabularies_are_refused(tmp_path, corpus):
     ]:
         with pytest.raises(UsageError, match=message):
             preprocess(corpus[:1], tmp_path / "s", vocabulary=tmp_path / name)
-    with pytest.raises(UsageError, match="leave out --min-count"):
+    with pytest.raises(UsageError, match="leave out `min_count`"):
         preprocess(corpus[:1], tmp_path / "s", vocabulary=tmp_path / "other.txt", min_count=2)
     assert not (tmp_path / "s").exists()
 
@@ -132,17 +132,17 @@ def test_names_that_are_not_utf_8(tmp_path, corpus):
     [
         ({"min_count": 0}, "`min_count` must be"),
         ({"max_vocab": 1}, "`max_vocab` must be"),
-        ({"tokenizer": "spacy"}, "--tokenizer"),
+        ({"tokenizer": "spacy"}, "`tokenizer`"),
         ({"min_counts": 3}, "did you mean min_count"),
-        ({"threads": 0}, "--threads"),
-        ({"stopwords": "/no/such/list"}, "--stopwords"),
+        ({"threads": 0}, "`threads`"),
+        ({"stopwords": "/no/such/list"}, "`stopwords`"),
         ({"min_count": 10**23}, r"`min_count` must be at most "),
         ({"max_vocab": 10**23}, r"`max_vocab` must be at most "),
         ({"min_sequence_length": 10**23}, r"`min_sequence_length` must be at most "),
         ({"max_sequence_length": 10**23}, r"`max_sequence_length` must be at most "),
         ({"min_count": 1 << 62}, "only 0 of"),
         ({"min_sequence_length": 1 << 62}, "0 different words"),
-        ({"min_count": 10**6}, r"only 0 of \d+ .* --min-count \d+ or less"),
+        ({"min_count": 10**6}, r"only 0 of \d+ .* `min_count` \d+ or less"),
     ],
 )
 def test_wrong_options_are_misuse_and_leave_nothing(tmp_path, corpus, options, message):
@@ -153,7 +153,7 @@ def test_wrong_options_are_misuse_and_leave_nothing(tmp_path, corpus, options, m
 
 def test_the_min_count_that_is_named_helps(tmp_path):
     (tmp_path / "t").write_text("a a a b b c\n")
-    with pytest.raises(UsageError, match="--min-count 2 or less"):
+    with pytest.raises(UsageError, match="`min_count` 2 or less"):
         preprocess(tmp_path / "t", tmp_path / "s", min_count=3)
     assert preprocess(tmp_path / "t", tmp_path / "s", min_count=2).vocabulary_size == 2
     (tmp_path / "t").write_text("same same ... same\n")
@@ -164,7 +164,7 @@ def test_the_min_count_that_is_named_helps(tmp_path):
 def test_empty_paths_are_not_the_working_directory(tmp_path, corpus, monkeypatch):
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    with pytest.raises(UsageError, match="--output: empty path"):
+    with pytest.raises(UsageError, match="`output`: empty path"):
         preprocess(corpus, "")
     assert not list(Path().iterdir())
     shutil.copy(corpus[0], "text.txt")

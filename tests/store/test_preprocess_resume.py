@@ -102,14 +102,14 @@ def now(paths):
 def test_an_unfinished_store_of_other_options_or_input_is_refused(tmp_path, corpus):
     place = tmp_path / "s"
     interrupt(corpus, place)
-    with pytest.raises(UsageError, match=r"other options \(lowercase\).*--force"):
+    with pytest.raises(UsageError, match=r"other options \(lowercase\).*`force`"):
         preprocess(corpus, place, layout=SMALL, lowercase=False)
-    with pytest.raises(UsageError, match=r"other input.*--force"):
+    with pytest.raises(UsageError, match=r"other input.*`force`"):
         preprocess(corpus[:2], place, layout=SMALL)
     content = bytearray(corpus[0].read_bytes())
     content[5:9] = b"word"
     corpus[0].write_bytes(content)
-    with pytest.raises(UsageError, match=r"a\.txt: has changed.*--force"):
+    with pytest.raises(UsageError, match=r"a\.txt: has changed.*`force`"):
         preprocess(corpus, place, layout=SMALL)
     assert (place / "unfinished" / "plan.json").exists()
     preprocess(corpus, place, layout=SMALL, force=True)

@@ -91,12 +91,12 @@ def test_words_are_selected_by_count():
 
 def test_words_that_a_format_cannot_hold_are_counted(tmp_path):
     spaced = Vocabulary(["new york", "a", "no\u00a0break", "b"], [4, 3, 2, 1])
-    with pytest.raises(UsageError, match=r"white space in 2 words .*--format tsv"):
+    with pytest.raises(UsageError, match=r"white space in 2 words .*`file_format` tsv"):
         write_vocabulary(tmp_path / "v", spaced, everything(spaced), "word2vec")
     write_vocabulary(tmp_path / "v", spaced, everything(spaced), "tsv")
     assert read_vocabulary(tmp_path / "v") == spaced
     for file_format in ("word2vec", "tsv"):
-        with pytest.raises(UsageError, match=r"in 1 words .*--format parquet"):
+        with pytest.raises(UsageError, match=r"in 1 words .*`file_format` parquet"):
             check_words(["a", "b\tc"], file_format, "x")
     check_words(["b\tc"], "parquet", "x")
 
@@ -106,7 +106,7 @@ def test_the_suffix_names_the_format(tmp_path):
     assert [format_of_suffix(tmp_path / name) for name in names] == [
         "word2vec", "word2vec", "tsv", "parquet",
     ]  # fmt: skip
-    with pytest.raises(UsageError, match=r"--format word2vec\|tsv\|parquet"):
+    with pytest.raises(UsageError, match=r"`file_format` word2vec\|tsv\|parquet"):
         format_of_suffix(tmp_path / "a.csv")
 
 

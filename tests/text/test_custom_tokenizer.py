@@ -185,7 +185,7 @@ def note(settings=(), **files):
 def test_a_noted_function_is_never_imported(module):
     module("cut6", "raise AssertionError('imported')\n")
     with pytest.raises(
-        UsageError, match=r"m: .*cut6:f.*--tokenizer cut6:f \(tokenizer= in P"
+        UsageError, match=r"m: .*cut6:f.*`tokenizer` cut6:f \(tokenizer= in P"
     ) as told:
         noted_config(note({"tokenizer": "cut6:f"}), "m", Recorder())
     assert "\n" not in str(told.value)
@@ -294,7 +294,7 @@ def test_a_function_that_fails_ends_the_run_with_file_and_line(module, tmp_path,
         with pytest.raises(UsageError) as told:
             fastw2v.preprocess(tmp_path / "in", tmp_path / "s", **call)
         assert str(told.value) == (
-            f"{tmp_path}/in/b.txt: line {bad + 1}: --tokenizer: cut10:f: IndexError: list index "
+            f"{tmp_path}/in/b.txt: line {bad + 1}: `tokenizer`: cut10:f: IndexError: list index "
             "out of range (cut10.py line 5), for the line that begins 'an odd line'"
         )
         assert not (tmp_path / "s").exists()

@@ -345,7 +345,7 @@ def test_a_bomb_stops_at_the_limit(tmp_path, monkeypatch, suffix):
     path.write_bytes(make.PACK[suffix](b"a b\n" * 30_000))
     with pytest.raises(DataError, match=rf"bomb{suffix}: unpacks to more than 20 times") as error:
         run(tmp_path, path, max_unpacked=20)
-    assert "--max-unpacked" in one_line(error)
+    assert "`max_unpacked`" in one_line(error)
     assert not (tmp_path / "s").exists()
     for limit in (0, 10_000_000):
         assert run(tmp_path, path, f"s{limit}", max_unpacked=limit)[1] == {"a": 30_000, "b": 30_000}
@@ -364,17 +364,17 @@ def test_columns_that_are_missing_or_make_no_sense_are_misuse(tmp_path):
     saved = make.dataset(tmp_path / "d", LINES)
     text = make.plain(tmp_path / "t.txt", LINES)
     cases = [
-        (table, {}, r"t\.parquet: name the column to read: --text-column text, .*--ids-column tok"),
+        (table, {}, r"t\.parquet: name the column to read: `text_column` text, .*`ids_column` tok"),
         (saved, {}, r"data-0+-of-0+2\.arrow: name the column"),
-        (lines, {}, r"t\.jsonl: name the column to read with --text-column: text, id, meta"),
+        (lines, {}, r"t\.jsonl: name the column to read with `text_column`: text, id, meta"),
         (table, {"text_column": "txt"}, r"t\.parquet: has no column txt; it has: text, large"),
         (lines, {"text_column": "txt"}, r"t\.jsonl: has no column txt; it has: text"),
-        (table, {"text_column": "tokens"}, r"--text-column tokens: is of type list.*--ids-column"),
-        (table, {"ids_column": "text"}, r"--ids-column text: is of type string; give.*--text-co"),
-        (table, {"text_column": "id"}, r"--text-column id: is of type int64$"),
-        (lines, {"ids_column": "text"}, r"t\.jsonl: --ids-column is for Parquet"),
-        (text, {"text_column": "text"}, r"t\.txt: plain text has no columns; leave out --text-c"),
-        (text, {"ids_column": "text"}, r"t\.txt: plain text has no columns; leave out --ids-col"),
+        (table, {"text_column": "tokens"}, r"`text_column` tokens: is of type list.*`ids_column`"),
+        (table, {"ids_column": "text"}, r"`ids_column` text: is of type string; give.*`text_co"),
+        (table, {"text_column": "id"}, r"`text_column` id: is of type int64$"),
+        (lines, {"ids_column": "text"}, r"t\.jsonl: `ids_column` is for Parquet"),
+        (text, {"text_column": "text"}, r"t\.txt: plain text has no columns; leave out `text_c"),
+        (text, {"ids_column": "text"}, r"t\.txt: plain text has no columns; leave out `ids_col"),
         (table, {"text_column": "text", "ids_column": "ids"}, "`text_column` applies to text only"),
         (table, {"ids_column": "ids", "sentences": True}, "`sentences` applies to text only"),
         (table, {"ids_column": "ids", "lowercase": False}, "`lowercase` applies to text only"),

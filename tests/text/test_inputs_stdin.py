@@ -85,7 +85,7 @@ def test_what_cannot_be_read_is_told(tmp_path, monkeypatch):
         preprocess("-", tmp_path / "s")
     with pytest.raises(UsageError, match="given twice"):
         find_files(["-", "-"])
-    with pytest.raises(UsageError, match="--ids-column is for Parquet"):
+    with pytest.raises(UsageError, match="`ids_column` is for Parquet"):
         find_files(["-"], TextConfig(ids_column="ids"))
     assert not (tmp_path / "s").exists()
 

@@ -287,7 +287,7 @@ def test_stop_words_are_normalized_like_text(tmp_path):
 
 
 def test_stemmers_that_are_not_there(monkeypatch):
-    with pytest.raises(UsageError, match=r"--stem: 'klingon' is not one of .*english.*turkish"):
+    with pytest.raises(UsageError, match=r"`stem`: 'klingon' is not one of .*english.*turkish"):
         Tokenizer(TextConfig(stem="klingon"))
     monkeypatch.setitem(sys.modules, "Stemmer", None)
     with pytest.raises(UsageError, match=r"pip install 'fastw2v\[stem\]'"):

@@ -198,7 +198,7 @@ def test_more_text_for_a_grown_store_keeps_its_vocabulary(tmp_path: Path) -> Non
     write_text(tmp_path / "c", [["x", "new", "b"]])
     fastw2v.preprocess(tmp_path / "a", tmp_path / "A", min_count=1)
     fastw2v.preprocess(tmp_path / "b", tmp_path / "B", vocabulary=tmp_path / "A", update_vocab=True)
-    with pytest.raises(UsageError, match="--update-vocab: --append keeps"):
+    with pytest.raises(UsageError, match="`update_vocab`: `append` keeps"):
         fastw2v.preprocess(tmp_path / "c", tmp_path / "B", append=True, update_vocab=True)
     report = fastw2v.preprocess(tmp_path / "c", tmp_path / "B", append=True)
     assert (report.tokens_kept, report.tokens_outside_vocabulary) == (12, 1)
@@ -213,11 +213,11 @@ def test_what_cannot_grow_is_refused(tmp_path: Path) -> None:
         phrase_min_count=1,
     )  # fmt: skip
     for options, message in (
-        ({"update_vocab": True}, "give --vocabulary"),
+        ({"update_vocab": True}, "give `vocabulary`"),
         ({"update_vocab": True, "vocabulary": tmp_path / "P"}, "has phrases"),
-        ({"update_vocab": True, "vocabulary": tmp_path / "A", "phrases": 1}, "leave out --phrases"),
+        ({"update_vocab": True, "vocabulary": tmp_path / "A", "phrases": 1}, "leave out `phrases`"),
         ({"update_vocab": True, "vocabulary": tmp_path / "A", "max_vocab": 3}, "less than the 4"),
-        ({"vocabulary": tmp_path / "A", "min_count": 2}, "let it grow with --update-vocab"),
+        ({"vocabulary": tmp_path / "A", "min_count": 2}, "let it grow with `update_vocab`"),
     ):
         with pytest.raises(UsageError, match=message):
             fastw2v.preprocess(tmp_path / "a", tmp_path / "out", **options)

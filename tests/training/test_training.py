@@ -442,12 +442,12 @@ def test_a_run_that_cannot_fit_is_refused(
     monkeypatch.setattr(resources, "available_memory", lambda: 1000)
     with pytest.raises(UsageError, match="are available"):
         train(store, tmp_path / "m", "cbow")
-    for need, words in (((9_000, 10, 1), "--vector-dim"), ((10, 9_000, 1), "--batch-size")):
+    for need, words in (((9_000, 10, 1), "`vector_dim`"), ((10, 9_000, 1), "`batch_size`")):
         with pytest.raises(UsageError, match=words):
             resources.check_resources(resources.Estimate(*need), tmp_path / "m")
     monkeypatch.undo()
     monkeypatch.setattr(resources, "free_disk", lambda path: 1000)
-    with pytest.raises(UsageError, match="--keep-checkpoints"):
+    with pytest.raises(UsageError, match="`keep_checkpoints`"):
         train(store, tmp_path / "m", "sgram_neg")
     assert not (tmp_path / "m").exists()
 

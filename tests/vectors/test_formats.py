@@ -180,7 +180,7 @@ def test_npy_refuses_words_that_break_its_vocabulary(tmp_path):
 def test_an_output_that_exists_is_kept_unless_forced(tmp_path, suffix):
     path = tmp_path / f"v{suffix}"
     path.write_text("precious")
-    with pytest.raises(UsageError, match=r"exists already.*--force"):
+    with pytest.raises(UsageError, match=r"exists already.*`force`"):
         royal().save(path)
     assert path.read_text() == "precious"
     royal().save(path, force=True)

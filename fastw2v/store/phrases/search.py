@@ -52,16 +52,16 @@ _NPMI_DECIMALS = 6  # logarithms differ in their last bit from one machine to an
 
 
 def load_connectors(name: str | None, words_of: Callable[[str], list[str]]) -> list[str]:
-    """The words that `--connectors` names, as `load_words` gives them.
+    """The words that `connectors` names, as `load_words` gives them.
 
     Raises:
         UsageError: more than 1,000.
     """
-    words = load_words("--connectors", name, ENGLISH, words_of)
+    words = load_words("`connectors`", name, ENGLISH, words_of)
     if len(words) > _MAX_CONNECTORS:
         raise UsageError(
-            f"--connectors: {name}: {len(words):,} words; at most {_MAX_CONNECTORS:,} can be "
-            "connectors (a stop list is for --stopwords)"
+            f"`connectors`: {name}: {len(words):,} words; at most {_MAX_CONNECTORS:,} can be "
+            "connectors (a stop list is for `stopwords`)"
         )
     return words
 
@@ -73,7 +73,7 @@ class PhraseSettings:
     Attributes:
         passes, score, threshold, delta, separator: the options `phrases`, `phrase_score`,
             `phrase_threshold`, `phrase_min_count`, `phrase_separator`.
-        min_count: the least count of a pair; a phrase rarer than --min-count has no row anyway.
+        min_count: the least count of a pair; a phrase rarer than `min_count` has no row anyway.
         connectors: sorted.
     """
 
@@ -317,7 +317,7 @@ class PhraseSearch:
         """The joins of all units, checked to belong to this search."""
         expected = sum(len(found.pairs) for found in self._passes)
         if any(part.shape != (expected,) for part in joins):
-            raise DataError("counts of phrases do not belong together; start anew with --force")
+            raise DataError("counts of phrases do not belong together; start anew with `force`")
         return np.asarray(np.sum([np.zeros(expected, np.int64), *joins], axis=0))
 
     def _counts_after(self, joins: np.ndarray) -> np.ndarray:
