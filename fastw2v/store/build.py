@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ from fastw2v.store.settings import Settings
 from fastw2v.store.spill import is_intact
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.text.find import BadFiles
-from fastw2v.text.inputs import LOCAL, Segment
+from fastw2v.text.inputs import LOCAL, ReadCounts, Segment
 from fastw2v.text.streams import is_unchanged
 
 _BAD_FILES = "bad-files.json"
@@ -289,12 +288,12 @@ class StoreBuild:
             DataError: the numbers do not balance: the unfinished store is damaged.
         """
         config, made = self.settings.config, self._counted
-        stats: Counter[str] = Counter()
+        stats = ReadCounts()
         for spilled in self.spilled.values():
-            stats.update(spilled.stats)
+            stats.add(spilled.stats)
         parts = self._parts()
         kept = sum(part["tokens"] for part in parts)
-        tokens = sum(spilled.tokens for spilled in self.spilled.values())
+        tokens = stats.tokens_in_sequences
         below, beyond = made.tokens_below_min_count, made.tokens_beyond_max_vocab
         joined, outside = made.tokens_joined, 0
         reused = self.settings.vocabulary is not None and not config.update_vocab
@@ -321,7 +320,7 @@ class StoreBuild:
             vocabulary_size=len(made.vocabulary),
             count_error=sum(table.uncounted for table in tables),
             sentences=sum(part["sentences"] for part in parts),
-            **stats,
+            **dataclasses.asdict(stats),
         )
         if self._base is not None:
             added = added_up(self._base["report"], report)

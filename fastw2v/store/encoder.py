@@ -17,7 +17,6 @@ from __future__ import annotations
 import functools
 import itertools
 from array import array
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,7 +32,7 @@ from fastw2v.store.string_table import ChunkTable
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.text.config import Layout
 from fastw2v.text.custom_tokenizer import FunctionFailed
-from fastw2v.text.inputs import Segment
+from fastw2v.text.inputs import ReadCounts, Segment
 from fastw2v.text.shards import SegmentReader
 from fastw2v.text.tokenizer import Tokenizer
 
@@ -106,7 +105,7 @@ class Sequencer:
     def __init__(self, first_word: int, min_length: int, max_length: int) -> None:
         self._first_word = first_word
         self._min_length, self._max_length = min_length, max_length
-        self.stats: Counter[str] = Counter()
+        self.stats = ReadCounts()
         self._open = np.empty(0, np.int32)  # words of the line that has not ended
         self._open_line = np.zeros(3, np.int64)
         # Used again and again: fresh memory costs more than what is done in it.
@@ -143,14 +142,14 @@ class Sequencer:
 
     def _add_stats(self, counted: list[int], left_out: np.ndarray) -> None:
         stats = self.stats
-        stats["tokens_read"] += counted[kernels.TOKENS]
-        stats["tokens_stopwords"] += int(left_out[1:-1].sum())
-        stats["tokens_too_short_or_long"] += int(left_out[-1])
-        stats["lines"] += counted[kernels.LINES]
-        stats["empty_lines"] += counted[kernels.EMPTY_LINES]
-        stats["short_lines"] += counted[kernels.SHORT_LINES]
-        stats["tokens_in_short_lines"] += counted[kernels.IN_SHORT_LINES]
-        stats["split_lines"] += counted[kernels.SPLIT_LINES]
+        stats.tokens_read += counted[kernels.TOKENS]
+        stats.tokens_stopwords += int(left_out[1:-1].sum())
+        stats.tokens_too_short_or_long += int(left_out[-1])
+        stats.lines += counted[kernels.LINES]
+        stats.empty_lines += counted[kernels.EMPTY_LINES]
+        stats.short_lines += counted[kernels.SHORT_LINES]
+        stats.tokens_in_short_lines += counted[kernels.IN_SHORT_LINES]
+        stats.split_lines += counted[kernels.SPLIT_LINES]
 
     def open_ids(self) -> np.ndarray:
         """Local ids of the open line that were not handed out yet."""
@@ -420,7 +419,7 @@ class TextCodes:
         self,
         words: WordCodes,
         config: PreprocessConfig,
-        stats: Counter[str],
+        stats: ReadCounts,
         progress: Progress,
         block_bytes: int = Layout.block_bytes,
     ) -> None:

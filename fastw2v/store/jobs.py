@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -35,7 +35,7 @@ from fastw2v.store.settings import Settings
 from fastw2v.store.spill import ShardSpill, SpilledTable, read_counts, read_sequences, table_paths
 from fastw2v.store.string_table import ChunkTable
 from fastw2v.store.vocabulary import load_tokens
-from fastw2v.text.inputs import Segment
+from fastw2v.text.inputs import ReadCounts, Segment
 from fastw2v.text.tokenizer import Tokenizer
 
 Batch: TypeAlias = tuple[np.ndarray, np.ndarray, int]  # ids, lengths, tokens that it was made of
@@ -51,12 +51,11 @@ class SpilledShard:
     Attributes:
         number: of the shard.
         inputs: the segments as they were read, for the manifest.
-        stats: what was counted, by the names of `PreprocessReport`.
     """
 
     number: int
     inputs: Sequence[dict[str, Any]]
-    stats: Mapping[str, int]
+    stats: ReadCounts
     tables: Sequence[SpilledTable]
 
     @property
@@ -67,9 +66,7 @@ class SpilledShard:
     @property
     def tokens(self) -> int:
         """Tokens of its sequences."""
-        dropped = ("tokens_too_short_or_long", "tokens_stopwords", "tokens_in_short_lines")
-        left_out = sum(self.stats.get(reason, 0) for reason in dropped)
-        return self.stats.get("tokens_read", 0) - left_out
+        return self.stats.tokens_in_sequences
 
     @property
     def digest(self) -> str:
@@ -90,11 +87,12 @@ class SpilledShard:
     @classmethod
     def load(cls, work: Path, number: int) -> SpilledShard | None:
         """What `save` wrote; None if it is missing or damaged."""
-        result = read_result(cls.path(work, number))
-        if result is None:
+        result = read_result(cls.path(work, number)) or {}
+        try:
+            tables = [SpilledTable(**table) for table in result["tables"]]
+            return cls(number, result["inputs"], ReadCounts(**result["stats"]), tables)
+        except (KeyError, TypeError):  # of another version
             return None
-        tables = [SpilledTable(**table) for table in result["tables"]]
-        return cls(number, result["inputs"], result["stats"], tables)
 
     @staticmethod
     def path(work: Path, number: int) -> Path:
@@ -127,8 +125,10 @@ class EncodedShard:
     @classmethod
     def load(cls, work: Path, number: int) -> EncodedShard | None:
         """What `save` wrote; None if it is missing or damaged."""
-        result = read_result(cls.path(work, number))
-        return None if result is None else cls(**result)
+        try:
+            return cls(**(read_result(cls.path(work, number)) or {}))
+        except TypeError:  # of another version
+            return None
 
     @staticmethod
     def path(work: Path, number: int) -> Path:
@@ -293,7 +293,7 @@ class JobRunner:
         spill = ShardSpill(self._work, job.number, self.settings)
         tables = spill.write(text.batches(job.segments), codes, sequencer, forgets=True)
         self._codes = codes
-        shard = SpilledShard(job.number, text.inputs, dict(sequencer.stats), tables)
+        shard = SpilledShard(job.number, text.inputs, sequencer.stats, tables)
         shard.save(self._work)
         return shard
 

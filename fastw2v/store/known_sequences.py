@@ -6,7 +6,6 @@ Nothing is written. Tokens outside the vocabulary are dropped before anyone look
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -167,15 +166,15 @@ class _KnownText:
     def words(self) -> int:
         """See `KnownSequences`."""
         joined = self._phrases.tokens_joined if self._phrases is not None else 0
-        return _candidates(self._sequencer.stats) - joined
+        return self._sequencer.stats.tokens_in_sequences - joined
 
     def _add_done(self, count: int, place: tuple[int, int] | None = None) -> None:
         self._done += count
 
 
-def _candidates(stats: Counter[str] | Mapping[str, Any]) -> int:
+def _candidates(report: Mapping[str, Any]) -> int:
     """Tokens of sequences, before the vocabulary is asked; from the counts of a report."""
     reasons = (
         "tokens_joined", "tokens_too_short_or_long", "tokens_stopwords", "tokens_in_short_lines"
     )  # fmt: skip
-    return int(stats.get("tokens_read", 0) - sum(stats.get(reason, 0) for reason in reasons))
+    return int(report.get("tokens_read", 0) - sum(report.get(reason, 0) for reason in reasons))

@@ -207,6 +207,6 @@ def spill_tokens(
     sequencer = Sequencer(codes.first_word, config.min_sequence_length, config.max_sequence_length)
     batches, spill = source.batches(codes, progress), ShardSpill(work, 0, settings)
     tables = spill.write(batches, codes, sequencer, forgets=source.forgets)
-    shard = SpilledShard(0, [], dict(sequencer.stats), tables)
+    shard = SpilledShard(0, [], sequencer.stats, tables)
     shard.save(work)
     return shard

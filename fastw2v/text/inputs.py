@@ -193,3 +193,38 @@ def check_text(block: bytes, shown: str) -> None:
         raise DataError(
             f"{shown}: Parquet and Arrow are read from plain files only; write it to one (unpacked)"
         )
+
+
+@dataclasses.dataclass
+class ReadCounts:
+    """What was found in text while it was read and cut; the fields are those of the report of
+    `preprocess` with the same names."""
+
+    text_bytes: int = 0
+    lines: int = 0
+    empty_lines: int = 0
+    short_lines: int = 0
+    split_lines: int = 0
+    crlf_lines: int = 0
+    byte_order_marks: int = 0
+    nul_bytes: int = 0
+    undecodable_bytes: int = 0
+    bad_json_lines: int = 0
+    null_texts: int = 0
+    null_tokens: int = 0
+    tokens_read: int = 0
+    tokens_stopwords: int = 0
+    tokens_too_short_or_long: int = 0
+    tokens_in_short_lines: int = 0
+
+    @property
+    def tokens_in_sequences(self) -> int:
+        """The tokens of sequences, before a vocabulary leaves some out."""
+        dropped = self.tokens_stopwords + self.tokens_too_short_or_long + self.tokens_in_short_lines
+        return self.tokens_read - dropped
+
+    def add(self, other: ReadCounts) -> None:
+        """Add the counts of other text."""
+        for field in dataclasses.fields(self):
+            total = getattr(self, field.name) + getattr(other, field.name)
+            setattr(self, field.name, total)

@@ -7,7 +7,6 @@ which also tells what is wrong where.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ import pyarrow.json
 
 from fastw2v.errors import DataError, UsageError
 from fastw2v.text.config import TextConfig
+from fastw2v.text.inputs import ReadCounts
 
 LONGEST_LINE = 1 << 28  # bytes
 _BLANK = b" \t\r\n"
@@ -31,7 +31,7 @@ class JsonLines:
         stats: gets `bad_json_lines` and `null_texts` added.
     """
 
-    def __init__(self, config: TextConfig, shown: str, stats: Counter[str]) -> None:
+    def __init__(self, config: TextConfig, shown: str, stats: ReadCounts) -> None:
         self._column = str(config.text_column)
         self._strict = config.errors == "strict"
         self._shown, self._stats = shown, stats
@@ -49,7 +49,7 @@ class JsonLines:
         if texts is None:
             texts = self._line_by_line(block)
         self.lines += lines
-        self._stats["null_texts"] += texts.null_count
+        self._stats.null_texts += texts.null_count
         return texts.drop_null()
 
     def _parsed(self, block: bytes, lines: int) -> pa.Array | None:
@@ -88,7 +88,7 @@ class JsonLines:
             except (ValueError, RecursionError) as error:
                 if self._strict:
                     raise BadLine(number, str(error)) from None
-                self._stats["bad_json_lines"] += 1
+                self._stats.bad_json_lines += 1
             else:
                 texts.append(None if text is None else _encoded(text))
         return pa.array(texts, pa.large_binary())

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
@@ -28,6 +27,7 @@ from fastw2v.text.inputs import (
     PARQUET,
     TEXT,
     InputFile,
+    ReadCounts,
     Segment,
     check_text,
     compression_of,
@@ -132,14 +132,14 @@ class SegmentReader:
         segment: Segment,
         config: TextConfig | None = None,
         *,
-        stats: Counter[str] | None = None,
+        stats: ReadCounts | None = None,
         block_bytes: int = Layout.block_bytes,
         on_bytes: Callable[[int], None] = lambda count: None,
         on_block: Callable[[int], None] = lambda offset: None,
     ) -> None:
         self._segment, self._file = segment, segment.file
         self._config = config or TextConfig()
-        self._stats: Counter[str] = Counter() if stats is None else stats
+        self._stats = ReadCounts() if stats is None else stats
         self._block_bytes = block_bytes
         self._on_bytes, self._on_block = on_bytes, on_block
         self._end = segment.end
@@ -286,16 +286,16 @@ class SegmentReader:
     def _clean(self, offset: int, block: bytes) -> bytes:
         """A block as valid UTF-8, without a byte order mark; counts what was changed."""
         stats = self._stats
-        stats["text_bytes"] += len(block)
+        stats.text_bytes += len(block)
         removed = 0
         if offset == 0 and block.startswith(BYTE_ORDER_MARK):
-            stats["byte_order_marks"] += 1
+            stats.byte_order_marks += 1
             removed = len(BYTE_ORDER_MARK)
             block = block[removed:]
         if b"\0" in block:  # a search is far quicker than a count
-            stats["nul_bytes"] += block.count(b"\0")
+            stats.nul_bytes += block.count(b"\0")
         if b"\r" in block:
-            stats["crlf_lines"] += block.count(b"\r\n")
+            stats.crlf_lines += block.count(b"\r\n")
         try:
             block, undecodable = valid_utf8(block, self._config.errors)
         except UndecodableBytes as error:
@@ -304,7 +304,7 @@ class SegmentReader:
                 f"{self.shown}: {self.line_at(at)}, byte {at}{self._of_what}: {error}; to accept "
                 "such bytes, set `errors` to replace or skip"
             ) from None
-        stats["undecodable_bytes"] += undecodable
+        stats.undecodable_bytes += undecodable
         return block
 
     # --- where something is, for messages ---

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -23,18 +22,18 @@ import pyarrow.parquet as pq
 from fastw2v.errors import DataError, UsageError
 from fastw2v.io.parquet_check import RowGroup, read_footer
 from fastw2v.text.config import TextConfig
-from fastw2v.text.inputs import LOCAL, PARQUET, InputFile, Segment
+from fastw2v.text.inputs import LOCAL, PARQUET, InputFile, ReadCounts, Segment
 from fastw2v.text.json_lines import missing_column
 from fastw2v.text.streams import RangeReader, open_bytes
 
 CodesOfTokens = Callable[[list[str]], list[int]]
 
 
-def text_rows(batches: Iterable[pa.Array], stats: Counter[str]) -> Iterator[pa.Array]:
+def text_rows(batches: Iterable[pa.Array], stats: ReadCounts) -> Iterator[pa.Array]:
     """Texts as large_binary (n,), without nulls, which are counted as `null_texts`."""
     for batch in batches:
         array = batch.dictionary_decode() if pa.types.is_dictionary(batch.type) else batch
-        stats["null_texts"] += array.null_count
+        stats.null_texts += array.null_count
         yield array.cast(pa.large_binary()).drop_null()
 
 
@@ -71,7 +70,7 @@ class TokenRows:
         self,
         codes_of_tokens: CodesOfTokens,
         names: list[str] | None,
-        stats: Counter[str],
+        stats: ReadCounts,
         shown: str,
     ) -> None:
         self._codes_of, self._names = codes_of_tokens, names
@@ -83,7 +82,7 @@ class TokenRows:
         Raises:
             DataError: an id that is no row of the vocabulary, or a token that is not UTF-8.
         """
-        self._stats["null_texts"] += rows.null_count
+        self._stats.null_texts += rows.null_count
         rows = rows.drop_null()
         lengths = pc.list_value_length(rows).to_numpy(zero_copy_only=False).astype(np.int64)
         values = pc.list_flatten(rows)
@@ -94,7 +93,7 @@ class TokenRows:
         codes = code_of[indices]  # the last one stands for null
         kept = codes >= 0
         if not kept.all():
-            self._stats["null_tokens"] += int(np.count_nonzero(~kept))
+            self._stats.null_tokens += int(np.count_nonzero(~kept))
             row = np.repeat(np.arange(len(lengths)), lengths)[kept]
             lengths, codes = np.bincount(row, minlength=len(lengths)), codes[kept]
         result = np.zeros(len(codes) + len(lengths), dtype=np.int32)
