@@ -1,10 +1,10 @@
-"""The token store: sentences as vocabulary ids in Parquet. Only this module knows the format.
+"""The token store: sequences as vocabulary ids in Parquet. Only this module knows the format.
 
 STORE/
   manifest.json               written last: without it the store is unfinished
   vocabulary.parquet          token, count; the row is the id
   phrases.parquet             the phrases that were joined, where some were
-  tokens/part-00000.parquet   tokens: list<int32>, one row a sentence
+  tokens/part-00000.parquet   tokens: list<int32>, one row a sequence
   unfinished/                 only while `preprocess` is at work
 """
 
@@ -46,8 +46,8 @@ _PART_OPTIONS = {**PARQUET_OPTIONS, "column_encoding": {"tokens.list.element": "
 class TokenPartWriter:
     """Writes one part. Use as a context manager around the temporary file of an atomic write.
 
-    Row groups end with the sentence that brings them to `row_group_tokens` tokens, whatever the
-    sizes in which the sentences arrive.
+    Row groups end with the sequence that brings them to `row_group_tokens` tokens, whatever the
+    sizes in which the sequences arrive.
     """
 
     def __init__(
@@ -61,39 +61,39 @@ class TokenPartWriter:
         self.row_groups: list[dict[str, int]] = []
         # Of the row group in the making; used again and again, for fresh memory is slow.
         self._ids, self._ends = np.empty(1 << 16, np.int32), np.zeros(1 << 12, np.int32)
-        self._pending = self._sentences = 0
+        self._pending = self._sequences = 0
 
     def add(self, ids: np.ndarray, lengths: np.ndarray) -> None:
-        """Append sentences: `ids` int (n,) one after another, `lengths` int (m,) > 0, sum n."""
+        """Append sequences: `ids` int (n,) one after another, `lengths` int (m,) > 0, sum n."""
         ends = np.cumsum(lengths)
-        start_token = start_sentence = 0
+        start_token = start_sequence = 0
         while len(ids) - start_token + self._pending >= self._row_group_tokens:
             wanted = start_token + self._row_group_tokens - self._pending
-            sentence = int(np.searchsorted(ends, wanted)) + 1
-            token = int(ends[sentence - 1])
-            self._keep(ids[start_token:token], ends[start_sentence:sentence] - start_token)
+            sequence = int(np.searchsorted(ends, wanted)) + 1
+            token = int(ends[sequence - 1])
+            self._keep(ids[start_token:token], ends[start_sequence:sequence] - start_token)
             self._flush()
-            start_token, start_sentence = token, sentence
-        self._keep(ids[start_token:], ends[start_sentence:] - start_token)
+            start_token, start_sequence = token, sequence
+        self._keep(ids[start_token:], ends[start_sequence:] - start_token)
 
     def _keep(self, ids: np.ndarray, ends: np.ndarray) -> None:
-        pending, sentences = self._pending + len(ids), self._sentences + len(ends)
+        pending, sequences = self._pending + len(ids), self._sequences + len(ends)
         self._ids = _with_room(self._ids, pending)
-        self._ends = _with_room(self._ends, sentences + 1)
+        self._ends = _with_room(self._ends, sequences + 1)
         self._ids[self._pending : pending] = ids
-        self._ends[self._sentences + 1 : sentences + 1] = ends + self._pending
-        self._pending, self._sentences = pending, sentences
+        self._ends[self._sequences + 1 : sequences + 1] = ends + self._pending
+        self._pending, self._sequences = pending, sequences
 
     def _flush(self) -> None:
         if not self._pending:
             return
-        sentences, tokens = self._sentences, self._pending
+        sequences, tokens = self._sequences, self._pending
         ids = pa.Array.from_buffers(pa.int32(), tokens, [None, pa.py_buffer(self._ids)])
-        ends = pa.Array.from_buffers(pa.int32(), sentences + 1, [None, pa.py_buffer(self._ends)])
+        ends = pa.Array.from_buffers(pa.int32(), sequences + 1, [None, pa.py_buffer(self._ends)])
         rows = pa.ListArray.from_arrays(ends, ids, type=self._schema.field("tokens").type)
-        self._writer.write_table(pa.table([rows], schema=self._schema), row_group_size=sentences)
-        self.row_groups.append({"sentences": sentences, "tokens": tokens})
-        self._pending = self._sentences = 0
+        self._writer.write_table(pa.table([rows], schema=self._schema), row_group_size=sequences)
+        self.row_groups.append({"sentences": sequences, "tokens": tokens})
+        self._pending = self._sequences = 0
 
     def __enter__(self) -> TokenPartWriter:
         return self
@@ -144,7 +144,7 @@ class TokenPart:
             raise DataError(
                 f"{path}: not a readable part of a token store ({first_line(error)})"
             ) from error
-        # Levels as well: with others the same pages are other sentences.
+        # Levels as well: with others the same pages are other sequences.
         levels = [(leaf.max_repetition_level, leaf.max_definition_level) for leaf in leaves]
         same = all(len(group.columns) == 1 for group in row_groups) and levels == [(1, 1)]
         if not pa.types.is_list(column) or column.value_type != pa.int32() or not same:
@@ -159,7 +159,7 @@ class TokenPart:
     def row_group_sizes(self) -> list[tuple[int, int]]:
         """Sentences and tokens of each row group, as the footer tells.
 
-        Right for parts without nulls and empty sentences, which no store has.
+        Correct for parts without nulls and empty sequences, as in every store.
         """
         return [(group.num_rows, group.columns[0].num_values) for group in self.row_groups]
 

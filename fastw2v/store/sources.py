@@ -118,22 +118,22 @@ class TokenLists:
     total_bytes = 0  # not known before the end
     forgets = True  # local ids may be forgotten, and a new table begun
 
-    def __init__(self, sentences: Iterable[Any]) -> None:
-        self._sentences = sentences
+    def __init__(self, sequences: Iterable[Any]) -> None:
+        self._sequences = sequences
 
     def batches(self, tokens: TokenCodes, progress: Progress) -> Iterator[np.ndarray]:
-        """Codes (`fastw2v.store.encoder`), every sentence a line.
+        """Codes (`fastw2v.store.encoder`), every sequence a line.
 
         Raises:
-            UsageError: a sentence that is not a sequence of strings that are not empty.
+            UsageError: a sequence that is not an iterable of non-empty strings.
         """
         batch: list[int] = []
-        for number, sentence in enumerate(self._sentences):
-            if isinstance(sentence, (str, bytes)) or not isinstance(sentence, Iterable):
+        for number, sequence in enumerate(self._sequences):
+            if isinstance(sequence, (str, bytes)) or not isinstance(sequence, Iterable):
                 raise UsageError(
-                    f"sentence {number}: expected a list of tokens, found {sentence!r:.60}"
+                    f"sequence {number}: expected a list of tokens, found {sequence!r:.60}"
                 )
-            batch.extend(map(tokens.__getitem__, sentence))
+            batch.extend(map(tokens.__getitem__, sequence))
             batch.append(0)
             if len(batch) >= BATCH_TOKENS:
                 yield np.array(batch, dtype=np.int64)
@@ -167,7 +167,7 @@ class TokenArrays:
             raise UsageError(f"ids must be rows of tokens, 0..{len(self._tokens) - 1}")
 
     def batches(self, tokens: TokenCodes, progress: Progress) -> Iterator[np.ndarray]:
-        """Codes (`fastw2v.store.encoder`), every sentence a line."""
+        """Codes (`fastw2v.store.encoder`), every sequence a line."""
         code_of = np.array([tokens[token] for token in self._tokens], dtype=np.int64)
         offsets, first = self._offsets, 0
         while first < len(offsets) - 1:
@@ -176,8 +176,8 @@ class TokenArrays:
             start, end = int(offsets[first]), int(offsets[last])
             lengths = np.diff(offsets[first : last + 1])
             codes = np.zeros(end - start + len(lengths), dtype=np.int64)
-            sentence = np.repeat(np.arange(len(lengths)), lengths)
-            codes[np.arange(end - start) + sentence] = code_of[self._ids[start:end]]
+            sequence = np.repeat(np.arange(len(lengths)), lengths)
+            codes[np.arange(end - start) + sequence] = code_of[self._ids[start:end]]
             yield codes
             progress(4 * (end - start))
             first = last

@@ -64,7 +64,7 @@ def test_many_different_tokens_of_lists_go_to_several_tables(tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("inputs", "options", "message"),
     [
-        (iter(["a sentence", "another"]), {}, "sentence 0: expected a list of tokens"),
+        (iter(["a sentence", "another"]), {}, "sequence 0: expected a list of tokens"),
         ([["a", 3]], {}, "found 3"),
         ([["a", ""]], {}, "found ''"),
         ([["a", None]], {}, "found None"),
