@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.lib import command_line, host, memory
+from bench.lib import command_line, common, host, memory
 from bench.lib.tables import print_tables
 from bench.preprocess import figures, speed, texts, works
 from bench.report import tables
@@ -327,7 +327,15 @@ def test_word2vec_is_asked_for_its_vocabulary_and_nothing_else(tmp_path):
         works.perform(request, tmp_path, None)
 
 
-def test_the_whole_of_it_on_little_text(tmp_path, capsys):
+def test_the_whole_of_it_on_little_text(tmp_path, capsys, monkeypatch):
+    own_process = common.in_own_process
+
+    def mostly_here(function, request):  # a process for each run would take half a minute
+        if request["work"] == "counter":
+            return own_process(function, request)
+        return works.measure(request)
+
+    monkeypatch.setattr(common, "in_own_process", mostly_here)
     (tmp_path / "text.txt").write_bytes(LINES)
     scratch, output = tmp_path / "scratch", tmp_path / "found.json"
     peers = ["--peers", "counter"]
