@@ -63,6 +63,8 @@ def test_the_check_names_what_differs_and_write_mends_it(places, capsys):
     (places / "docs/images/robustness.png").unlink()
     with pytest.raises(SystemExit, match=r"would change docs/images/robustness\.png$"):
         __main__.main(["--check"])
+    (places / "README.md").write_text("without markers\n")
+    assert "README.md" in document.differences()
 
 
 def test_damaged_and_foreign_result_files_are_left_out(places, capsys):
