@@ -101,3 +101,10 @@ def test_files_that_contributors_are_sent_to_exist():
     named = re.findall(r"`((?:fastw2v|tests|bench|docs|scripts)/[\w./-]*)`", text)
     assert len(named) > 20
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_table_of_kernels_names_every_module():
+    text = (DOCS / "kernels.md").read_text(encoding="utf-8")
+    table = text.split("| file | content |")[1].split("## ")[0]
+    there = {path.name for path in (ROOT / "fastw2v" / "kernels").glob("*.py")} - {"__init__.py"}
+    assert set(re.findall(r"`(\w+\.py)`", table)) == there
