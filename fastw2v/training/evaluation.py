@@ -74,7 +74,7 @@ def softmax_loss(
 
 NEVER = 1 << 62  # words
 SHARE_OF_TIME = 0.005  # of training, that evaluations may take; one an epoch always
-# What an evaluation costs a held-out token, in words of training: measured by bench/costs.py.
+# What an evaluation costs a held-out token, in words of training: measured by bench/speed/costs.py.
 COSTS = {"sgram_neg": 2.5, "cbow_neg": 1.8, "sgram": 0.4, "cbow": 0.4}
 # Centers of the exact loss, times the vocabulary's words, for each trained word, at most: a quarter
 # of a percent of the time, as a logit costs about a thirtieth of a word of training.

@@ -19,7 +19,7 @@ from fastw2v.training.data import BATCHES_AT_ONCE
 from fastw2v.training.evaluation import evaluation_bytes
 from fastw2v.training.steppers import LOGIT_BYTES, max_blocks_per_round
 
-# Measured: bench/estimates.py.
+# Measured: bench/speed/estimates.py.
 _BASE = 285_000_000  # Python and the libraries, that of the loss curve too, kernels compiled
 _BYTES_PER_TOKEN = 200  # a vocabulary entry: string, dict entry, count, tables
 _BYTES_PER_STREAM_TOKEN = 24  # of a row group: what is kept of it lies in memory as a stream,
