@@ -1,6 +1,6 @@
-"""Writes model directories: generations, CURRENT, epoch checkpoints. Layout: `model_directory`.
+"""Writes model directories: generations, CURRENT, checkpoints of epochs. Layout: `model_directory`.
 
-Saves that do not stop training: weights are copied, and written by a thread of their own.
+A save does not stop training: the weights are copied, and written by a background thread.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Snapshot:
     """What one save holds. `state` gets format, checksums and sizes added.
 
     arrays: further arrays, by file name (`model_directory.OPTIONAL_ARRAYS`).
-    fresh: what is there belongs to another model: its saves, checkpoints and loss curve go.
-    epoch: keep it as the checkpoint of this epoch (from 1), None: as none.
+    fresh: the directory holds another model: its saves, checkpoints and loss curve are removed.
+    epoch: keep it as the checkpoint of this epoch (from 1); None: keep none.
     best: keep it as the best checkpoint.
-    keep_checkpoints: the last so many of the epochs' checkpoints stay; 0: all.
+    keep_checkpoints: the number of epoch checkpoints that are kept, the latest; 0: all.
     """
 
     weights: Weights
@@ -55,7 +55,7 @@ class Snapshot:
 
 
 class HistoryText:
-    """The history as JSON lines; what was encoded for one save is not encoded again."""
+    """The history as JSON lines; rows that were encoded for an earlier save are reused."""
 
     def __init__(self) -> None:
         self._rows: list[dict[str, Any]] = []
@@ -105,7 +105,7 @@ def check_place(path: Path) -> None:
 
 
 def _only_generations(names: set[str]) -> bool:
-    """Whether these are the leftovers of a first save that never came to CURRENT."""
+    """Whether these are what is left of a first save that was killed before CURRENT."""
     return all(name.startswith(("gen-", ".gen-", f".{layout.CURRENT}.")) for name in names)
 
 
@@ -201,17 +201,16 @@ def remove_leftovers(model: Path) -> list[str]:
     return [name for names in found for name in names]
 
 
-SHARE_OF_MEMORY = 0.5  # of what is available, that the copy may take
-SHARE_OF_TIME = 0.02  # of training, that saves may take
+SHARE_OF_MEMORY = 0.5  # maximum share of the available memory for the copy
+SHARE_OF_TIME = 0.02  # maximum share of the training time for saves
 
 
 @dataclasses.dataclass
 class SaveCost:
     """What the saves of a run cost it.
 
-    saves: how many were written. stalled_seconds: that training stood still for them.
-    helper_seconds: CPU of the thread that wrote them while training went on, the drawing of the
-        loss curve included.
+    saves: how many were written. stalled_seconds: for which training stopped.
+    helper_seconds: CPU time of the background thread, including that of drawing the loss curve.
     """
 
     saves: int = 0
@@ -222,7 +221,7 @@ class SaveCost:
 class Saver:
     """Writes the saves of one run, one at a time. A context manager.
 
-    Where memory is short of a copy of the weights, they are written while training waits.
+    If there is no memory for a copy of the weights, they are written while training waits.
 
     Args:
         model: the model directory.
@@ -248,14 +247,14 @@ class Saver:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Ctrl-C for the second time: at once. The thread ends with the process, and what it has not
-        # finished is removed by the next start.
+        # A second Ctrl-C ends at once. The thread ends with the process, and its unfinished files
+        # are removed by the next start.
         if self._thread is not None and kind is not KeyboardInterrupt:
             self._thread.join()
 
     @property
     def pause(self) -> float:
-        """Seconds from one save to the next that keep what the last one cost below
+        """Minimum seconds between saves, for which the cost of the last one is below
         `SHARE_OF_TIME`."""
         return self._seconds / SHARE_OF_TIME
 
@@ -326,7 +325,7 @@ class Saver:
                 self._seconds += time.thread_time() - began
             self._after(snapshot)
             self.cost.saves += 1
-        except BaseException as error:  # whatever it is, training must hear of it
+        except BaseException as error:  # whatever it is, `check` raises it
             self._error = error
         finally:
             if while_training:
