@@ -11,8 +11,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba.core.errors import TypingError
 
 from fastw2v.kernels import scanning
+from fastw2v.kernels.llvm.bytes import load_word, prefetch_element, trailing_zeros
+from fastw2v.kernels.primitives import kernel
 from fastw2v.store import string_table as chunk_table
 from fastw2v.store.string_table import ChunkTable, string_places
 
@@ -334,3 +337,45 @@ def test_the_first_separator_of_a_word(text):
         found = re.search(rb"[ \n]", word)
         expected = found.start() if found else 8
         assert scanning.bytes_to_end(np.uint64(words_of(word)[0])) == expected
+
+
+# --- the instructions check the types of their arrays ---
+
+
+@kernel()
+def _load(values, position):
+    return load_word(values, position)
+
+
+@kernel()
+def _prefetch(values, element):
+    prefetch_element(values, element)
+
+
+@kernel()
+def _zeros(value):
+    return trailing_zeros(value)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        (_load, (np.zeros(16, np.int32), 0)),
+        (_load, (np.zeros(32, np.uint8)[::2], 0)),
+        (_load, (np.zeros((2, 8), np.uint8), 0)),
+        (_prefetch, (np.zeros((4, 2), np.int32), 0)),
+        (_prefetch, (np.zeros((4, 4), np.uint64)[:, ::2], 0)),
+        (_prefetch, (np.zeros(4, np.uint64), 0)),
+        (_zeros, (1.5,)),
+        (_zeros, (np.int64(1),)),
+    ],
+)
+def test_arrays_that_would_be_misread_do_not_compile(function, arguments):
+    with pytest.raises(TypingError, match="expected a"):
+        function(*arguments)
+
+
+def test_a_word_is_little_endian_and_has_trailing_zeros():
+    text = np.arange(12, dtype=np.uint8)
+    assert _load(text, 3) == int.from_bytes(bytes(range(3, 11)), "little")
+    assert [_zeros(np.uint64(value)) for value in (0, 1, 8, 1 << 63)] == [64, 0, 3, 63]

@@ -263,6 +263,27 @@ def test_alpha_zero_gives_the_loss_and_keeps_every_bit(skip_gram, options):
         assert before.tobytes() == result.tobytes()
 
 
+@pytest.mark.parametrize("keep", [KEEP, RECOMPUTE])
+@pytest.mark.parametrize("skip_gram", [True, False])
+def test_a_bias_is_one_more_dimension(skip_gram, keep):
+    """1 in every input vector (a mean of ones is one) and the bias in the output vectors."""
+    rng = np.random.default_rng(17)
+    weights, stream = random_batch(rng, 1030, 8, [20], 5, False)
+    bias = rng.normal(size=1030).astype(np.float32) * 3
+    shape = (1030, 16, 20, 5, keep)
+    place = (stream, 0, 20, MEAN, skip_gram)
+    plain = run_batch(weights, *place, 0.0)
+    loss, centers, _ = run_batch(weights, *place, 0.0, new_softmax_workspace(*shape, bias=bias))
+    wider = Weights(
+        np.column_stack([weights.input_vectors, np.ones(1030, np.float32)]),
+        np.column_stack([weights.output_vectors, bias]),
+    )
+    expected = reference.softmax_batch_update(wider, *place, 0.0)
+    assert centers == expected.positives
+    assert loss == pytest.approx(expected.loss, rel=1e-5)
+    assert abs(loss - plain[0]) > 1
+
+
 @pytest.mark.parametrize("skip_gram", [True, False])
 def test_batch_without_any_context_changes_nothing(skip_gram):
     weights = make_weights(np.random.default_rng(1), 4, 8)
