@@ -288,8 +288,8 @@ def test_everybody_reads_the_same_bytes_and_few_workers_get_few_cores(tmp_path, 
     }
     assert set(forms) == {"shards", "one file", "gz"}
     assert len(set(forms.values())) == 1
-    texts = {each.request["text"] for each in plan if "text" in each.request}
-    assert [Path(path).read_bytes() for path in texts] == [forms["shards"]]
+    peer_texts = {each.request["text"] for each in plan if "text" in each.request}
+    assert [Path(path).read_bytes() for path in peer_texts] == [forms["shards"]]
     sizes = [each.facts["size"] for each in plan if each.part == "size"]
     assert sizes == pytest.approx([4e6, 16e6], rel=1e-3)
     exact, approximate = (each for each in plan if each.part == "new_words")
