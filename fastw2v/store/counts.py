@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from fastw2v.io import storage
 from fastw2v.store.spill import PARTITIONS, read_counts, table_paths
-from fastw2v.store.string_table import ChunkTable
+from fastw2v.store.string_table import StringTable
 from fastw2v.store.vocabulary import load_tokens
 
 _ROWS_AT_ONCE = 1_000_000
@@ -76,7 +76,7 @@ def add_up(work: Path, job: CountJob) -> RangeCounts:
     Raises:
         DataError: a file of counts is damaged. ResourceError: the disk is full.
     """
-    words = ChunkTable()
+    words = StringTable()
     sums = np.zeros(0, np.int64)
     paths = [table_paths(work, shard, n)[1] for shard, count in job.tables for n in range(count)]
     for path in paths:

@@ -1,15 +1,14 @@
-"""Codes of tokens, and from codes to sequences.
+"""Text to codes of tokens, and codes to sequences of local ids.
 
-A *code* is an int32: 0 ends a line, 1..S are the S stop words, S + 1 stands for any token that is
-left out because of its length, everything above is a word; word code - (S + 2) is its *local id*,
-the order in which the words were met. Local ids become vocabulary ids when all counts are known.
+Tokens are dictionary-encoded. A *code* is an int32: 0 ends a line, 1..S are the S stop words,
+S + 1 stands for any token that is dropped because of its length, and all above are words. The
+*local id* of a word is its code - (S + 2): the order of first occurrence. Local ids become
+vocabulary ids when all counts are known.
 
-Text to codes (see `sequences`): every different chunk is looked at once, by hand or by Python.
-
-A chunk that consists of letters and digits alone is its own token, and never leaves the kernels;
-any other is cut by `Tokenizer.tokens_of` when it is met for the first time.
-
-Text files as codes (see `sequences`): read in blocks, made clean UTF-8, cut into tokens.
+`ShardEncoder` reads text and gives its codes; `TextEncoder` makes codes of blocks of text,
+`TokenListEncoder` of tokens; `Sequencer` cuts codes into sequences. Each different chunk of text is
+tokenized once: a chunk of letters and digits alone is its own token and never leaves the kernels,
+any other goes through `Tokenizer.tokens_of` at its first occurrence.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from fastw2v.kernels import sequences as kernels
 from fastw2v.kernels.sequences import expand, expanded_size
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.settings import load_vocabulary
-from fastw2v.store.string_table import ChunkTable
+from fastw2v.store.string_table import StringTable
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.text.config import Layout
 from fastw2v.text.custom_tokenizer import FunctionFailed
@@ -40,8 +39,8 @@ _LINE_END_TOKEN = object()  # nothing that a caller gives is equal to it
 _LEFT_OUT_TOKEN = object()
 
 
-class TokenCodes(dict[Hashable, int]):
-    """Token -> code; a token not met before gets the next code.
+class TokenListEncoder(dict[Hashable, int]):
+    """Token -> code; a new token gets the next code.
 
     Attributes:
         first_word: the code of the local id 0.
@@ -181,16 +180,16 @@ _LONGEST_REMEMBERED = 128  # bytes; longer chunks hardly ever come twice
 _TO_SPACES = bytes(ord(" ") if code in b"\t\v\f\r" else code for code in range(256))
 
 
-class WordCodes:
-    """Chunks and tokens of text, each with its code.
+class TextEncoder:
+    """Text to codes; keeps a table of the chunks and tokens seen, each with its code.
 
     Args:
         stopwords: their codes are 1, 2, …
-        vocabulary: where it is given, a token's local id is its row, and all other tokens have the
-            local id V: nothing is learned.
+        vocabulary: if given, a token's local id is its row, and all other tokens have the local
+            id V, so that no new ids are made.
 
     Attributes:
-        left_out_by_length: the code of tokens that the tokenizer leaves out.
+        length_code: the code of tokens that the tokenizer drops because of their length.
         first_word: the code of the local id 0.
     """
 
@@ -207,10 +206,10 @@ class WordCodes:
         self._own_token = np.frombuffer(tokenizer.own_token, np.uint8)
         self._own = bytes(np.flatnonzero(self._own_token).tolist())
         self._kinds = bytes(self._own_token)
-        self.left_out_by_length = len(self._stopwords) + 1
+        self.length_code = len(self._stopwords) + 1
         self.first_word = len(self._stopwords) + 2
         self._tokens_of: dict[bytes, Sequence[str | None]] = {}  # of chunks that are not plain
-        self._chunks = ChunkTable()
+        self._chunks = StringTable()
         self._room = np.empty(0, np.int32)
         self._begun_line: list[bytes] = []  # of a tokenizer that sees whole lines
         self._unknown = self.first_word + (len(vocabulary) if vocabulary is not None else 0)
@@ -226,7 +225,7 @@ class WordCodes:
         # Of the words' bytes, in the order of local ids.
         self._starts, self._lengths = array("q"), array("i")
         self.num_words = 0
-        known = list(zip(self._stopwords, range(1, self.left_out_by_length), strict=True))
+        known = list(zip(self._stopwords, range(1, self.length_code), strict=True))
         if self._vocabulary is not None:
             first = self.first_word
             known += [(t, first + row) for t, row in self._vocabulary.index.items()]
@@ -299,7 +298,7 @@ class WordCodes:
         ends = np.cumsum([len(line) for line in lines], dtype=np.int64)
         return np.insert(np.array(codes, np.int32), ends, 0)
 
-    # --- what was not met before ---
+    # --- new chunks and tokens ---
 
     def _learn(self, known: Mapping[str, int]) -> None:
         """Give tokens codes that are settled."""
@@ -386,7 +385,7 @@ class WordCodes:
 
     def _other_code(self, token: str | None, text: bytes) -> int:
         if token is None:
-            return self.left_out_by_length
+            return self.length_code
         code = self._other.get(token)
         if code is None:
             if self._complete:
@@ -401,12 +400,12 @@ class WordCodes:
 Progress = Callable[..., None]  # (bytes read), or (0, place)
 
 
-class TextCodes:
-    """Makes the codes of text with `words`.
+class ShardEncoder:
+    """Reads the segments of a shard and gives their codes.
 
     Args:
         config: how to read, and what to do with bytes that are not UTF-8.
-        stats: gets what was read and made clean added, by the names of `PreprocessReport`.
+        stats: counters of what was read and cleaned, by the names of `PreprocessReport`.
         progress: called with the bytes read from where they are stored, and with 0 and the
             `Place` of each block before it is looked at.
         block_bytes: text is read in blocks of about this size.
@@ -417,7 +416,7 @@ class TextCodes:
 
     def __init__(
         self,
-        words: WordCodes,
+        words: TextEncoder,
         config: PreprocessConfig,
         stats: ReadCounts,
         progress: Progress,

@@ -22,7 +22,7 @@ from fastw2v.errors import DataError
 from fastw2v.io import storage
 from fastw2v.io.store_directory import PHRASES, UNFINISHED, VOCABULARY, part_name
 from fastw2v.store import counts
-from fastw2v.store.encoder import Progress, Sequencer, TextCodes, WordCodes, drop_unknown
+from fastw2v.store.encoder import Progress, Sequencer, ShardEncoder, TextEncoder, drop_unknown
 from fastw2v.store.format import TokenPartWriter
 from fastw2v.store.phrases.phrases import PhraseText, load_phrases
 from fastw2v.store.phrases.search import (
@@ -33,7 +33,7 @@ from fastw2v.store.phrases.search import (
 )
 from fastw2v.store.settings import Settings
 from fastw2v.store.spill import ShardSpill, SpilledTable, read_counts, read_sequences, table_paths
-from fastw2v.store.string_table import ChunkTable
+from fastw2v.store.string_table import StringTable
 from fastw2v.store.vocabulary import load_tokens
 from fastw2v.text.inputs import ReadCounts, Segment
 from fastw2v.text.tokenizer import Tokenizer
@@ -257,14 +257,14 @@ class JobRunner:
     def __init__(self, store: Path, settings: Settings) -> None:
         self.store, self.settings = store, settings
         self._work = store / UNFINISHED
-        self._codes: WordCodes | None = None
+        self._codes: TextEncoder | None = None
         self._spills = _SpillReader(store)
 
     def run(self, job: Job, progress: Progress) -> Any:
         """Do one job; its result is on disk too, written last.
 
         Args:
-            progress: called with the bytes read (`SpillJob`) or tokens done, and as `TextCodes`
+            progress: called with the bytes read (`SpillJob`) or tokens done, and as `ShardEncoder`
                 says.
 
         Raises:
@@ -283,13 +283,13 @@ class JobRunner:
         config, layout = self.settings.config, self.settings.layout
         if self._codes is None:
             tokenizer = Tokenizer(config, self.settings.stopwords)
-            self._codes = WordCodes(tokenizer, tokenizer.stop_tokens)
+            self._codes = TextEncoder(tokenizer, tokenizer.stop_tokens)
         codes, self._codes = self._codes, None  # a job that fails may leave it inside a line
         codes.forget()
         sequencer = Sequencer(
             codes.first_word, config.min_sequence_length, config.max_sequence_length
         )
-        text = TextCodes(codes, config, sequencer.stats, progress, layout.block_bytes)
+        text = ShardEncoder(codes, config, sequencer.stats, progress, layout.block_bytes)
         spill = ShardSpill(self._work, job.number, self.settings)
         tables = spill.write(text.batches(job.segments), codes, sequencer, forgets=True)
         self._codes = codes
@@ -343,7 +343,7 @@ class _SpillReader:
 
     def __init__(self, store: Path) -> None:
         self._store = store
-        self._words, self._words_of = ChunkTable(), ""
+        self._words, self._words_of = StringTable(), ""
         self._phrase_text: PhraseText | None = None
         self.tokens_joined = 0
 
@@ -376,7 +376,7 @@ class _SpillReader:
         if self._phrase_text is None:
             tokens = load_tokens(self._store / VOCABULARY).to_pylist()
             self._phrase_text = PhraseText(tokens, load_phrases(self._store / PHRASES))
-            self._words, self._words_of = ChunkTable(), PHRASES
+            self._words, self._words_of = StringTable(), PHRASES
             self._words.intern(pa.array(self._phrase_text.tokens, pa.large_string()))
         text = self._phrase_text
         self.tokens_joined, before = 0, text.tokens_joined
@@ -385,15 +385,15 @@ class _SpillReader:
             self.tokens_joined = text.tokens_joined - before
             yield *drop_unknown(ids, _offsets(lengths)), done
 
-    def _load_words(self, path: Path) -> ChunkTable:
+    def _load_words(self, path: Path) -> StringTable:
         name = f"{path} {storage.sha256_of(path)}"
         if name != self._words_of:
-            self._words, self._words_of = ChunkTable(), name
+            self._words, self._words_of = StringTable(), name
             self._words.intern(load_tokens(path))
         return self._words
 
     def _read(
-        self, number: int, tables: int, words: ChunkTable, *, keep_unknown: bool
+        self, number: int, tables: int, words: StringTable, *, keep_unknown: bool
     ) -> Iterator[Batch]:
         for table in range(tables):
             sequences, counted = table_paths(self._store / UNFINISHED, number, table)

@@ -15,7 +15,7 @@ import numpy as np
 from fastw2v.io.storage import reporting_unreadable
 from fastw2v.io.store_directory import opens_as_store
 from fastw2v.store.config import PreprocessConfig
-from fastw2v.store.encoder import Sequencer, TextCodes, WordCodes, drop_unknown
+from fastw2v.store.encoder import Sequencer, ShardEncoder, TextEncoder, drop_unknown
 from fastw2v.store.format import TokenStore
 from fastw2v.store.phrases.phrases import Phrases, PhraseText
 from fastw2v.store.settings import Settings
@@ -145,12 +145,12 @@ class _KnownText:
             tokens = self._phrases.tokens
             vocabulary = Vocabulary(tokens, np.ones(len(tokens), np.int64))
         self._num_known = len(vocabulary)
-        words = WordCodes(tokenizer, tokenizer.stop_tokens, vocabulary)
+        words = TextEncoder(tokenizer, tokenizer.stop_tokens, vocabulary)
         self._sequencer = Sequencer(
             words.first_word, config.min_sequence_length, config.max_sequence_length
         )
         self._done = 0
-        self._text = TextCodes(words, config, self._sequencer.stats, self._add_done)
+        self._text = ShardEncoder(words, config, self._sequencer.stats, self._add_done)
 
     def pieces(self) -> Iterator[Piece]:
         """Block by block."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastw2v.errors import UsageError
 from fastw2v.store.config import PreprocessConfig
-from fastw2v.store.encoder import Sequencer, TokenCodes
+from fastw2v.store.encoder import Sequencer, TokenListEncoder
 from fastw2v.store.format import TokenStore, read_manifest
 from fastw2v.store.jobs import SpilledShard
 from fastw2v.store.settings import Settings
@@ -121,7 +121,7 @@ class TokenLists:
     def __init__(self, sequences: Iterable[Any]) -> None:
         self._sequences = sequences
 
-    def batches(self, tokens: TokenCodes, progress: Progress) -> Iterator[np.ndarray]:
+    def batches(self, tokens: TokenListEncoder, progress: Progress) -> Iterator[np.ndarray]:
         """Codes (`fastw2v.store.encoder`), every sequence a line.
 
         Raises:
@@ -166,7 +166,7 @@ class TokenArrays:
         ):
             raise UsageError(f"ids must be rows of tokens, 0..{len(self._tokens) - 1}")
 
-    def batches(self, tokens: TokenCodes, progress: Progress) -> Iterator[np.ndarray]:
+    def batches(self, tokens: TokenListEncoder, progress: Progress) -> Iterator[np.ndarray]:
         """Codes (`fastw2v.store.encoder`), every sequence a line."""
         code_of = np.array([tokens[token] for token in self._tokens], dtype=np.int64)
         offsets, first = self._offsets, 0
@@ -203,7 +203,7 @@ def spill_tokens(
     work: Path, settings: Settings, source: TokenLists | TokenArrays, progress: Progress
 ) -> SpilledShard:
     """Spill a token source as shard 0, which has no inputs."""
-    config, codes = settings.config, TokenCodes(settings.stopwords)
+    config, codes = settings.config, TokenListEncoder(settings.stopwords)
     sequencer = Sequencer(codes.first_word, config.min_sequence_length, config.max_sequence_length)
     batches, spill = source.batches(codes, progress), ShardSpill(work, 0, settings)
     tables = spill.write(batches, codes, sequencer, forgets=source.forgets)

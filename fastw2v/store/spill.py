@@ -109,7 +109,7 @@ class TableWriter:
 
 
 class Codes(Protocol):
-    """Where local ids come from: `encoder.WordCodes` or `encoder.TokenCodes`."""
+    """Where local ids come from: `encoder.TextEncoder` or `encoder.TokenListEncoder`."""
 
     first_word: int
 

@@ -11,7 +11,7 @@ from fastw2v.kernels.sequences import gather_bytes, mark_plain
 _FIRST_ENTRIES = 1 << 14
 
 
-class ChunkTable:
+class StringTable:
     """Numbers the different chunks of text from 0, in the order in which they are met."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class ChunkTable:
         return self._looked_up(words, add=False)
 
     def _looked_up(self, words: pa.LargeStringArray, *, add: bool) -> np.ndarray:
-        starts, text = string_places(words)
+        starts, text = string_offsets(words)
         found = np.empty(len(words), np.int32)
         position = 0
         while position < len(words):
@@ -138,7 +138,7 @@ class ChunkTable:
         return result
 
 
-def string_places(words: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
+def string_offsets(words: pa.LargeStringArray) -> tuple[np.ndarray, np.ndarray]:
     """Where strings begin, int64 (n + 1,), the last one's end included, and the bytes they are in,
     which end some bytes later than the strings do."""
     _, offsets, text = words.buffers()

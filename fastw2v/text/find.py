@@ -41,7 +41,7 @@ _NOTHING = "no input: name text files, directories, glob patterns, URLs, or - (s
 
 
 class _Found(NamedTuple):
-    """A file before anyone knows what is in it."""
+    """A file whose kind is not known yet."""
 
     path: Path | str
     name: str
@@ -55,33 +55,34 @@ class _Found(NamedTuple):
 def find_files(
     inputs: Iterable[str | Path], config: TextConfig | None = None, bad: BadFiles | None = None
 ) -> tuple[list[InputFile], int]:
-    """The files that inputs name, and how many were passed over.
+    """The files that `inputs` name, and how many files were skipped.
 
-    A file that is named must be something that is read. In a directory, which is searched
-    recursively and in sorted order, hidden, empty and binary files and what fastw2v itself wrote
-    are passed over; a dataset that Hugging Face `datasets` saved is its data files.
+    A file that is named must be of a supported format. Directories are searched recursively, in
+    sorted order; hidden, empty and binary files in them, and directories written by fastw2v, are
+    skipped. Of a dataset saved by Hugging Face `datasets`, only the data files are read.
 
     Args:
-        bad: where it is given, a file that is nothing that is read is put there, with the error.
+        bad: if given, files of an unsupported format are appended here, each with its error,
+            instead of raising.
 
     Raises:
-        UsageError: nothing there, an empty file, a file twice, a directory without text, one of
-            fastw2v's own, what cannot be read, a column that is missing or makes no sense.
-        DataError: a file that is named is nothing that is read.
+        UsageError: an input does not exist, cannot be read, is empty, is given twice, holds no
+            text or was written by fastw2v; the column is missing or of the wrong type.
+        DataError: a file that is named is of an unsupported format or damaged.
     """
     files: list[InputFile] = []
-    passed_over = 0
+    skipped_files = 0
     for item in inputs:
         with reporting_unreadable(_shown(item)):
             found, skipped = _files_of(item, config or TextConfig(), bad)
         files += found
-        passed_over += skipped
+        skipped_files += skipped
     if not files and bad:
         raise bad[0][2]
     if not files:
         raise UsageError(_NOTHING)
     _refuse_repeats(files)
-    return files, passed_over
+    return files, skipped_files
 
 
 def _shown(item: str | Path) -> str:
@@ -162,7 +163,7 @@ def _files_in(
 def _readable(
     found: list[_Found], directory: str, config: TextConfig, bad: BadFiles | None
 ) -> tuple[list[InputFile], int]:
-    """What is to be read of the files of a directory, and how many files are not."""
+    """The text files among the files of a directory, and how many others there are."""
     text = [file for file in found if file.size > 0 and not looks_binary(file.head)]
     if not text:
         raise UsageError(f"{directory}: no text in this directory")
@@ -181,10 +182,10 @@ def _walk(directory: Path) -> Iterator[Path]:
 
 
 def _data_names(names: list[str], folder: str, state: Callable[[], bytes]) -> list[str]:
-    """The names in a folder that may be text; of a saved dataset, those of its data.
+    """The names in a folder that may be text; of a saved dataset, those of its data files.
 
     Raises:
-        DataError: a saved dataset that says nothing of its data, or that is not whole.
+        DataError: a saved dataset whose data files are not listed, or are incomplete.
     """
     if not set(names) >= _DATASET:
         return sorted(set(names) - {_SPLITS} - _NO_DATA)
@@ -192,11 +193,13 @@ def _data_names(names: list[str], folder: str, state: Callable[[], bytes]) -> li
         content = json.loads(state())
         files = [str(entry["filename"]) for entry in content["_data_files"]]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder}/state.json: not that of a saved dataset ({error!r})") from error
+        raise DataError(
+            f"{folder}/state.json: does not list the data files of a saved dataset ({error!r})"
+        ) from error
     if content.get("_indices_data_files") or content.get("_indices_files"):
         raise DataError(
-            f"{folder}: a dataset with an order of its own (select, shuffle); save it again after "
-            "flatten_indices()"
+            f"{folder}: a dataset with an indices mapping (after select or shuffle); call "
+            "flatten_indices() and save it again"
         )
     if missing := set(files) - set(names):
         raise DataError(f"{folder}: {min(missing)} of this saved dataset is missing")
@@ -204,13 +207,13 @@ def _data_names(names: list[str], folder: str, state: Callable[[], bytes]) -> li
 
 
 def _refuse_folder(error: OSError) -> None:
-    """Without this, the text of a folder that cannot be read would be missing silently."""
+    """Without this, the text of an unreadable folder would be missing silently."""
     with reporting_unreadable(error.filename):
         raise error
 
 
 def _refuse_ours(directory: Path) -> None:
-    """Say of a directory that is named and is no text what it is instead.
+    """Refuse a directory that fastw2v has written.
 
     Raises:
         UsageError: a token store, a model or a checkpoint.
@@ -226,7 +229,7 @@ def _refuse_ours(directory: Path) -> None:
         )
     if is_damaged_store(directory):
         raise UsageError(
-            f"{directory}: is a token store whose manifest is damaged; make it anew from its text "
+            f"{directory}: is a token store with a damaged manifest; make it again from its text "
             "(fastw2v preprocess --force)"
         )
     if is_model_directory(directory.resolve()):  # which does not look behind a link

@@ -1,9 +1,4 @@
-"""The options that say how inputs are read, small enough to travel to workers as JSON.
-
-What is to be read: files of any place and kind, and segments of them.
-
-What a file is, by its first bytes and its name.
-"""
+"""Input files: what they are (by first bytes and name), and the segments of them that are read."""
 
 from __future__ import annotations
 
@@ -124,8 +119,8 @@ def kind_of(head: bytes, name: str, shown: str, config: TextConfig) -> tuple[str
     """(kind, compression) of a file that begins with `head`.
 
     Raises:
-        DataError: of a format that is not read, or not what its name says.
-        UsageError: a column is named and there can be none, or none is named.
+        DataError: the format is not supported, or not the one that its name says.
+        UsageError: a column is named, but files of this kind have none.
     """
     suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
     compression = compression_of(head)
@@ -142,7 +137,7 @@ def kind_of(head: bytes, name: str, shown: str, config: TextConfig) -> tuple[str
     return kind, compression
 
 
-_READ = "plain, gz, bz2, xz and zst text, JSON Lines, Parquet and saved datasets are read"
+_READ = "supported are plain, gz, bz2, xz and zst text, JSON Lines, Parquet and saved datasets"
 
 
 def _kind(head: bytes, suffixes: list[str], config: TextConfig) -> str:
@@ -166,19 +161,18 @@ def _check_column(kind: str, shown: str, config: TextConfig) -> None:
 
 
 def looks_binary(head: bytes) -> bool:
-    """Whether a file is surely nothing to read: a known format, or NULs among much not UTF-8.
-
-    A stray NUL or a wrong byte here and there is text all the same.
+    """Whether a file is certainly not text: a known binary format, or NULs among many bytes that
+    are not UTF-8. A file with a few stray NULs or invalid bytes still counts as text.
     """
     if head.startswith((*UTF_16_MARKS, _PARQUET_MAGIC, _ARROW_STREAM)) or compression_of(head):
-        return False  # to be read, or refused by name later
+        return False  # to be read, or refused with a message of its own
     nuls = head.count(b"\0")
     wrong = len(head) - len(head.decode("utf-8", "ignore").encode())
     return head.startswith(tuple(_FOREIGN)) or (nuls > 0 and nuls + wrong > len(head) // 10)
 
 
 def check_text(block: bytes, shown: str) -> None:
-    """Refuse, by the first block of unpacked text, what is none after all.
+    """Refuse, by its first block, unpacked content that is not text.
 
     Raises:
         DataError: UTF-16, a tar archive, a packed Parquet file.

@@ -1,7 +1,7 @@
 """The texts of JSON Lines: one field of each object.
 
-Arrow parses whole blocks; a block that it does not like is gone through line by line with `json`,
-which also tells what is wrong where.
+Arrow parses whole blocks. A block that it rejects is parsed line by line with `json`, which also
+gives the line and the reason of an error.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Bytes in pieces of any size, as blocks that end with a line.
+"""Blocks of lines: pieces of bytes cut at line ends, lines joined into documents, and documents
+split into sentences.
 
-Lines joined into documents, and documents cut into sentences, block by block.
-
-Both take blocks of valid UTF-8 and give what comes out for whole text, wherever the blocks were
-cut: what a block cannot decide is held back (some bytes at most) until the next.
+Documents and sentences are made block by block from valid UTF-8. The result does not depend on
+where the blocks were cut: the few bytes that a block cannot decide are kept until the next.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def line_blocks(pieces: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
             data = held[0] if len(held) == 1 else b"".join(held)
             end = data.rfind(b"\n") + 1
             if not end and len(data) >= 2 * block_bytes:
-                end = _place_to_cut(data)
+                end = _cut_offset(data)
             if end:
                 yield data[:end]
             rest = data[end:]
@@ -43,7 +42,7 @@ def line_blocks(pieces: Iterable[bytes], block_bytes: int) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def _place_to_cut(data: bytes) -> int:
+def _cut_offset(data: bytes) -> int:
     """Behind the last space or tab; else before the last character that may be incomplete."""
     end = max(data.rfind(b" "), data.rfind(b"\t")) + 1
     if end:

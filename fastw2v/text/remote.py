@@ -73,7 +73,7 @@ def _file_system(url: str) -> tuple[Any, str]:
             f"{shown_url(url)}: URLs need fsspec: pip install 'fastw2v[remote]'"
         ) from error
     if "::" in url:
-        raise UsageError(f"{shown_url(url)}: chained URLs are not read; name the file itself")
+        raise UsageError(f"{shown_url(url)}: chained URLs are not supported; name the file itself")
     with _reporting(url, UsageError):
         system, path = url_to_fs(url)
     return system, path
@@ -118,7 +118,7 @@ def _listed(system: Any, url: str, name: str, info: dict[str, Any]) -> Listed:
     size = info.get("size")
     if size is None:
         raise UsageError(
-            f"{shown_url(url)}: its size is not told; download it, or pipe it into: "
+            f"{shown_url(url)}: the server does not give its size; download it, or pipe it into: "
             "fastw2v preprocess -"
         )
     return Listed(url, name, int(size), _version(info), _gives_ranges(url, info))

@@ -1,9 +1,9 @@
-"""Compressed bytes to plain ones: gz, bz2, xz, zst, with all their members, within a limit.
+"""The bytes of input files: opened wherever they are, hashed and counted, and decompressed.
 
-One loop for all, because `zlib`'s, `bz2`'s and `lzma`'s own objects unpack without holding Python's
-lock, in pieces as large as asked for; `gzip.GzipFile` is slower.
-
-Opens the bytes of a segment wherever they are, and hashes and counts them on their way.
+gz, bz2 and xz share one loop over their members. The decompressor objects of `zlib`, `bz2` and
+`lzma` release the GIL and give pieces of the size asked for; zero padding after a member is
+accepted, anything else is an error. (The file classes of `bz2` and `lzma` ignore what follows the
+last member, Arrow reads no xz and refuses padding, and `gzip.GzipFile` is slower.)
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Rows of a column as what `TextCodes` works with: texts as lines, lists of tokens as codes.
+"""A column of Parquet files, and of the Arrow streams that Hugging Face `datasets` saves.
 
-A column of Parquet files, and of the Arrow streams that Hugging Face `datasets` saves.
-
-Both are read in ranges of bytes that follow one another, as text is: of Parquet the row groups,
-of a stream the record batches that begin in a range. So they are hashed like text.
+Texts become lines, lists of tokens become codes (`store.encoder`). Both formats are read in
+consecutive ranges of bytes, as text is, and hashed like text: of Parquet the row groups, of a
+stream the record batches that begin in a range.
 """
 
 from __future__ import annotations

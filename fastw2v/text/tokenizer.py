@@ -1,18 +1,12 @@
-"""Stems of words, by Snowball's algorithms.
+"""Bytes to tokens: normalization, the built-in tokenizers, token length, stemming.
 
-Normalized text to tokens: the tokenizers `words` and `characters`.
+Text repeats itself, so Unicode is handled once for each different *chunk* (bytes between ASCII
+separators), not once for each occurrence: `table` defines where chunks end, `own_token` which of
+them are tokens unchanged, and `tokens_of` handles the others. For tokenizers whose tokens may span
+white space, lines take the place of chunks.
 
-One spelling for what is the same to the reader: Unicode forms, case, accents, digits.
-
-Bytes to tokens.
-
-Most text repeats itself, so Unicode is looked at once for each different *chunk* (what stands
-between ASCII separators), not once for each occurrence: `table` tells where chunks end, `own_token`
-which of them are tokens as they stand, and `tokens_of` does the careful work for the others. Where
-tokens may span white space, lines take the place of chunks.
-
-The steps, in this order: Unicode form, lower case, accents, digits, cut into tokens, length, stop
-words, stem.
+The steps, in this order: Unicode form, lower case, accents, digits, tokenizer, token length, stop
+words, stemming.
 """
 
 from __future__ import annotations

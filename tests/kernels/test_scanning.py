@@ -17,7 +17,7 @@ from fastw2v.kernels import scanning
 from fastw2v.kernels.llvm.bytes import load_word, prefetch_element, trailing_zeros
 from fastw2v.kernels.primitives import kernel
 from fastw2v.store import string_table as chunk_table
-from fastw2v.store.string_table import ChunkTable, string_places
+from fastw2v.store.string_table import StringTable, string_offsets
 
 LOW_64 = (1 << 64) - 1
 MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93
@@ -79,7 +79,7 @@ class Numbers:
         return [-1 if chunk == b"\n" else self.intern([chunk])[0] for chunk in found]
 
 
-def assert_same(table: ChunkTable, numbers: Numbers) -> None:
+def assert_same(table: StringTable, numbers: Numbers) -> None:
     """All that a table says of its entries is what plain Python knows of them."""
     strings = list(numbers.number_of)
     assert len(table) == len(strings)
@@ -101,7 +101,7 @@ def test_scanned_entries_equal_plain_python(texts):
     for first in (1, 1 << 14):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(chunk_table, "_FIRST_ENTRIES", first)
-            table, numbers = ChunkTable(), Numbers()
+            table, numbers = StringTable(), Numbers()
             for text in texts:  # shorter ones find what the longer ones left in the buffers
                 assert table.scan(text).tolist() == numbers.scan(text)
             assert_same(table, numbers)
@@ -113,14 +113,14 @@ def test_chunks_of_every_length_at_every_place(length):
     chunk = bytes(range(0x41, 0x41 + length))
     for before in range(9):
         for end in (b"", b" ", b"\n", b" z", b"\nz"):
-            table, numbers = ChunkTable(), Numbers()
+            table, numbers = StringTable(), Numbers()
             text = b" " * before + chunk + end
             assert table.scan(text).tolist() == numbers.scan(text)
             assert_same(table, numbers)
 
 
 def test_many_chunks_grow_every_array(first_entries):
-    table, numbers = ChunkTable(), Numbers()
+    table, numbers = StringTable(), Numbers()
     rng = random.Random(5)
     for _ in range(4):
         chunks = [b"%d" % rng.randrange(10 ** rng.randint(1, 12)) for _ in range(9000)]
@@ -132,14 +132,14 @@ def test_many_chunks_grow_every_array(first_entries):
 
 
 def test_a_chunk_larger_than_all_that_was_met(first_entries):
-    table, numbers = ChunkTable(), Numbers()
+    table, numbers = StringTable(), Numbers()
     for text in (b"a b", b"x" * 700_000, b"x" * 699_999 + b"y z", b"y" * 700_000, b"b a"):
         assert table.scan(text).tolist() == numbers.scan(text)
     assert_same(table, numbers)
 
 
 def test_forgotten_entries_are_not_found():
-    table = ChunkTable()
+    table = StringTable()
     table.scan(b"one two\nlong-chunk-of-many-bytes")
     table.forget()
     assert len(table) == 0
@@ -167,7 +167,7 @@ def test_any_byte_strings_are_found_again(known, others, dropped):
     for first in (1, 1 << 14):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(chunk_table, "_FIRST_ENTRIES", first)
-            table, numbers = ChunkTable(), Numbers()
+            table, numbers = StringTable(), Numbers()
             # Slices: Arrow's arrays need not begin where their buffers do.
             assert table.intern(binary(known)[dropped:]).tolist() == numbers.intern(known[dropped:])
             expected = [numbers.number_of.get(text, -1) for text in others]
@@ -180,7 +180,7 @@ def test_any_byte_strings_are_found_again(known, others, dropped):
 @settings(max_examples=60, deadline=None)
 @given(text=TEXTS, strings=ANY_STRINGS)
 def test_scanned_and_interned_strings_share_their_entries(text, strings):
-    table, numbers = ChunkTable(), Numbers()
+    table, numbers = StringTable(), Numbers()
     assert table.scan(text).tolist() == numbers.scan(text)
     strings = re.findall(rb"[^ \n]+", text) + strings
     assert table.intern(binary(strings)).tolist() == numbers.intern(strings)
@@ -189,7 +189,7 @@ def test_scanned_and_interned_strings_share_their_entries(text, strings):
 
 
 def test_kept_bytes_are_no_entries_and_stay(first_entries):
-    table, numbers = ChunkTable(), Numbers()
+    table, numbers = StringTable(), Numbers()
     kept = [b"kept", b"", b"long " * 9, b"kept"]
     places = []
     for number, text in enumerate(kept):
@@ -206,7 +206,7 @@ def test_kept_bytes_are_no_entries_and_stay(first_entries):
 @pytest.mark.parametrize("strings", [[], [""], ["", ""], ["", "é", "", "abc"]])
 @pytest.mark.parametrize("dropped", [0, 1])
 def test_places_of_strings(strings, dropped):
-    starts, text = string_places(pa.array(strings, pa.large_string())[dropped:])
+    starts, text = string_offsets(pa.array(strings, pa.large_string())[dropped:])
     pairs = zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
     found = [text[start:end].tobytes().decode() for start, end in pairs]
     assert found == strings[dropped:]
@@ -257,7 +257,7 @@ def test_chunks_with_equal_hashes_are_two(first_entries, kind):
         assert one != two
         assert hash_string(one) == hash_string(two)
         assert (one[:8] == two[:8]) == (kind != "other heads")
-        table, numbers = ChunkTable(), Numbers()
+        table, numbers = StringTable(), Numbers()
         assert table.scan(one).tolist() == numbers.scan(one)
         assert table.find(binary([two])).tolist() == [-1]
         text = two + b" some more " + one + b" words to make it grow " + two
@@ -280,7 +280,7 @@ def test_strings_that_fall_into_the_same_slot(first_entries):
             run.append(text)
     strings = [text for run in runs.values() for text in run]
     rng.shuffle(strings)
-    table, numbers = ChunkTable(), Numbers()
+    table, numbers = StringTable(), Numbers()
     text = b" ".join(strings) + b"\n" + b" ".join(reversed(strings))
     assert table.scan(text).tolist() == numbers.scan(text)
     assert_same(table, numbers)
@@ -306,7 +306,7 @@ GOLDEN = {
 
 
 def partitions_of(strings, count):
-    starts, text = string_places(binary(strings))
+    starts, text = string_offsets(binary(strings))
     partitions = np.full(len(strings), -1, np.int64)
     scanning.hash_partitions(starts, text, count, partitions)
     return partitions.tolist()

@@ -21,7 +21,7 @@ from fastw2v.kernels.sequences import (
     pack,
     unpack,
 )
-from fastw2v.store.encoder import Sequencer, TokenCodes, drop_unknown
+from fastw2v.store.encoder import Sequencer, TokenListEncoder, drop_unknown
 
 FIRST_WORD = 5  # stop words 1 to 3, 4 for tokens of a length that is not wanted
 
@@ -126,7 +126,7 @@ def test_sequences_without_unknown_tokens():
 
 
 def test_codes_of_given_tokens():
-    codes = TokenCodes(["the", "a"])
+    codes = TokenListEncoder(["the", "a"])
     for _ in range(2):
         assert codes.codes_of_tokens(["b", "the", "é", "b", "a"]) == [4, 1, 5, 4, 2]
         assert (codes.num_words, codes.first_word) == (2, 4)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fastw2v.store import encoder as word_codes
 from fastw2v.store import string_table as chunk_table
-from fastw2v.store.encoder import WordCodes
+from fastw2v.store.encoder import TextEncoder
 from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.text.config import TextConfig
 from fastw2v.text.tokenizer import Tokenizer
@@ -65,7 +65,7 @@ def test_codes_are_those_of_tokens_one_by_one(name, blocks):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(chunk_table, "_FIRST_ENTRIES", first)
             patch.setattr(word_codes, "_MAX_REMEMBERED", 1 + first // 5)
-            codes = WordCodes(tokenizer, tokenizer.stop_tokens)
+            codes = TextEncoder(tokenizer, tokenizer.stop_tokens)
             found = []
             for block in [*blocks, "\n"]:
                 before = codes.first_word + codes.num_words
@@ -83,11 +83,11 @@ def test_codes_are_those_of_tokens_one_by_one(name, blocks):
 @settings(max_examples=40, deadline=None)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=3))
 def test_forgetting_leaves_the_stop_words_and_nothing_else(texts):
-    used = WordCodes(TOKENIZERS["words"], STOPWORDS)
+    used = TextEncoder(TOKENIZERS["words"], STOPWORDS)
     for text in texts:
         used.forget()
         assert (used.num_words, used.words().to_pylist()) == (0, [])
-        fresh = WordCodes(TOKENIZERS["words"], STOPWORDS)
+        fresh = TextEncoder(TOKENIZERS["words"], STOPWORDS)
         block = text.encode()
         assert used.codes_of(block).tolist() == fresh.codes_of(block).tolist()
         assert used.words() == fresh.words()
@@ -95,7 +95,7 @@ def test_forgetting_leaves_the_stop_words_and_nothing_else(texts):
 
 def test_open_words_are_given_their_new_ids():
     """What `spill_codes` does with the words of the open line when a table ends."""
-    codes = WordCodes(TOKENIZERS["words"], STOPWORDS)
+    codes = TextEncoder(TOKENIZERS["words"], STOPWORDS)
     found = codes.codes_of("b don't ü ü\u2019s c".encode()) - codes.first_word
     assert codes.words_at(found) == ["b", "don't", "ü", "ü's", "c"]
     last = codes.words_at(found[[3, 0, 3]])
@@ -119,8 +119,8 @@ VOCABULARY = Vocabulary(
 )
 def test_with_a_vocabulary_nothing_is_learned(name, blocks):
     tokenizer = TOKENIZERS[name]
-    codes = WordCodes(tokenizer, tokenizer.stop_tokens, VOCABULARY)
-    code_of = {None: codes.left_out_by_length, "\n": 0}
+    codes = TextEncoder(tokenizer, tokenizer.stop_tokens, VOCABULARY)
+    code_of = {None: codes.length_code, "\n": 0}
     code_of |= {token: codes.first_word + row for token, row in VOCABULARY.index.items()}
     code_of |= dict(zip(STOPWORDS, itertools.count(1)))  # stop words win
     unknown = codes.first_word + len(VOCABULARY)
@@ -135,7 +135,7 @@ def test_with_a_vocabulary_nothing_is_learned(name, blocks):
 
 def test_memory_does_not_grow_with_unknown_words(monkeypatch):
     monkeypatch.setattr(word_codes, "_MAX_UNKNOWN", 1000)
-    codes = WordCodes(TOKENIZERS["words"], STOPWORDS, VOCABULARY)
+    codes = TextEncoder(TOKENIZERS["words"], STOPWORDS, VOCABULARY)
     forgotten, forget = [], codes.forget
     monkeypatch.setattr(codes, "forget", lambda: forgotten.append(len(codes._chunks)) or forget())
     for block in range(40):
@@ -155,7 +155,7 @@ def test_special_chunks_are_tokenized_once_even_when_tables_begin_anew(monkeypat
         return real(self, chunk)
 
     monkeypatch.setattr(Tokenizer, "tokens_of", noted)
-    codes = WordCodes(Tokenizer(TextConfig()), ())
+    codes = TextEncoder(Tokenizer(TextConfig()), ())
     long = "é" * 100
     for _ in range(3):
         for _ in range(2):
@@ -165,7 +165,7 @@ def test_special_chunks_are_tokenized_once_even_when_tables_begin_anew(monkeypat
 
 
 def test_codes_are_int32_and_empty_blocks_have_none():
-    codes = WordCodes(Tokenizer(TextConfig()), ())
+    codes = TextEncoder(Tokenizer(TextConfig()), ())
     for block in (b"", b" ", b"  .. "):
         found = codes.codes_of(block)
         assert (found.dtype, found.tolist()) == (np.int32, [])

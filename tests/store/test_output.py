@@ -60,7 +60,7 @@ def test_a_store_with_a_damaged_manifest_is_replaced_by_force_only(tmp_path, cor
     before = content_of(place)
     with pytest.raises(UsageError, match=r"manifest\.json is damaged; replace it with `force`"):
         preprocess(corpus, place, layout=SMALL)
-    with pytest.raises(UsageError, match="manifest is damaged"):
+    with pytest.raises(UsageError, match="damaged manifest"):
         preprocess(place, tmp_path / "other")
     assert content_of(place) == before
     interrupt(corpus, place, force=True)  # what was done so far stands beside it, and serves
