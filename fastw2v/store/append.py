@@ -93,7 +93,7 @@ def new_files(
         if file.name not in recorded or file.location == STDIN:
             new.append(file)
             continue
-        segments = [s for unit in plan_shards([file], layout, config) for s in unit]
+        segments = [s for shard in plan_shards([file], layout, config) for s in shard]
         entries = recorded[file.name]
         same = [(s.start, s.end) for s in segments] == [(e["start"], e["end"]) for e in entries]
         if not same or not all(map(is_unchanged, segments, entries)):

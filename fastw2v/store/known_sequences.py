@@ -134,8 +134,8 @@ class _KnownText:
         phrases: Phrases | None,
     ) -> None:
         files, _ = find_files([source], config)
-        units = plan_shards(files, Layout(), config)
-        self._segments = [segment for unit in units for segment in unit]
+        shards = plan_shards(files, Layout(), config)
+        self._segments = [segment for shard in shards for segment in shard]
         self.total = sum(file.size for file in files)
         self.left_out = 0
         stopwords = Settings.of(config).stopwords

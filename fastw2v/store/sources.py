@@ -70,8 +70,8 @@ def inputs_unchanged(store: TokenStore, inputs: str | Path | Iterable[str | Path
     left_out = {file["name"] for file in manifest.get("bad_files", [])}
     files, _ = find_files(paths, config, BadFiles() if skips else None)
     files = [file for file in files if file.name not in left_out]
-    units = plan_shards(files, Layout(**manifest["layout"]), config)
-    segments = [segment for unit in units for segment in unit]
+    shards = plan_shards(files, Layout(**manifest["layout"]), config)
+    segments = [segment for shard in shards for segment in shard]
     recorded = manifest["inputs"]
     if [(s.name, s.start, s.end) for s in segments] != [
         (entry["name"], entry["start"], entry["end"]) for entry in recorded

@@ -91,7 +91,7 @@ class StopError(Exception):
 
 
 def interrupt(corpus, place, **options):
-    """Leave an unfinished store, with some units finished."""
+    """Leave an unfinished store, with some shards finished."""
 
     def progress(phase, done, total):
         if done > total / 2:
@@ -103,14 +103,14 @@ def interrupt(corpus, place, **options):
 
 
 def finished_work(place: Path) -> dict[Path, tuple[int, int]]:
-    """The files of units that are spilled or encoded, and what would tell that they were made
+    """The files of shards that are spilled or encoded, and what would tell that they were made
     again."""
     work, files = place / "unfinished", []
     for result in work.glob("spill-*.json"):
-        unit, tables = int(result.stem.split("-")[1]), storage.read_json(result)["tables"]
+        shard, tables = int(result.stem.split("-")[1]), storage.read_json(result)["tables"]
         files.append(result)
         for table in range(len(tables)):
-            files += table_paths(work, unit, table)
+            files += table_paths(work, shard, table)
     for result in work.glob("part-*.json"):
         files += [result, place / part_name(int(result.stem.split("-")[1]))]
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
