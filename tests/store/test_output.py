@@ -234,7 +234,7 @@ def test_a_kill_in_the_swap_is_put_right(tmp_path):
 
 @pytest.mark.parametrize("unit", [{"name": "a"}, {"start": 0}, 7, "a"])
 def test_a_damaged_plan_is_another_input(unit):
-    plan = {"settings": {}, "setting_files": {}, "units": [[{"name": "a", "start": 0}]]}
+    plan = {"settings": {}, "setting_files": {}, "shards": [[{"name": "a", "start": 0}]]}
     assert store_place._difference(plan, plan) == ""
-    assert store_place._difference({**plan, "units": [[unit]]}, plan) == "other input"
-    assert store_place._difference({**plan, "units": 7}, plan) == "other input"
+    assert store_place._difference({**plan, "shards": [[unit]]}, plan) == "other input"
+    assert store_place._difference({**plan, "shards": 7}, plan) == "other input"
