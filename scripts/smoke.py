@@ -103,7 +103,7 @@ def use(programs: Path, folder: Path) -> None:
         where=folder,
         env=env,
     )
-    run(program, "export", "text.model", "vectors.txt", where=folder, env=env)
+    run(program, "export", "text.model", "--output", "vectors.txt", where=folder, env=env)
     lines = (folder / "vectors.txt").read_text("utf-8").splitlines()
     if len(lines) != 9 or not lines[1].startswith("the "):
         sys.exit(f"smoke: vectors.txt has {len(lines)} lines, and begins {lines[:2]}")
