@@ -327,7 +327,7 @@ def test_a_tokenizer_is_not_for_stores(tmp_path, text):
     with pytest.raises(UsageError, match="is a token store; leave it out"):
         perplexity(model, store, tokenizer="words")
     told = run("evaluate", model, "--text", store, "--tokenizer", "words", code=2).stderr
-    assert "`tokenizer` is for text" in told
+    assert "--tokenizer is for text" in told
     both = run("evaluate", model, "--text", store, "--text", text, "--tokenizer", "words").stdout
     assert both.count("softmax") == 2
 
