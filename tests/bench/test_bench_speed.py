@@ -125,13 +125,13 @@ def test_a_rung_that_computes_something_else_is_not_timed(monkeypatch):
     for skip_gram in (True, False):
         validation.check_rung("reference", rungs.train_numpy, skip_gram)
 
-    def fewer_draws(weights, stream, noise, settings, *others):
-        settings = settings._replace(negatives=settings.negatives - 1)
-        return rungs.train_numpy(weights, stream, noise, settings, *others)
+    def fewer_draws(job, threads):
+        objective = job.objective._replace(negatives=job.objective.negatives - 1)
+        return rungs.train_numpy(job._replace(objective=objective), threads)
 
-    def last_center_lost(*arguments):
-        plan = arguments[5]
-        return rungs.train_numpy(*arguments[:5], plan._replace(last=plan.last - 1), True, 1)
+    def last_center_lost(job, threads):
+        plan = job.plan._replace(last=job.plan.last - 1)
+        return rungs.train_numpy(job._replace(plan=plan), threads)
 
     with pytest.raises(AssertionError, match="less: mean update of input_vectors"):
         validation.check_rung("less", fewer_draws, True)
