@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fastw2v.cli.display import can_show
+from fastw2v.cli.display import can_show, print_json, print_rows, shown
 from fastw2v.cli.options import Choice, force_option, option, output_option, result_options, warn
-from fastw2v.cli.tables import print_json, print_rows, shown
 from fastw2v.errors import UsageError
 
 if TYPE_CHECKING:

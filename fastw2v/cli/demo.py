@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fastw2v.cli.display import print_json
 from fastw2v.cli.options import Number, option, output_option, result_options, threads_option
-from fastw2v.cli.tables import print_json
 from fastw2v.errors import TrainingInterrupted
 
 if TYPE_CHECKING:

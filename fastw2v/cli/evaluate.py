@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fastw2v.cli.display import print_json, print_rows, shown
 from fastw2v.cli.options import (
     force_option,
     load,
@@ -20,7 +21,6 @@ from fastw2v.cli.options import (
     vectors_option,
     warn,
 )
-from fastw2v.cli.tables import print_json, print_rows, shown
 from fastw2v.errors import UsageError
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def predict(
     """
     from fastw2v.plots import style
     from fastw2v.plots import words as plots
-    from fastw2v.text.stopwords import ENGLISH
+    from fastw2v.text.tokenizer import ENGLISH
     from fastw2v.vectors.formats import check_output
     from fastw2v.vectors.predict import predict as most_probable
 

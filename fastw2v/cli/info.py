@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastw2v.cli.display import progress_display
+from fastw2v.cli.display import print_json, print_rows, progress_display, shown
 from fastw2v.cli.options import force_option, output_option, result_options, warn
-from fastw2v.cli.tables import print_json, print_rows, shown
 from fastw2v.errors import DataError, UsageError
 from fastw2v.io.model_directory import LOSS_PLOT, is_model_directory, read_model
 

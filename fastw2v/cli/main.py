@@ -10,7 +10,6 @@ import click
 
 from fastw2v import __version__
 from fastw2v.cli import compare, demo, evaluate, info, store, train, vectors
-from fastw2v.cli import preprocess as corpus
 from fastw2v.cli.options import option, with_flags
 from fastw2v.errors import FastW2VError, ResourceError, UsageError
 
@@ -107,6 +106,6 @@ def fastw2v(debug: bool) -> None:
     """
 
 
-for _module in (demo, corpus, info, store, train, vectors, evaluate, compare):
+for _module in (demo, info, store, train, vectors, evaluate, compare):
     for _command in _module.COMMANDS:
         fastw2v.add_command(_command)

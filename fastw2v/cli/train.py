@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from fastw2v.cli.display import progress_display
+from fastw2v.cli.display import print_json, progress_display, shown
 from fastw2v.cli.options import given_options, option, options_of, result_options
-from fastw2v.cli.tables import print_json, shown
 from fastw2v.errors import UsageError
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.training.config import PRESETS, TrainConfig

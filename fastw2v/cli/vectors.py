@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fastw2v.cli.display import print_json, print_rows, shown
 from fastw2v.cli.options import (
     force_option,
     known,
@@ -18,7 +19,6 @@ from fastw2v.cli.options import (
     vectors_option,
     warn,
 )
-from fastw2v.cli.tables import print_json, print_rows, shown
 from fastw2v.errors import UsageError
 
 _MAP_WORDS = 150
@@ -165,7 +165,7 @@ def _plot_map(
 ) -> Path:
     from fastw2v.plots.style import check_suffix
     from fastw2v.plots.words import plot_map
-    from fastw2v.text.stopwords import ENGLISH
+    from fastw2v.text.tokenizer import ENGLISH
     from fastw2v.vectors.formats import check_output
 
     output = output or Path(f"{model}-map.png")

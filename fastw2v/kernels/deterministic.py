@@ -42,7 +42,7 @@ from fastw2v.kernels.hogwild import (
     draw_and_prefetch,
     learning_rate,
 )
-from fastw2v.kernels.llvm.atomics import COUNTERS_PER_LINE, fetch_and_add, wait_until
+from fastw2v.kernels.llvm.memory import COUNTERS_PER_LINE, fetch_and_add, wait_until
 from fastw2v.kernels.llvm.simd import LINE_BYTES, ROW_FLOATS
 from fastw2v.kernels.llvm.tiles import prefetch_row
 from fastw2v.kernels.negative_sampling import (

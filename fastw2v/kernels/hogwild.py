@@ -21,7 +21,7 @@ from fastw2v.kernels.blocks import (
     prefetch_block,
     workspace_of_thread,
 )
-from fastw2v.kernels.llvm.atomics import fetch_and_add
+from fastw2v.kernels.llvm.memory import fetch_and_add
 from fastw2v.kernels.negative_sampling import cbow_neg_update, sgram_neg_update
 from fastw2v.kernels.primitives import kernel
 from fastw2v.kernels.streams import Noise, Stream, draw_noise

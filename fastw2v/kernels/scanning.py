@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastw2v.kernels.llvm.bytes import load_word, prefetch_element, trailing_zeros
+from fastw2v.kernels.llvm.memory import load_word, prefetch_element, trailing_zeros
 from fastw2v.kernels.primitives import kernel, mix
 
 WORD = 8  # bytes

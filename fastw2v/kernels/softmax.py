@@ -27,7 +27,7 @@ import numpy as np
 from numba import prange
 
 from fastw2v.kernels.blocks import padded
-from fastw2v.kernels.llvm.atomics import fetch_and_add
+from fastw2v.kernels.llvm.memory import fetch_and_add
 from fastw2v.kernels.llvm.terms import exp_columns, fill_terms, scale_columns
 from fastw2v.kernels.llvm.tiles import (
     DOT_COLUMNS,

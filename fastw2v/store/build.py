@@ -23,7 +23,7 @@ from fastw2v.io.store_directory import (
     part_name,
 )
 from fastw2v.store.append import added_up
-from fastw2v.store.counted_vocabulary import CountedVocabulary, make_vocabulary
+from fastw2v.store.counted_vocabulary import CountedVocabulary, RunJobs, make_vocabulary
 from fastw2v.store.jobs import (
     EncodedShard,
     EncodeJob,
@@ -32,7 +32,6 @@ from fastw2v.store.jobs import (
     read_result,
     write_result,
 )
-from fastw2v.store.phrases.build import RunJobs
 from fastw2v.store.report import PreprocessReport
 from fastw2v.store.settings import Settings
 from fastw2v.store.spill import is_intact

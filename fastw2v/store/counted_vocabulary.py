@@ -1,26 +1,113 @@
-"""The vocabulary of a store in the making: counted in its spilled shards, given, or both."""
+"""The vocabulary of a store in the making: counted in its spilled shards, given, or both.
+
+Phrases are searched for over the same shards, before words are left out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from fastw2v.errors import UsageError
+from fastw2v.io import storage
 from fastw2v.io.storage import sha256_of
 from fastw2v.io.store_directory import PHRASES, UNFINISHED, VOCABULARY
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.counts import CountJob, RangeCounts, ranges_of, read_sums
-from fastw2v.store.jobs import PhraseIds, SpilledShard
-from fastw2v.store.phrases import build as phrase_build
-from fastw2v.store.phrases.build import RunJobs
-from fastw2v.store.phrases.phrases import find_phrases
+from fastw2v.store.jobs import Job, PhraseIds, PhraseJob, SpilledShard
+from fastw2v.store.phrases.phrases import Phrases, find_phrases
+from fastw2v.store.phrases.search import PhraseCounts, PhraseSearch, PhraseSettings
 from fastw2v.store.settings import Settings
 from fastw2v.store.vocabulary import Vocabulary, check_vocabulary
+
+RunJobs = Callable[[str, Sequence[Job]], dict[int, Any]]  # (phase, jobs): results by number
+
+
+class FoundPhrases(NamedTuple):
+    """What the search has found.
+
+    phrases: as strings. counts: of words and phrases in the joined text. ids: for encoding.
+    """
+
+    phrases: Phrases
+    counts: PhraseCounts
+    ids: PhraseIds
+
+    def table(self) -> pa.Table:
+        """token, count of all that occurs once phrases are joined."""
+        tokens = pa.array(self.counts.tokens, pa.large_string())
+        table = pa.table({"token": tokens, "count": self.counts.counts})
+        return table.filter(pa.array(self.counts.counts > 0))
+
+    def save_ids(self, vocabulary: Vocabulary) -> None:
+        """Write the vocabulary ids of words and phrases (`PhraseIds.ids`)."""
+        index = vocabulary.index
+        ids = [*(index.get(token, -1) for token in self.counts.tokens), -1]
+        with storage.atomic_file(self.ids.ids) as path, open(path, "wb") as file:
+            np.save(file, np.array(ids, np.int32), allow_pickle=False)
+
+
+def search_phrases(
+    work: Path,
+    words: pa.Table,
+    how: PhraseSettings,
+    shards: Mapping[int, SpilledShard],
+    run_jobs: RunJobs,
+    threads: int,
+) -> FoundPhrases:
+    """Search the spilled shards, pass after pass; what an earlier run has counted is used.
+
+    Args:
+        work: the directory of the unfinished work.
+        words: token, count: those that may be in phrases.
+
+    Raises:
+        DataError: a file of the unfinished store is damaged. ResourceError: the disk is full.
+    """
+    known, words_path = Vocabulary.from_table(words), work / "phrase-words.parquet"
+    known.save(words_path)
+    search = PhraseSearch(known.tokens, known.counts, how)
+
+    def count(number: int, *, joins: bool) -> list[Path]:
+        """Count in all shards with the phrases found so far."""
+        plan, kind = search.plan, "joins" if joins else "pairs"
+        plan.save(plan_path(number))
+        stem = f"{kind}-{plan.fingerprint[:16]}"
+        jobs = [
+            PhraseJob(
+                number=shard.number,
+                tables=len(shard.tables),
+                plan=plan_path(number),
+                words=words_path,
+                counts=work / f"{stem}-{shard.digest[:16]}-{shard.number:05d}.bin",
+                joins=joins,
+            )
+            for _, shard in sorted(shards.items())
+        ]
+        run_jobs("joining" if joins else f"finding phrases, pass {number}", jobs)
+        return [job.counts for job in jobs]
+
+    def plan_path(number: int) -> Path:
+        return work / f"phrase-plan-{number:02d}.npz"
+
+    for number in range(1, how.passes + 1):
+        if not search.add_pass(count(number, joins=False), threads=threads):
+            break  # the next would find none either
+    last = how.passes + 1
+    counts = search.counts(count(last, joins=True))
+    ids = PhraseIds(
+        plan=plan_path(last),
+        words=words_path,
+        ids=work / "phrase-ids.npy",
+        fingerprint=search.plan.fingerprint,
+    )
+    return FoundPhrases(search.phrases(), counts, ids)
+
 
 COUNTING = "counting"
 _NEVER = 1 << 62  # a count that no word reaches
@@ -113,7 +200,7 @@ def _from_text(
     config, work, tokens = settings.config, store / UNFINISHED, _tokens_in(shards)
     table, found, joined = read_sums(work, len(ranges)), None, 0
     if settings.phrases is not None:
-        found = phrase_build.find_phrases(work, table, settings.phrases, shards, run_jobs, threads)
+        found = search_phrases(work, table, settings.phrases, shards, run_jobs, threads)
         found.phrases.save(store / PHRASES)
         table, joined = found.table(), found.counts.tokens_joined
     vocabulary = Vocabulary.from_table(table, config.min_count, config.max_vocab)

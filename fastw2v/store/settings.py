@@ -18,8 +18,7 @@ from fastw2v.store.vocabulary import Vocabulary
 from fastw2v.store.vocabulary_files import read_vocabulary
 from fastw2v.text.config import TEXT_OPTIONS, Layout
 from fastw2v.text.custom_tokenizer import source_hash
-from fastw2v.text.stopwords import load_stopwords
-from fastw2v.text.tokenizer import Tokenizer
+from fastw2v.text.tokenizer import Tokenizer, load_stopwords
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,8 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastw2v.errors import DataError, UsageError
-from fastw2v.vectors.geometry import most_frequent
-from fastw2v.vectors.keyed_vectors import KeyedVectors
+from fastw2v.vectors.keyed_vectors import KeyedVectors, most_frequent
 
 # What published files call the column of human scores, in the order of preference.
 _SCORE_COLUMNS = (

@@ -17,7 +17,7 @@ import numpy as np
 
 from fastw2v.errors import DataError, UsageError
 from fastw2v.options import check_number, shown
-from fastw2v.vectors.geometry import CHUNK_ROWS, best_rows
+from fastw2v.vectors.keyed_vectors import CHUNK_ROWS, best_rows
 from fastw2v.vectors.model import FullModel
 from fastw2v.vectors.unknown_word import UnknownWordError, joined_words, match_case
 

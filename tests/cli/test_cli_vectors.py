@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from vectors_helper import royal, royal_vectors, write_model
 
-from fastw2v.cli import tables
+from fastw2v.cli import display as tables
 from fastw2v.cli.main import fastw2v
 from fastw2v.vectors.keyed_vectors import KeyedVectors
 

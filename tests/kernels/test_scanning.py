@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numba.core.errors import TypingError
 
 from fastw2v.kernels import scanning
-from fastw2v.kernels.llvm.bytes import load_word, prefetch_element, trailing_zeros
+from fastw2v.kernels.llvm.memory import load_word, prefetch_element, trailing_zeros
 from fastw2v.kernels.primitives import kernel
 from fastw2v.store import string_table as chunk_table
 from fastw2v.store.string_table import StringTable, string_offsets

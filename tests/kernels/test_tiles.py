@@ -21,7 +21,7 @@ from kernel_cases import UNIT
 from numba.core.errors import TypingError
 
 from fastw2v.kernels.llvm import tiles
-from fastw2v.kernels.llvm.atomics import fetch_and_add
+from fastw2v.kernels.llvm.memory import fetch_and_add
 from fastw2v.kernels.llvm.simd import ROW_FLOATS, SHAPE
 from fastw2v.kernels.llvm.tiles import DOT_COLUMNS, DOT_ROWS, SUM_ROWS, TILE_ROWS
 

@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 
 from fastw2v.errors import DataError, UsageError
 from fastw2v.text.config import TextConfig
-from fastw2v.text.stopwords import ENGLISH, load_stopwords
-from fastw2v.text.tokenizer import LINE_END, Tokenizer, UndecodableBytes, valid_utf8
+from fastw2v.text.tokenizer import (
+    ENGLISH,
+    LINE_END,
+    Tokenizer,
+    UndecodableBytes,
+    load_stopwords,
+    valid_utf8,
+)
 
 JOINERS = "\u200c\u200d"
 

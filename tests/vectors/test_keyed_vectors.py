@@ -13,8 +13,7 @@ from vectors_helper import WORDS, royal, royal_vectors, write_model
 
 from fastw2v.errors import DataError, UsageError
 from fastw2v.store.vocabulary import Vocabulary
-from fastw2v.vectors.geometry import best_rows
-from fastw2v.vectors.keyed_vectors import KeyedVectors, UnknownWordError
+from fastw2v.vectors.keyed_vectors import KeyedVectors, UnknownWordError, best_rows
 from fastw2v.vectors.model import Model
 
 

@@ -14,7 +14,7 @@ from fastw2v.cli.main import fastw2v as cli
 from fastw2v.errors import DataError, UsageError
 from fastw2v.kernels.blocks import Weights
 from fastw2v.plots import words as plots
-from fastw2v.text.stopwords import ENGLISH
+from fastw2v.text.tokenizer import ENGLISH
 from fastw2v.training.config import NEGATIVE_TYPES, TYPES
 from fastw2v.vectors.keyed_vectors import UnknownWordError
 from fastw2v.vectors.predict import predict

@@ -39,7 +39,7 @@ from fastw2v.store.phrases.pairs import (
     save_array,
 )
 from fastw2v.store.phrases.phrases import Phrase, PhraseJoiner, PhrasePass, Phrases, connectors_of
-from fastw2v.text.stopwords import load_words
+from fastw2v.text.tokenizer import load_words
 
 WORD2PHRASE_THRESHOLD, NPMI_THRESHOLD = 100.0, 0.5
 _WORDS = """
