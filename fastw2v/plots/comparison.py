@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastw2v.plots.loss import loss_unit
-from fastw2v.plots.style import GRID, INK, bare_figure, check_suffix, readable_count, save_figure
+from fastw2v.plots.style import INK, bare_figure, check_suffix, count_axis, save_figure, style_axes
 from fastw2v.vectors.loss_history import LossHistory, averaged_down, readable_limits, smoothed
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def plot_runs(runs: Sequence[Run], path: str | Path, against: str = "words") -> 
     head = _TOP + _LEGEND_ROW * legend_rows
     height = head + lines * (_PANEL[1] + _BOTTOM) + (lines - 1) * 0.35
     figure = bare_figure(figsize=(width, height), dpi=110)
-    colors = dict(zip((run.name for run in runs), _looks(), strict=False))
+    looks = itertools.product(_STYLES, _COLORS)
+    looks_of = dict(zip((run.name for run in runs), looks, strict=False))
     handles: dict[str, Any] = {}
     for place, (unit, kind) in enumerate(panels):
         left = _LEFT + (place % columns) * (_PANEL[0] + _GAP)
@@ -58,7 +59,7 @@ def plot_runs(runs: Sequence[Run], path: str | Path, against: str = "words") -> 
         axes = figure.add_axes(box)
         mine = [run for run in runs if loss_unit(run.config.get("type")) == unit]
         draw = _draw_training if kind == "training loss" else _draw_holdout
-        handles = _draw_panel(axes, mine, draw, against, colors) | handles
+        handles = _draw_panel(axes, mine, draw, against, looks_of) | handles
         mixed = kind == "held-out loss" and len({run.holdout_key for run in mine} - {None}) > 1
         _label(axes, kind + (" (not all comparable)" if mixed else ""), unit, against)
     title = "training and held-out loss" if len(panels) > len(units) else "training loss"
@@ -80,16 +81,8 @@ def _kinds(runs: Sequence[Run], unit: str) -> list[str]:
     return ["training loss", "held-out loss"] if known else ["training loss"]
 
 
-def _looks() -> Any:
-    return ((color, style) for style, color in itertools.product(_STYLES, _COLORS))
-
-
 def _places(history: LossHistory, against: str) -> np.ndarray:
-    columns = {
-        "words": history.words,
-        "seconds": history.seconds,
-        "epochs": history.epochs_done,
-    }
+    columns = {"words": history.words, "seconds": history.seconds, "epochs": history.epochs_done}
     return np.where(history.given_up, np.nan, columns[against])
 
 
@@ -99,7 +92,7 @@ def _draw_panel(
     """The handles of the runs that have something to draw; limits are set."""
     handles, limits, right = {}, [], 0.0
     for run in runs:
-        color, style = looks[run.name]
+        style, color = looks[run.name]
         places = _places(run.history, against)
         handle, shown = draw(axes, run.history, places, color, style)
         if handle is None:
@@ -148,14 +141,9 @@ def _draw_holdout(
 
 
 def _label(axes: Axes, kind: str, unit: str, against: str) -> None:
-    from matplotlib.ticker import FuncFormatter
-
-    axes.spines[["top", "right"]].set_visible(False)
+    style_axes(axes, "y", ticks=8.5)
     axes.set_xlabel(AGAINST[against], fontsize=9)
     interval = ", 95 % interval" if kind.startswith("held-out") else ""
     axes.set_title(kind + interval, loc="left", color=INK, fontsize=10)
     axes.set_ylabel(f"loss ({unit})", fontsize=9)
-    axes.tick_params(labelsize=8.5)
-    axes.xaxis.set_major_formatter(FuncFormatter(readable_count))
-    axes.grid(axis="y", color=GRID, lw=0.8)
-    axes.set_axisbelow(True)
+    count_axis(axes.xaxis)

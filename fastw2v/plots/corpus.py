@@ -15,8 +15,9 @@ from fastw2v.plots.style import (
     ORANGE,
     bare_figure,
     check_suffix,
-    readable_count,
+    count_axis,
     save_figure,
+    style_axes,
 )
 
 if TYPE_CHECKING:
@@ -71,10 +72,7 @@ def _new_figure(*, with_lengths: bool) -> tuple[Figure, list[Axes]]:
     if with_lengths:
         areas.append(figure.add_subplot(grid[1, :]))
     for axes in areas:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#e6e6e6", lw=0.8)
-        axes.set_axisbelow(True)
-        axes.tick_params(labelsize=9)
+        style_axes(axes, "both", ticks=9)
     return figure, areas
 
 
@@ -90,11 +88,11 @@ def _label(axes: Axes, title: str, x: str, y: str) -> None:
 
 
 def _rank_axis(axes: Axes, size: int) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import NullFormatter
 
     axes.set_xscale("log")
     axes.set_xlim(0.9, max(2, 1.15 * size))
-    axes.xaxis.set_major_formatter(FuncFormatter(readable_count))
+    count_axis(axes.xaxis)
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
@@ -108,15 +106,9 @@ def _draw_coverage(axes: Axes, falling: np.ndarray) -> None:
         axes.plot(size, share, "o", color=BLUE, ms=5)
         last = size == len(falling)
         axes.annotate(
-            f"{size:,}: {share:.3g} %",
-            (size, share),
-            (0, 6) if last else (-7, 4),
-            textcoords="offset points",
-            ha="right",
-            va="bottom",
-            fontsize=9,
-            color=INK,
-        )
+            f"{size:,}: {share:.3g} %", (size, share), (0, 6) if last else (-7, 4),
+            textcoords="offset points", ha="right", va="bottom", fontsize=9, color=INK,
+        )  # fmt: skip
     _rank_axis(axes, len(falling))
     axes.set_ylim(0, 109)
     axes.set_yticks(range(0, 101, 20))
@@ -125,7 +117,7 @@ def _draw_coverage(axes: Axes, falling: np.ndarray) -> None:
 
 def _draw_zipf(axes: Axes, falling: np.ndarray) -> None:
     """Count by rank, both axes logarithmic; a line of Zipf's law (count ∝ 1 / rank) beside it."""
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import NullFormatter
 
     ranks = _ranks(len(falling))
     law = np.array([1, len(falling)])
@@ -136,7 +128,7 @@ def _draw_zipf(axes: Axes, falling: np.ndarray) -> None:
     lowest = np.log10(min(falling[-1], falling[0] / len(falling)))
     highest = np.log10(1.05 * falling[0])
     axes.set_ylim(10.0 ** np.floor(lowest), 10.0 ** np.ceil(highest))  # whole decades have labels
-    axes.yaxis.set_major_formatter(FuncFormatter(readable_count))
+    count_axis(axes.yaxis)
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False, fontsize=9)
     _label(axes, "Rank and frequency (Zipf)", "rank", "count")
@@ -162,11 +154,8 @@ def _draw_lengths(axes: Axes, lengths: SentenceLengths) -> None:
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
     axes.grid(axis="x", visible=False)
-    marks = (
-        ("median", lengths.quantile(0.5), "-"),
-        ("95th percentile", lengths.quantile(0.95), "--"),
-    )
-    for name, place, style in marks:
+    for name, share, style in (("median", 0.5, "-"), ("95th percentile", 0.95, "--")):
+        place = lengths.quantile(share)
         axes.axvline(place, color=ORANGE, lw=1.5, ls=style, label=f"{name}: {place:,}")
     axes.axvline(lengths.mean, color=GRAY, lw=1.5, ls=":", label=f"mean: {lengths.mean:,.1f}")
     longest, beyond = int(lengths.lengths[-1]), 100 * sums[-1] / lengths.total

@@ -16,14 +16,15 @@ from fastw2v.plots.style import (
     BLUE,
     GRAY,
     GREEN,
-    GRID,
     INK,
     ORANGE,
     RED,
     bare_figure,
     check_suffix,
+    count_axis,
     readable_count,
     save_figure,
+    style_axes,
 )
 from fastw2v.vectors.loss_history import LossHistory, averaged_down, readable_limits, smoothed
 
@@ -133,20 +134,18 @@ def mark_events(drawing: Drawing) -> None:
 
 def finish(drawing: Drawing, title: str, note: str) -> None:
     """Lay out the panels, the title, the legend, the shared x axis and a note below it."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     panels = list(drawing.panels.values())
     height = _lay_out(drawing, _BOTTOM + (_NOTE if note else 0.0))
     for axes in panels:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.tick_params(labelsize=8.5, labelbottom=axes is panels[-1])
+        style_axes(axes, "y", ticks=8.5)
+        axes.tick_params(labelbottom=axes is panels[-1])
         axes.yaxis.set_label_coords(-0.068, 0.5)
-        axes.grid(axis="y", color=GRID, lw=0.8)
-        axes.set_axisbelow(True)
     for axes in panels[1:]:
         axes.yaxis.set_major_locator(MaxNLocator(3))
     panels[0].set_xlim(0, drawing.last_words * 1.015 or 1)
-    panels[-1].xaxis.set_major_formatter(FuncFormatter(readable_count))
+    count_axis(panels[-1].xaxis)
     panels[-1].set_xlabel("words trained", fontsize=9)
     left = _LEFT / _WIDTH
     drawing.figure.text(
@@ -335,10 +334,8 @@ def _draw_holdout(drawing: Drawing, axes: Axes, limits: tuple[float, float]) -> 
     for words, loss, low, high in _legs(drawing, *columns):
         fair = _within(loss, limits)
         band = axes.fill_between(words[fair], low[fair], high[fair], color=ORANGE, alpha=0.22, lw=0)
-    if band is None:
-        drawing.explain("held-out loss", line)
-    else:
-        drawing.explain("held-out loss, 95 % interval", band, line)
+    interval = () if band is None else (band,)
+    drawing.explain("held-out loss" + (", 95 % interval" if interval else ""), *interval, line)
     best = history.best_row
     if best is not None:
         words_there, value = history.words[best], history.holdout_loss[best]

@@ -11,13 +11,14 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastw2v.errors import UsageError
 from fastw2v.io import storage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".pdf", ".svg")
@@ -60,6 +61,22 @@ def new_figure(path: Path, width: float, height: float) -> tuple[Figure, Axes]:
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def style_axes(axes: Axes, grid: Literal["both", "x", "y"], *, ticks: float | None = None) -> None:
+    """Give axes the common look: two spines, a faint grid below the data, and the tick size."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis=grid, color=GRID, lw=0.8)
+    axes.set_axisbelow(True)
+    if ticks is not None:
+        axes.tick_params(labelsize=ticks)
+
+
+def count_axis(axis: Axis) -> None:
+    """Label an axis with readable counts, such as 1.5M."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(readable_count))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastw2v.errors import UsageError
-from fastw2v.plots.style import BLUE, GRAY, GRID, INK, any_script, new_figure, save_figure
+from fastw2v.plots.style import BLUE, GRAY, INK, any_script, new_figure, save_figure, style_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,6 +155,5 @@ def plot_bars(
     axes.set_title(title, parse_math=False, color=INK, fontsize=12, pad=10)
     axes.set_xlabel("probability (%)")
     axes.tick_params(axis="y", length=0, labelcolor=INK)
-    axes.grid(axis="x", color=GRID, lw=0.8)
-    axes.set_axisbelow(True)
+    style_axes(axes, "x")
     save_figure(figure, Path(path))

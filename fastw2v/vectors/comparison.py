@@ -27,15 +27,18 @@ from fastw2v.vectors.evaluation import (
 from fastw2v.vectors.keyed_vectors import KeyedVectors
 from fastw2v.vectors.loss_history import LossHistory
 
+Benchmark = PairBenchmark | AnalogyBenchmark
+
 LAST_SHARE = 0.05  # of the words of a run, over which its last training loss is the mean
 HOLDOUT_LOSSES = "holdout_losses"
-_PAIRS = {"WordSim-353": "wordsim353.tsv", "SimLex-999": "simlex999.txt"}
-_ANALOGIES = {"analogies": "questions-words.txt"}
-# What the training loss is a mean over: models that differ in it have no comparable losses.
+_BENCHMARKS: dict[str, tuple[str, Callable[[Path], Benchmark]]] = {  # the file and its reader
+    "WordSim-353": ("wordsim353.tsv", read_pairs),
+    "SimLex-999": ("simlex999.txt", read_pairs),
+    "analogies": ("questions-words.txt", read_analogies),
+}
+# The options that define the training loss; losses are comparable only where these are equal.
 _MEASURE = ("type", "window", "window_sampling", "neg_samples", "negatives_per", "ns_exponent",
             "subsample")  # fmt: skip
-
-Benchmark = PairBenchmark | AnalogyBenchmark
 
 
 class Interval(NamedTuple):
@@ -50,9 +53,9 @@ class Interval(NamedTuple):
 class Run:
     """One model as far as it is trained.
 
-    name: short, and unlike the others'. words: trained in all, on earlier corpora too.
-    training_loss: mean over the last twentieth of the words; holdout: of the last evaluation;
-        both of the present corpus, NaN where it has just begun.
+    name: short and unique. words: trained in all, earlier corpora included.
+    training_loss: mean over the last twentieth of the words; holdout: the last evaluation;
+        both on the present corpus, NaN before its first interval ends.
     losses: float64 (2, m), nats and positives of the held-out sequences in the last evaluation.
     scores: by benchmark.
     """
@@ -76,33 +79,29 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Of training, over all sittings."""
+        """Training time over all sessions."""
         return float(self.state.get("training_seconds", 0))
 
     @property
     def words_per_second(self) -> float:
-        """Over all sittings; NaN where nothing was trained."""
+        """Mean over all sessions; NaN where nothing was trained."""
         return self.words / self.seconds if self.seconds > 0 else math.nan
 
     @property
     def best_holdout(self) -> float:
         """The lowest held-out loss of all evaluations on the present corpus."""
-        losses = self.history.holdout_loss[_present(self.history)]
-        losses = losses[np.isfinite(losses)]
+        losses = _known(self.history.holdout_loss[_present(self.history)])
         return float(losses.min()) if len(losses) else math.nan
 
     @property
     def holdout_softmax(self) -> float:
         """The exact softmax loss on the held-out text, as last measured."""
-        known = np.isfinite(self.history.holdout_softmax) & _present(self.history)
-        values = self.history.holdout_softmax[known]
-        return float(values[-1]) if len(values) else math.nan
+        return _last(self.history.holdout_softmax[_present(self.history)])
 
     @property
     def epochs(self) -> float:
-        """Of the present corpus, with their fraction."""
-        done = self.history.epochs_done[np.isfinite(self.history.epochs_done)]
-        return float(done[-1]) if len(done) else math.nan
+        """Epochs over the present corpus, with their fraction."""
+        return _last(self.history.epochs_done)
 
     @property
     def holdout_key(self) -> str | None:
@@ -127,6 +126,16 @@ class Run:
         if name in ("neg_samples", "negatives_per", "ns_exponent") and not kind.endswith("_neg"):
             return False
         return name != "negatives_per" or kind == "sgram_neg"
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
+
+
+def _last(values: np.ndarray) -> float:
+    """The last finite value; NaN without any."""
+    known = _known(values)
+    return float(known[-1]) if len(known) else math.nan
 
 
 def names_of(paths: Sequence[Path]) -> list[str]:
@@ -156,14 +165,11 @@ def common_benchmarks() -> dict[str, Benchmark]:
     if spec is None or not spec.submodule_search_locations:
         return {}
     place = Path(spec.submodule_search_locations[0]) / "test" / "test_data"
-    found: dict[str, Benchmark] = {}
-    for name, file in _PAIRS.items():
-        if (place / file).is_file():
-            found[name] = read_pairs(place / file)
-    for name, file in _ANALOGIES.items():
-        if (place / file).is_file():
-            found[name] = read_analogies(place / file)
-    return found
+    return {
+        name: read(place / file)
+        for name, (file, read) in _BENCHMARKS.items()
+        if (place / file).is_file()
+    }
 
 
 def read_run(
@@ -182,7 +188,11 @@ def read_run(
     )
     if vectors is not None:
         for title, benchmark in benchmarks.items():
-            run.scores[title] = _score(vectors, benchmark)
+            run.scores[title] = (
+                evaluate_pairs(vectors, benchmark).score()
+                if isinstance(benchmark, PairBenchmark)
+                else evaluate_analogies(vectors, benchmark).score()
+            )
     return run
 
 
@@ -229,12 +239,9 @@ def _last_training_loss(history: LossHistory) -> float:
 
 
 def _last_holdout(history: LossHistory) -> Interval:
-    known = np.flatnonzero(np.isfinite(history.holdout_loss) & _present(history))
-    if not len(known):
-        return Interval(math.nan, math.nan, math.nan)
-    row = known[-1]
+    known = np.isfinite(history.holdout_loss) & _present(history)
     figures = (history.holdout_loss, history.holdout_low, history.holdout_high)
-    return Interval(*(float(figure[row]) for figure in figures))
+    return Interval(*(float(column[known][-1]) if known.any() else math.nan for column in figures))
 
 
 def _sequence_losses(saved: Generation) -> np.ndarray | None:
@@ -246,12 +253,6 @@ def _sequence_losses(saved: Generation) -> np.ndarray | None:
         return None
     losses = read_matrix(saved.path / file, memory_map=False)
     return losses.astype(np.float64) if losses.shape[0] == 2 else None
-
-
-def _score(vectors: KeyedVectors, benchmark: Benchmark) -> Score:
-    if isinstance(benchmark, PairBenchmark):
-        return evaluate_pairs(vectors, benchmark).score()
-    return evaluate_analogies(vectors, benchmark).score()
 
 
 def holdout_difference(run: Run, base: Run) -> Interval | None:
@@ -266,7 +267,7 @@ def holdout_difference(run: Run, base: Run) -> Interval | None:
     return Interval(*ratio_interval(run.losses[0] - base.losses[0], run.losses[1]))
 
 
-# The settings of a row of their own, and those that change nothing of the model.
+# Options with rows of their own among the figures of the run.
 _SHOWN_ANYWAY = ("type", "vector_dim")
 _NAMES_OF_HASHES = {"corpus_hash": "corpus", "vocabulary_hash": "vocabulary"}
 
@@ -325,15 +326,21 @@ def compare_runs(runs: Sequence[Run]) -> Table:
     return Table(runs, rows + _settings(runs), notes)
 
 
+_RUN_ROWS: tuple[tuple[str, Callable[[Run], Any], str, Callable[..., Any] | None], ...] = (
+    ("type", lambda run: run.config.get("type"), "{}", None),
+    ("dimensions", lambda run: run.config.get("vector_dim"), "{:,}", None),
+    ("vocabulary", lambda run: run.vocabulary_size, "{:,}", None),
+    ("words trained", lambda run: run.words, "{:,}", None),
+    ("epochs", lambda run: run.epochs, "{:.3g}", None),
+    ("training seconds", lambda run: run.seconds, "{:,.1f}", None),
+    ("words/s", lambda run: run.words_per_second, "{:,.0f}", max),
+)
+
+
 def _about_runs(runs: Sequence[Run]) -> list[Row]:
     return [
-        _row("run", "type", [run.config.get("type") for run in runs], str),
-        _row("run", "dimensions", [run.config.get("vector_dim") for run in runs], "{:,}".format),
-        _row("run", "vocabulary", [run.vocabulary_size for run in runs], "{:,}".format),
-        _row("run", "words trained", [run.words for run in runs], "{:,}".format),
-        _row("run", "epochs", [run.epochs for run in runs], "{:.3g}".format),
-        _row("run", "training seconds", [run.seconds for run in runs], "{:,.1f}".format),
-        _row("run", "words/s", [run.words_per_second for run in runs], "{:,.0f}".format, max),
+        _row("run", name, [value(run) for run in runs], form.format, better)
+        for name, value, form, better in _RUN_ROWS
     ]
 
 
@@ -342,46 +349,38 @@ def _row(
     name: str,
     values: Sequence[Any],
     text: Callable[[Any], str],
-    better: Callable[..., float] | None = None,
+    better: Callable[..., Any] | None = None,
 ) -> Row:
-    """A row of plain values, NaN made None; `better` is min, max, or None where none is better."""
-    plain = [None if _unknown(value) else value for value in values]
-    texts = ["" if value is None else text(value) for value in plain]
-    return Row(about, name, plain, texts, _best(plain, better))
+    """A row of values or intervals, unknown ones made None.
 
-
-def _interval_row(
-    about: str,
-    name: str,
-    intervals: Sequence[Interval | None],
-    text: Callable[[Interval], str],
-    better: Callable[..., float] | None = None,
-) -> Row:
-    known = [None if one is None or math.isnan(one.value) else one for one in intervals]
-    values = [
-        None if one is None else {n: _plain(v) for n, v in one._asdict().items()} for one in known
+    better: min or max; None where no value is better than another.
+    """
+    figures = [_plain(value.value if isinstance(value, Interval) else value) for value in values]
+    known = [
+        None if figure is None else value for figure, value in zip(figures, values, strict=True)
     ]
-    texts = ["" if one is None else text(one) for one in known]
-    return Row(
-        about, name, values, texts, _best([one and one.value for one in known], better)
-    )  # fmt: skip
-
-
-def _unknown(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and not math.isfinite(value))
+    plain = [
+        {part: _plain(number) for part, number in value._asdict().items()}
+        if isinstance(value, Interval)
+        else value
+        for value in known
+    ]
+    texts = ["" if value is None else text(value) for value in known]
+    return Row(about, name, plain, texts, _best(figures, better))
 
 
 def _plain(value: Any) -> Any:
-    return None if _unknown(value) else value
+    """`value`; None for a float that is not finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _best(values: Sequence[Any], better: Callable[..., float] | None) -> tuple[int, ...]:
-    """Where the best value stands; nowhere if all that are known are the same."""
+def _best(values: Sequence[Any], better: Callable[..., Any] | None) -> tuple[int, ...]:
+    """The indices of the best value; none if all known values are equal."""
     known = [value for value in values if value is not None]
     if better is None or len(set(known)) < 2:
         return ()
     best = better(known)
-    return tuple(place for place, value in enumerate(values) if value == best)
+    return tuple(index for index, value in enumerate(values) if value == best)
 
 
 def _losses(runs: Sequence[Run], notes: list[str]) -> list[Row]:
@@ -405,9 +404,7 @@ def _losses(runs: Sequence[Run], notes: list[str]) -> list[Row]:
         notes.append("held-out losses are comparable: they are of the same sequences")
     better = min if len(keys) == 1 else None
     losses = [run.holdout for run in runs]
-    rows.append(
-        _interval_row("loss", "held-out loss", losses, lambda x: _with_half(x, ".4f"), better)
-    )
+    rows.append(_row("loss", "held-out loss", losses, lambda x: _with_half(x, ".4f"), better))
     best = [run.best_holdout for run in runs]
     if any(run.holdout.value > least for run, least in zip(runs, best, strict=True)):
         rows.append(_row("loss", "best held-out loss", best, "{:.4f}".format, better))
@@ -449,7 +446,7 @@ def _with_half(found: Interval, form: str, scale: float = 1.0, *, signed: bool =
 
 
 def _differences(runs: Sequence[Run], group: Sequence[Run]) -> list[Row]:
-    """How the others of a group with one held-out text differ from its first."""
+    """The held-out loss of each run of a group minus that of its first run."""
     if len(group) < 2:
         return []
     base = group[0]
@@ -460,7 +457,7 @@ def _differences(runs: Sequence[Run], group: Sequence[Run]) -> list[Row]:
         return []
 
     name = f"held-out, minus {base.name}'s"
-    return [_interval_row("loss", name, found, lambda d: _with_half(d, ".4f", signed=True))]
+    return [_row("loss", name, found, lambda d: _with_half(d, ".4f", signed=True))]
 
 
 def _quality(runs: Sequence[Run], notes: list[str]) -> list[Row]:
@@ -471,7 +468,7 @@ def _quality(runs: Sequence[Run], notes: list[str]) -> list[Row]:
         percents = [Interval(100 * s.score, 100 * s.low, 100 * s.high) for s in scores]
         known, items = {score.known for score in scores}, scores[0].items
         title = f"{name} x100, of {max(known):,}" if len(known) == 1 else f"{name} x100"
-        rows.append(_interval_row("quality", title, percents, lambda p: _with_half(p, ".1f"), max))
+        rows.append(_row("quality", title, percents, lambda p: _with_half(p, ".1f"), max))
         if len(known) > 1:
             rows.append(
                 _row("quality", f"{name}, known of {items:,}", [s.known for s in scores],
