@@ -88,7 +88,8 @@ def preprocess(
         context.exit(130)
     bad_files = _bad_files(output) if report.bad_files else []
     for file in bad_files:
-        click.echo(f"skipped: {shown(file['name'])}: {with_flags(file['reason'])}", err=True)
+        reason = file["reason"].removeprefix(f"{file['name']}: ")
+        click.echo(f"skipped: {shown(file['name'])}: {with_flags(reason)}", err=True)
     if as_json:
         counts = report.as_manifest()
         print_json(

@@ -12,8 +12,8 @@ from fastw2v.text.config import MAX_INTEGER, TEXT_OPTIONS, TextConfig
 
 @dataclasses.dataclass(frozen=True)
 class PreprocessConfig(TextConfig):
-    """Options of `fastw2v preprocess`, of `fastw2v.preprocess`, and of training on text: those of
-    reading text, and those of the store that is made of it.
+    """Options of `fastw2v preprocess`, of `fastw2v.preprocess`, and of training on text: how
+    text is read, and how the store is made from it.
 
     Raises:
         UsageError: a value that is not allowed, or options that exclude each other.
@@ -37,8 +37,8 @@ class PreprocessConfig(TextConfig):
     approximate_vocab: int | None = option(
         None,
         "Count at most this many different words for each piece of the text (64 MB, or as many "
-        "words as twice this), the most frequent: for less disk and time where new words never "
-        "end. The report says by how much a count may be too low.",
+        "words as twice this), the most frequent. Saves disk space and time for unbounded "
+        "vocabularies. The report states by how much a count may be too low.",
         kind=int,
         minimum=1000,
         maximum=MAX_INTEGER,
@@ -75,14 +75,14 @@ class PreprocessConfig(TextConfig):
     )
     update_vocab: bool = option(
         False,
-        "Let the vocabulary that is reused grow: behind its words come the new ones of this text "
-        "that occur `min_count` times, and counts are those of both. `max_vocab` is of all words.",
+        "Extend the reused vocabulary: words of this text that are new and occur at least "
+        "`min_count` times are appended, and counts are added up. `max_vocab` limits all words.",
         kind=bool,
     )
     phrases: int = option(
         0,
-        "Join words that belong together (new york) into one token: passes over the text. One pass "
-        "finds phrases of two words, two of up to four. 0 = off.",
+        "Join words that belong together (new york) into one token, in this many passes over the "
+        "text. One pass finds phrases of two words, two passes phrases of up to four. 0 = off.",
         kind=int,
         minimum=0,
         maximum=8,
@@ -90,14 +90,14 @@ class PreprocessConfig(TextConfig):
     )
     phrase_score: str = option(
         "default",
-        "What makes a b a phrase. default: word2phrase's (n_ab - D) / (n_a n_b) * N, with N the "
-        "tokens of the text and D = `phrase_min_count`. npmi: ln(p_ab / (p_a p_b)) / -ln(p_ab), "
-        "p = n / N: from -1 to 1 (always together).",
+        "How a phrase a b is scored. default: word2phrase's (n_ab - D) / (n_a n_b) * N, with N "
+        "the tokens of the text and D = `phrase_min_count`. npmi: ln(p_ab / (p_a p_b)) / "
+        "-ln(p_ab), p = n / N: from -1 to 1 (always together).",
         choices=("default", "npmi"),
     )
     phrase_threshold: float | None = option(
         None,
-        "A phrase scores more than this, in every pass. Higher: fewer phrases.",
+        "Join words that score more than this, in every pass. Higher values give fewer phrases.",
         kind=float,
         minimum=-1,
         metavar="SCORE",
@@ -105,15 +105,15 @@ class PreprocessConfig(TextConfig):
     )
     phrase_min_count: int = option(
         5,
-        "Words that come together less often than this, or than `min_count`, are no phrase.",
+        "Words that occur together less often than this or `min_count` do not form a phrase.",
         kind=int,
         minimum=1,
         maximum=MAX_INTEGER,
     )
-    phrase_separator: str = option("_", "What stands between the words of a phrase's token.")
+    phrase_separator: str = option("_", "The text between the words of a phrase's token.")
     connectors: str | None = option(
         None,
-        "Words that may stand inside a phrase (end of the day), but neither begin nor end it: "
+        "Words that may occur inside a phrase (end of the day), but neither begin nor end it: "
         "those of a text file (one or more a line), or the built-in English list.",
         metavar="FILE|english",
         shown_default="none",
@@ -121,8 +121,8 @@ class PreprocessConfig(TextConfig):
 
     skip_bad_files: bool = option(
         False,
-        "Leave out files that are damaged, or no text, or on which a worker dies, and list them, "
-        "where otherwise the first ends the run.",
+        "Skip and list files that are damaged, are not text or crash a worker. By default, the "
+        "first such file ends the run.",
         kind=bool,
     )
 
@@ -136,10 +136,10 @@ class PreprocessConfig(TextConfig):
         if self.vocabulary is not None and chosen and not self.update_vocab:
             raise UsageError(
                 "`vocabulary` is taken as it is; leave out `min_count`, `max_vocab` and "
-                "`approximate_vocab`, or let it grow with `update_vocab`"
+                "`approximate_vocab`, or extend it with `update_vocab`"
             )
         if self.update_vocab and self.vocabulary is None:
-            raise UsageError("`update_vocab`: no vocabulary that could grow; give `vocabulary`")
+            raise UsageError("`update_vocab` needs a vocabulary to extend; give `vocabulary`")
         self._check_phrases()
 
     def as_settings(self) -> dict[str, Any]:
@@ -153,20 +153,23 @@ class PreprocessConfig(TextConfig):
 
     def _check_phrases(self) -> None:
         if self.phrases and self.approximate_vocab is not None:
-            raise UsageError("`phrases`: needs exact counts; leave out `approximate_vocab`")
+            raise UsageError("`phrases` needs exact counts; leave out `approximate_vocab`")
         if self.phrases and self.vocabulary is not None:
             raise UsageError("`vocabulary` brings its own phrases; leave out `phrases`")
         names = ("score", "threshold", "min_count", "separator")
         fields = {field.name: field for field in dataclasses.fields(self)}
         for name in (*(f"phrase_{name}" for name in names), "connectors"):
             if not self.phrases and getattr(self, name) != fields[name].default:
-                raise UsageError(f"{quoted(name)}: only with `phrases` PASSES; give both or none")
+                raise UsageError(
+                    f"{quoted(name)} applies only with `phrases`; give both or neither"
+                )
         threshold = self.phrase_threshold
         if threshold is not None and self.phrase_score == "npmi" and threshold >= 1:
-            raise UsageError(f"`phrase_threshold`: {threshold:g} is too large; npmi is 1 at most")
+            raise UsageError(f"`phrase_threshold` must be less than 1 for npmi; got {threshold:g}")
         if threshold is not None and self.phrase_score != "npmi" and threshold < 0:
-            raise UsageError(f"`phrase_threshold`: {threshold:g} is too small; the least is 0")
+            raise UsageError(f"`phrase_threshold` must be at least 0; got {threshold:g}")
         if not self.phrase_separator or any(c.isspace() for c in self.phrase_separator):
             raise UsageError(
-                f"`phrase_separator`: {self.phrase_separator!r} is empty or has white space in it"
+                "`phrase_separator` must be non-empty and without white space; "
+                f"got {self.phrase_separator!r}"
             )

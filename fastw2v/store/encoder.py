@@ -61,7 +61,7 @@ class TokenListEncoder(dict[Hashable, int]):
 
     def __missing__(self, token: Hashable) -> int:
         if not isinstance(token, str) or not token:
-            raise UsageError(f"tokens must be strings that are not empty, found {token!r}")
+            raise UsageError(f"tokens must be non-empty strings; got {token!r}")
         if not token.isascii() and token.encode("utf-8", "replace").decode("utf-8") != token:
             raise UsageError(f"{token!r}: lone surrogates cannot be stored; decode the text anew")
         code = self[token] = len(self)

@@ -6,7 +6,7 @@
     parts       each shard becomes a part of the store, as ids of the vocabulary (`jobs`)
     manifest    written last (`build`)
 
-What is finished lies in `STORE/unfinished/`, from where an interrupted run is resumed.
+Finished work is kept in `STORE/unfinished/`, from which an interrupted run is resumed.
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ class _Run:
         if threads is None:
             return
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise UsageError(f"`threads`: {threads!r} is not a positive whole number")
+            raise UsageError(f"`threads` must be a positive whole number; got {threads!r}")
 
     def meter(self, phase: str, total: int, done: int = 0) -> Callable[[int], None]:
-        """Adds up what a phase has done, for `progress`: a function of what more is done."""
+        """Adds up what a phase has done, for `progress`: a function of further work done."""
         progress = self.progress or (lambda phase, done, total: None)
         progress(phase, done, total)
 
@@ -100,6 +100,7 @@ def preprocess(
             saved dataset with a column); or an iterable of token lists, consumed once; or a tuple
             (ids, offsets) of integer arrays with `tokens`: sequence k is
             ids[offsets[k]:offsets[k + 1]], each id a row of `tokens`.
+        output: the directory of the token store to make; it is created, with its parents.
         threads: processes for text (default: the usable cores, fewer for little text); the result
             is the same for any.
         force: replace a token store at `output`, which stays until the new one is complete. Nothing
@@ -271,5 +272,5 @@ def _source_of(
         if isinstance(inputs, tuple) and any(hasattr(item, "dtype") for item in inputs):
             raise UsageError("(ids, offsets) need tokens=, the list of names of the ids")
     if not isinstance(inputs, Iterable):
-        raise UsageError(f"inputs: expected paths or an iterable of token lists, found {inputs!r}")
+        raise UsageError(f"inputs must be paths or an iterable of token lists; got {inputs!r}")
     return TokenLists(inputs)

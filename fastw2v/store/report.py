@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class PreprocessReport:
-    """Counts of one token store; all but `seconds` stand in its manifest too.
+    """Counts of one token store; all but `seconds` are in its manifest, too.
 
     tokens_read = tokens_kept + tokens_below_min_count + tokens_beyond_max_vocab +
     tokens_outside_vocabulary + tokens_joined + tokens_stopwords + tokens_too_short_or_long +
@@ -120,6 +120,6 @@ _ROWS = (
     ("tokens", "tokens_in_short_lines", "in short lines", True),
     ("store", "different_tokens", "different tokens", True),
     ("store", "vocabulary_size", "vocabulary", True),
-    ("store", "count_error", "most that a count is too low by", False),
-    ("store", "sentences", "sentences", True),
+    ("store", "count_error", "largest error of a count", False),
+    ("store", "sentences", "sequences", True),
 )

@@ -131,7 +131,7 @@ class TokenLists:
         for number, sequence in enumerate(self._sequences):
             if isinstance(sequence, (str, bytes)) or not isinstance(sequence, Iterable):
                 raise UsageError(
-                    f"sequence {number}: expected a list of tokens, found {sequence!r:.60}"
+                    f"sequence {number} must be a list of tokens; got {sequence!r:.60}"
                 )
             batch.extend(map(tokens.__getitem__, sequence))
             batch.append(0)
@@ -190,11 +190,11 @@ def _integers(name: str, values: Any) -> np.ndarray:
         raise UsageError(f"{name} must be a one-dimensional array of integers ({error})") from None
     if array.ndim != 1 or (array.dtype.kind not in "iu" and len(array)):
         raise UsageError(
-            f"{name} must be a one-dimensional array of integers, found {array.dtype} of shape "
+            f"{name} must be a one-dimensional array of integers; got {array.dtype} of shape "
             f"{array.shape}"
         )
     if array.dtype == np.uint64 and len(array) and int(array.max()) > np.iinfo(np.int64).max:
-        raise UsageError(f"{name}: {array.max()} is too large")
+        raise UsageError(f"{name} must fit into 64-bit signed integers; got {array.max()}")
     # NumPy takes no uint64 together with int64, and an empty list is float64.
     return array.astype(np.int64) if array.dtype == np.uint64 or not len(array) else array
 

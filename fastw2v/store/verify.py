@@ -48,9 +48,9 @@ class Finding:
 def verify_store(
     path: str | Path, progress: Progress | None = None, *, threads: int | None = None
 ) -> list[Finding]:
-    """Read every byte of the token store at `path`; one finding a file that is not as it should be.
+    """Read every byte of the token store at `path`; one finding per faulty file.
 
-    Compared with the manifest: size and SHA-256 of each file, the hash of the vocabulary, sentences
+    Compared with the manifest: size and SHA-256 of each file, the hash of the vocabulary, sequences
     and tokens of each row group. Checked besides: page checksums, ids within the vocabulary, and
     the counts of a vocabulary that was counted from this text against the ids in the parts.
 
@@ -166,7 +166,7 @@ class _Verification:
         return None
 
     def _open_part(self, name: str) -> int:
-        """Check the footer of a part; the number of its row groups, 0 where none can be read."""
+        """Check the footer of a part; its number of row groups, 0 if it is unreadable."""
         entry, path, problems = self._entries[name], self._path / name, self._problems[name]
         if "row_groups" not in entry:
             return 0
@@ -207,7 +207,7 @@ class _Verification:
         if (len(offsets) - 1, len(ids)) != part.row_group_sizes()[group]:
             return f"row group {group} does not hold what the footer says"
         if (np.diff(offsets) < 1).any():
-            return f"row group {group} has an empty sentence"
+            return f"row group {group} has an empty sequence"
         return None
 
 
@@ -259,15 +259,15 @@ class _IdCounts:
         """What the counts of `vocabulary`, of the same size, have wrong: nothing or one line."""
         wrong = np.flatnonzero(self._counts != vocabulary.counts)
         if len(wrong):
-            word, stands = vocabulary.tokens[wrong[0]], vocabulary.counts[wrong[0]]
+            word, count = vocabulary.tokens[wrong[0]], vocabulary.counts[wrong[0]]
             yield (
-                f"the counts of {len(wrong):,} words are not those of the parts: {word!r} stands "
-                f"there {stands:,} times and occurs {self._counts[wrong[0]]:,} times"
+                f"the counts of {len(wrong):,} words are not those of the parts: {word!r} is "
+                f"counted {count:,} times and occurs {self._counts[wrong[0]]:,} times"
             )
 
 
 def _extra_files(store: Path, listed: set[str]) -> Iterator[Finding]:
-    """What lies in the directory and is not in the manifest."""
+    """Files in the directory that the manifest does not list."""
     for path in sorted(store.rglob("*")):
         name = path.relative_to(store)
         if name.as_posix() == UNFINISHED:
@@ -286,7 +286,7 @@ def verify_model(
 
     All generations and checkpoints are read. Compared with the `state.json` of each: the SHA-256 of
     its files, the number of words, the shape of the matrices. Checked besides: that CURRENT names a
-    save, that matrices are finite, and that vocabulary, phrases and history can be read.
+    save, that matrices are finite, and that vocabulary, phrases and history are readable.
 
     Args:
         path: the model directory, or one of its generations or checkpoints.
@@ -326,7 +326,7 @@ def verify_model(
 
 
 def _reached(model: Path, save: Path) -> Path:
-    """`save`, which lies in `model` without symbolic links."""
+    """`save`, which is in `model` without symbolic links."""
     return save if save == model else inside(model, save.relative_to(model).as_posix())
 
 

@@ -206,7 +206,7 @@ def check_vocabulary(path: str | Path, vocabulary: Vocabulary) -> Vocabulary:
     if len(vocabulary.index) != len(vocabulary):
         seen: set[str] = set()
         twice = next(t for t in vocabulary.tokens if t in seen or seen.add(t))  # type: ignore[func-returns-value]
-        raise DataError(f"{path}: the token {twice!r} stands in the vocabulary twice")
+        raise DataError(f"{path}: the token {twice!r} is in the vocabulary twice")
     if "" in vocabulary.index:
         raise DataError(f"{path}: the vocabulary has an empty token")
     if len(vocabulary) and vocabulary.counts.min() < 1:

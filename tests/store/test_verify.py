@@ -172,7 +172,7 @@ def test_counts_are_compared_with_the_ids(store, monkeypatch):
     counts = TokenStore.open(store).vocabulary.counts
     word = TokenStore.open(store).vocabulary.tokens[0]
     expected = (
-        f"the counts of 2 words are not those of the parts: {word!r} stands there {counts[0]:,} "
+        f"the counts of 2 words are not those of the parts: {word!r} is counted {counts[0]:,} "
         f"times and occurs {counts[0] - 1:,} times"
     )
     assert found(store) == {"vocabulary.parquet": expected}

@@ -217,7 +217,7 @@ def test_what_cannot_grow_is_refused(tmp_path: Path) -> None:
         ({"update_vocab": True, "vocabulary": tmp_path / "P"}, "has phrases"),
         ({"update_vocab": True, "vocabulary": tmp_path / "A", "phrases": 1}, "leave out `phrases`"),
         ({"update_vocab": True, "vocabulary": tmp_path / "A", "max_vocab": 3}, "less than the 4"),
-        ({"vocabulary": tmp_path / "A", "min_count": 2}, "let it grow with `update_vocab`"),
+        ({"vocabulary": tmp_path / "A", "min_count": 2}, "extend it with `update_vocab`"),
     ):
         with pytest.raises(UsageError, match=message):
             fastw2v.preprocess(tmp_path / "a", tmp_path / "out", **options)

@@ -3,8 +3,8 @@
 As strings (`Phrases`), as ids of the words of a search (`PhraseJoiner`), and as ids of a vocabulary
 (`PhraseText`).
 
-`phrases.parquet` lies beside `vocabulary.parquet`, in token stores and in models: a row a phrase,
-in the order of passes and counts. A phrase is looked for in what the passes before it have left.
+`phrases.parquet` is next to `vocabulary.parquet` in token stores and models: one row per phrase, in
+the order of passes and counts. A pass searches the text as joined by the passes before it.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ def _check(path: str | Path, rows: Sequence[Phrase]) -> None:
         if not sound:
             raise DataError(f"{path}: the phrase {row.phrase!r} of {row.parts} cannot be one")
     if len({(row.pass_number, row.parts) for row in rows}) != len(rows):
-        raise DataError(f"{path}: a phrase stands in it twice")
+        raise DataError(f"{path}: a phrase is in it twice")
 
 
 class PhrasePass(NamedTuple):
