@@ -162,7 +162,7 @@ class NumpyRung:
         self.inputs, self.outputs = inputs, outputs
         self.alpha = np.float32(alpha)
         self.step = np.empty_like(outputs)
-        self.room = np.empty((0, len(outputs)), np.float32)
+        self.workspace = np.empty((0, len(outputs)), np.float32)
 
     def prepare(self, batch: Batch) -> Batch:
         """See `Rung`."""
@@ -171,13 +171,13 @@ class NumpyRung:
     def train(self, batch: Batch) -> float:
         """See `Rung`."""
         examples = len(batch.center_ids)
-        if examples > len(self.room):
-            self.room = np.empty((examples, len(self.outputs)), np.float32)
+        if examples > len(self.workspace):
+            self.workspace = np.empty((examples, len(self.outputs)), np.float32)
         rows, sizes = np.arange(examples), batch.sizes
         shares = (1 / sizes).astype(np.float32)[:, None]
         H = np.add.reduceat(self.inputs[batch.context_ids], batch.starts, axis=0) * shares
 
-        Z = np.matmul(H, self.outputs.T, out=self.room[:examples])
+        Z = np.matmul(H, self.outputs.T, out=self.workspace[:examples])
         Z -= Z.max(axis=1, keepdims=True)
         targets = Z[rows, batch.center_ids]
         np.exp(Z, out=Z)

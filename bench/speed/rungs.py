@@ -41,7 +41,7 @@ _ZERO, _ONE = np.float32(0.0), np.float32(1.0)
 # --- what the compiled rungs share ---
 
 
-class Room(NamedTuple):
+class Workspace(NamedTuple):
     """What one thread needs for one center.
 
     hidden: float32 (dim,), h (CBOW); gradient: float32 (dim,), α·∂/∂h.
@@ -57,10 +57,10 @@ class Room(NamedTuple):
 
 
 @kernel()
-def new_room(settings, dim):
-    """`Room` for the centers of a run with these `Objective`."""
+def new_workspace(settings, dim):
+    """`Workspace` for the centers of a run with these `Objective`."""
     targets = 2 * settings.half_window + settings.negatives
-    return Room(
+    return Workspace(
         np.zeros(dim, np.float32),
         np.zeros(dim, np.float32),
         np.zeros(targets, np.int64),
@@ -167,7 +167,7 @@ def _train_positive(hidden, gradient, output_vectors, positive_id, noise, draws,
 
 
 @kernel()
-def _classic_pairs(weights, stream, noise, settings, pos, alpha, draws, room):
+def _classic_pairs(weights, stream, noise, settings, pos, alpha, draws, workspace):
     """Skip-gram, K fresh draws a pair; the center's row changes after each pair."""
     low, high = window(stream, pos)
     center_id, K = stream.token_ids[pos], settings.negatives
@@ -176,24 +176,24 @@ def _classic_pairs(weights, stream, noise, settings, pos, alpha, draws, room):
     for context_pos in range(low, high):
         if context_pos == pos:
             continue
-        clear(room.gradient)
+        clear(workspace.gradient)
         loss += _train_positive(
-            hidden, room.gradient, weights.output_vectors, stream.token_ids[context_pos],
+            hidden, workspace.gradient, weights.output_vectors, stream.token_ids[context_pos],
             noise, draws, positives * K, K, alpha,
         )  # fmt: skip
-        add_to_row(weights.input_vectors, center_id, _ONE, room.gradient)
+        add_to_row(weights.input_vectors, center_id, _ONE, workspace.gradient)
         positives += 1
     return loss, positives
 
 
 @kernel()
-def _classic_window(weights, stream, noise, settings, pos, alpha, draws, room):
+def _classic_window(weights, stream, noise, settings, pos, alpha, draws, workspace):
     """Skip-gram, K draws a center, dropped where they are any of its contexts."""
     low, high = window(stream, pos)
     positives = high - low - 1
     if positives == 0:
         return 0.0, 0
-    output_vectors, gradient = weights.output_vectors, room.gradient
+    output_vectors, gradient = weights.output_vectors, workspace.gradient
     center_id = stream.token_ids[pos]
     hidden = weights.input_vectors[center_id]
     clear(gradient)
@@ -214,67 +214,70 @@ def _classic_window(weights, stream, noise, settings, pos, alpha, draws, room):
 
 
 @kernel()
-def _classic_cbow(weights, stream, noise, settings, pos, alpha, draws, room):
+def _classic_cbow(weights, stream, noise, settings, pos, alpha, draws, workspace):
     """CBOW: one positive, the center word, and K draws."""
     low, high = window(stream, pos)
     if high - low == 1:
         return 0.0, 0
-    average_contexts(weights.input_vectors, stream, pos, low, high, room.hidden)
-    clear(room.gradient)
+    average_contexts(weights.input_vectors, stream, pos, low, high, workspace.hidden)
+    clear(workspace.gradient)
     loss = _train_positive(
-        room.hidden, room.gradient, weights.output_vectors, stream.token_ids[pos],
+        workspace.hidden, workspace.gradient, weights.output_vectors, stream.token_ids[pos],
         noise, draws, 0, settings.negatives, alpha,
     )  # fmt: skip
     add_to_contexts(
-        weights.input_vectors, stream, pos, low, high, settings.undivided, room.gradient
+        weights.input_vectors, stream, pos, low, high, settings.undivided, workspace.gradient
     )
     return loss, 1
 
 
 @kernel()
-def train_classic_center(weights, stream, noise, settings, pos, alpha, draws, skip_gram, room):
+def train_classic_center(weights, stream, noise, settings, pos, alpha, draws, skip_gram, workspace):
     if not skip_gram:
-        return _classic_cbow(weights, stream, noise, settings, pos, alpha, draws, room)
+        return _classic_cbow(weights, stream, noise, settings, pos, alpha, draws, workspace)
     if settings.per_pair:
-        return _classic_pairs(weights, stream, noise, settings, pos, alpha, draws, room)
-    return _classic_window(weights, stream, noise, settings, pos, alpha, draws, room)
+        return _classic_pairs(weights, stream, noise, settings, pos, alpha, draws, workspace)
+    return _classic_window(weights, stream, noise, settings, pos, alpha, draws, workspace)
 
 
 # --- window_shared ---
 
 
 @kernel()
-def _train_targets(hidden, output_vectors, targets, alpha, room):
-    """The first `targets` targets of `room`, weighted, all at the weights as they are now.
+def _train_targets(hidden, output_vectors, targets, alpha, workspace):
+    """The first `targets` targets of `workspace`, weighted, all at the weights as they are now.
 
-    Expects each target's weight in `room.coefficients`; leaves the hidden side in `room.gradient`.
+    Expects each target's weight in `workspace.coefficients`; leaves the hidden side in
+    `workspace.gradient`.
     Returns the weighted loss in nats.
     """
     loss = 0.0
-    clear(room.gradient)
+    clear(workspace.gradient)
     for target in range(targets):
-        word_id, label = room.target_ids[target], room.labels[target]
-        weight = room.coefficients[target]
+        word_id, label = workspace.target_ids[target], workspace.labels[target]
+        weight = workspace.coefficients[target]
         sigma, linear, factor = loss_parts(score_of(hidden, output_vectors, word_id), label)
         loss += np.float64(weight) * (linear + math.log(factor))
         step = alpha * weight * (label - sigma)
-        room.coefficients[target] = step
+        workspace.coefficients[target] = step
         for d in range(hidden.shape[0]):
-            room.gradient[d] += step * output_vectors[word_id, d]
+            workspace.gradient[d] += step * output_vectors[word_id, d]
     for target in range(targets):
-        add_to_row(output_vectors, room.target_ids[target], room.coefficients[target], hidden)
+        add_to_row(
+            output_vectors, workspace.target_ids[target], workspace.coefficients[target], hidden
+        )
     return loss
 
 
 @kernel()
-def _set_target(room, target, word_id, label, weight):
-    room.target_ids[target] = word_id
-    room.labels[target] = label
-    room.coefficients[target] = weight
+def _set_target(workspace, target, word_id, label, weight):
+    workspace.target_ids[target] = word_id
+    workspace.labels[target] = label
+    workspace.coefficients[target] = weight
 
 
 @kernel()
-def _shared_skip_gram(weights, stream, noise, settings, pos, alpha, draws, room):
+def _shared_skip_gram(weights, stream, noise, settings, pos, alpha, draws, workspace):
     """Skip-gram, K draws a center that stand for K a pair (or a window)."""
     low, high = window(stream, pos)
     positives = high - low - 1
@@ -283,49 +286,49 @@ def _shared_skip_gram(weights, stream, noise, settings, pos, alpha, draws, room)
     targets = 0
     for context_pos in range(low, high):
         if context_pos != pos:
-            _set_target(room, targets, stream.token_ids[context_pos], _ONE, _ONE)
+            _set_target(workspace, targets, stream.token_ids[context_pos], _ONE, _ONE)
             targets += 1
     for k in range(settings.negatives):
         word_id = numbered_word(noise, draws, k)
         repeats = occurrences(stream, low, high, pos, word_id)
         weight = np.float32(positives - repeats if settings.per_pair else repeats == 0)
-        _set_target(room, targets, word_id, _ZERO, weight)
+        _set_target(workspace, targets, word_id, _ZERO, weight)
         targets += 1
     center_id = stream.token_ids[pos]
     loss = _train_targets(
-        weights.input_vectors[center_id], weights.output_vectors, targets, alpha, room
+        weights.input_vectors[center_id], weights.output_vectors, targets, alpha, workspace
     )
-    add_to_row(weights.input_vectors, center_id, _ONE, room.gradient)
+    add_to_row(weights.input_vectors, center_id, _ONE, workspace.gradient)
     return loss, positives
 
 
 @kernel()
-def _shared_cbow(weights, stream, noise, settings, pos, alpha, draws, room):
+def _shared_cbow(weights, stream, noise, settings, pos, alpha, draws, workspace):
     """CBOW: as classic, with all gradients of a center at its first weights."""
     low, high = window(stream, pos)
     if high - low == 1:
         return 0.0, 0
     center_id = stream.token_ids[pos]
-    average_contexts(weights.input_vectors, stream, pos, low, high, room.hidden)
-    _set_target(room, 0, center_id, _ONE, _ONE)
+    average_contexts(weights.input_vectors, stream, pos, low, high, workspace.hidden)
+    _set_target(workspace, 0, center_id, _ONE, _ONE)
     targets = 1
     for k in range(settings.negatives):
         word_id = numbered_word(noise, draws, k)
         if word_id != center_id:
-            _set_target(room, targets, word_id, _ZERO, _ONE)
+            _set_target(workspace, targets, word_id, _ZERO, _ONE)
             targets += 1
-    loss = _train_targets(room.hidden, weights.output_vectors, targets, alpha, room)
+    loss = _train_targets(workspace.hidden, weights.output_vectors, targets, alpha, workspace)
     add_to_contexts(
-        weights.input_vectors, stream, pos, low, high, settings.undivided, room.gradient
+        weights.input_vectors, stream, pos, low, high, settings.undivided, workspace.gradient
     )
     return loss, 1
 
 
 @kernel()
-def train_shared_center(weights, stream, noise, settings, pos, alpha, draws, skip_gram, room):
+def train_shared_center(weights, stream, noise, settings, pos, alpha, draws, skip_gram, workspace):
     if skip_gram:
-        return _shared_skip_gram(weights, stream, noise, settings, pos, alpha, draws, room)
-    return _shared_cbow(weights, stream, noise, settings, pos, alpha, draws, room)
+        return _shared_skip_gram(weights, stream, noise, settings, pos, alpha, draws, workspace)
+    return _shared_cbow(weights, stream, noise, settings, pos, alpha, draws, workspace)
 
 
 # --- over all centers ---
@@ -345,14 +348,14 @@ def _centers_of(plan, thread, num_threads):
 def _train_classic(weights, stream, noise, settings, schedule, plan, skip_gram, num_threads):
     sums = np.zeros((num_threads, _SUMS_STRIDE))
     for thread in prange(num_threads):
-        room = new_room(settings, weights.input_vectors.shape[1])
+        workspace = new_workspace(settings, weights.input_vectors.shape[1])
         stream_key = derive_key(plan.key, RUNG_STREAM)
         first, last = _centers_of(plan, thread, num_threads)
         for pos in range(first, last):
             alpha = np.float32(learning_rate(schedule, stream.word_positions[pos]))
             draws = derive_key(stream_key, np.uint64(pos))
             loss, positives = train_classic_center(
-                weights, stream, noise, settings, pos, alpha, draws, skip_gram, room
+                weights, stream, noise, settings, pos, alpha, draws, skip_gram, workspace
             )
             sums[thread, 0] += loss
             sums[thread, 1] += positives
@@ -363,14 +366,14 @@ def _train_classic(weights, stream, noise, settings, schedule, plan, skip_gram, 
 def _train_window_shared(weights, stream, noise, settings, schedule, plan, skip_gram, num_threads):
     sums = np.zeros((num_threads, _SUMS_STRIDE))
     for thread in prange(num_threads):
-        room = new_room(settings, weights.input_vectors.shape[1])
+        workspace = new_workspace(settings, weights.input_vectors.shape[1])
         stream_key = derive_key(plan.key, RUNG_STREAM)
         first, last = _centers_of(plan, thread, num_threads)
         for pos in range(first, last):
             alpha = np.float32(learning_rate(schedule, stream.word_positions[pos]))
             draws = derive_key(stream_key, np.uint64(pos))
             loss, positives = train_shared_center(
-                weights, stream, noise, settings, pos, alpha, draws, skip_gram, room
+                weights, stream, noise, settings, pos, alpha, draws, skip_gram, workspace
             )
             sums[thread, 0] += loss
             sums[thread, 1] += positives
