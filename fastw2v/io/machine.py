@@ -72,8 +72,8 @@ def usable_cores(root: Path = _CGROUP_ROOT, proc: Path = _PROC) -> int:
 def _memory_limits(root: Path, proc: Path) -> list[tuple[float, float]]:
     """(limit, used) in bytes of every cgroup that binds this process and sets a limit.
 
-    The page cache counts as used, but what of it is inactive is given up before an allocation
-    fails, so it is taken off (as the kubelet does for its working set).
+    The page cache counts as used, but what of it is inactive is released before an allocation
+    fails, so it is subtracted (as the kubelet does for its working set).
     """
     limits = []
     for group in _own_cgroups(root, proc):
@@ -101,7 +101,7 @@ def _memory_stat(group: Path, name: str) -> float:
 
 
 def available_memory(root: Path = _CGROUP_ROOT, proc: Path = _PROC) -> int | None:
-    """Bytes that can still be allocated without swapping, None where the system does not say."""
+    """Bytes that can still be allocated without swapping, None if unknown to the system."""
     candidates = [limit - used for limit, used in _memory_limits(root, proc)]
     try:
         for line in (proc / "meminfo").read_text().splitlines():

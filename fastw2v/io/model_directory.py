@@ -66,7 +66,7 @@ BEST = "best"
 
 
 class _Record(dict[str, Any]):
-    """A JSON object of a save, where a key that is missed is damage.
+    """A JSON object of a save; a missing key is reported as damage.
 
     Raises:
         DataError: on access of a key that is not there.
@@ -187,7 +187,7 @@ def generation_of(path: Path, state: dict[str, Any]) -> Generation:
     """The generation at `path`, whose `state` is read; its config is read, checksums are not.
 
     Raises:
-        DataError: the config is damaged; a value of either file cannot be.
+        DataError: the config is damaged; a value of either file is invalid.
     """
     config = storage.read_json(inside(path, CONFIG))
     if not _is_sound(state, config):
@@ -227,7 +227,7 @@ def _is_sound(state: dict[str, Any], config: dict[str, Any]) -> bool:
 
 
 def generations(model: Path) -> list[Path]:
-    """The generations of a model directory, oldest first; other names are none of ours."""
+    """The generations of a model directory, oldest first; other names are ignored."""
     return _numbered(model, "gen")
 
 
@@ -250,7 +250,7 @@ def _numbered(directory: Path, kind: str) -> list[Path]:
 
 
 def current(model: Path) -> str:
-    """What CURRENT says, "" where there is none, or no line of ours."""
+    """The content of CURRENT, "" if it is missing or not a line of this format."""
     try:
         with open_regular(model / CURRENT) as file:
             said = file.read(_CURRENT_BYTES).decode("utf-8", errors="replace").strip()
@@ -272,7 +272,7 @@ def saves_of(model: Path) -> list[Path]:
 
 
 def _read_candidate(model: Path, candidate: Path) -> Generation:
-    """`read_generation`, of a directory that lies in the model without symbolic links."""
+    """`read_generation`, of a directory inside the model, without symbolic links."""
     if candidate != model:
         inside(model, candidate.relative_to(model).as_posix())
     return read_generation(candidate)

@@ -7,7 +7,7 @@ pyarrow alone is not enough for files of unknown origin (tried with 26.0.1, thri
 * `metadata.row_group(0).column(0).statistics` ends the process (SIGABRT, an uncaught exception of
   C++) where the statistics of a column are damaged. Row groups are read from the footer here.
 * Files that Python has opened must not be read ahead (`pre_buffer`, the default): its threads still
-  hold pieces of them when a short process ends, and abort it, once in some fifty times.
+  hold pieces of them when a short process ends, and abort it in about one of fifty runs.
 
 The check costs about a hundred microseconds per megabyte of values.
 
@@ -26,11 +26,11 @@ _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _ST
 
 
 def read_struct(data: bytes, position: int = 0, depth: int = 0) -> tuple[dict[int, Any], int]:
-    """The struct at `position`: its fields by number, and where it ends.
+    """The struct at `position`: its fields by number, and its end.
 
     Raises:
-        IndexError: it goes on behind the end of `data`.
-        ValueError: it is none.
+        IndexError: it extends beyond the end of `data`.
+        ValueError: not a struct.
     """
     fields: dict[int, Any] = {}
     number = 0
@@ -122,8 +122,8 @@ _HEADER_BYTES = (1 << 9, 1 << 17)  # one with statistics of long strings needs m
 
 
 class Column(NamedTuple):
-    """One column of a row group: its name, its values, where its pages are, and their bytes when
-    they are unpacked, as the footer tells."""
+    """One column of a row group: its name, its values, where its pages are, and its
+    unpacked size, as recorded in the footer."""
 
     name: str
     num_values: int
@@ -144,7 +144,7 @@ def read_footer(file: BinaryIO) -> list[RowGroup]:
     """The row groups of an open Parquet file.
 
     Raises:
-        ValueError: no such footer, or places and counts that cannot be.
+        ValueError: no such footer, or impossible offsets or counts.
     """
     size = file.seek(0, os.SEEK_END)
     if size < 12:
@@ -232,7 +232,7 @@ def check_pages(file: BinaryIO, groups: Iterable[RowGroup], *, ours: bool = Fals
 
 def _unpacked_size(file: BinaryIO, column: Column, left: int, *, ours: bool) -> int:
     """The unpacked bytes of the pages of one column of a row group; it may stop beyond `left`."""
-    if not column.num_values:  # there are no pages, or none that is read
+    if not column.num_values:  # there are no pages to read
         return 0
     start, end = column.start, column.end
     values = unpacked = 0

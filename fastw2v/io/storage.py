@@ -4,10 +4,10 @@ Everything that fastw2v leaves on disk arrives by one pattern: write under a tem
 the same directory, flush and fsync, rename over the final name, fsync the directory. A reader
 sees the old state or the new one, never a part of either.
 
-Directories may be of unknown origin: what is read is checked to be a regular file that lies where
-it seems to, and nothing is written through a symbolic link that lies in one.
+Directories may be of unknown origin: what is read is checked to be a regular file inside the
+directory, and nothing is written through a symbolic link.
 
-Errors of the system are raised as those of `fastw2v.errors`.
+System errors are raised as those of `fastw2v.errors`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def _make_directory(path: Path) -> None:
-    """Make a directory and those that lead to it, durably; one that is there is fine."""
+    """Create a directory and its parents, durably; an existing directory is no error."""
     if path.is_dir():
         return
     _make_directory(path.parent)
@@ -82,7 +82,7 @@ def sync_file(path: Path) -> None:
 
 @contextlib.contextmanager
 def atomic_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Give a temporary path to write to; on success it replaces `path`, on failure it is removed.
+    """Yield a temporary path to write to; on success it replaces `path`, on failure it is removed.
 
     With `durable` off nothing is synced: a power cut may leave the name with other bytes, so the
     reader must check them.
@@ -147,13 +147,13 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{path}: not valid JSON ({error}); the file is damaged") from error
     if not isinstance(value, dict):
-        raise DataError(f"{path}: expected a JSON object, found {type(value).__name__}")
+        raise DataError(f"{path}: must be a JSON object; got {type(value).__name__}")
     return value
 
 
 @contextlib.contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Give a temporary directory to fill; on success it is synced and renamed to `path`.
+    """Yield a temporary directory to fill; on success it is synced and renamed to `path`.
 
     `path` itself must not exist. On failure the temporary directory is removed.
 
@@ -194,7 +194,7 @@ def link_or_copy_directory(source: Path, target: Path) -> None:
 
 
 def remove_directory(path: Path) -> None:
-    """Remove a directory tree of ours: renamed away first, so that no half of it keeps the name.
+    """Remove a directory tree of ours; it is renamed first, so that no partial tree keeps the name.
 
     Of symbolic links, in it or at its place, the link is removed and not what it points to.
     """
@@ -214,7 +214,7 @@ def _remove_tree(path: Path) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Remove a file of ours, durably; a missing one is fine.
+    """Remove a file of fastw2v, durably; a missing file is no error.
 
     Raises:
         ResourceError: it cannot be removed.
@@ -273,7 +273,7 @@ def sha256_of(
 ) -> str:
     """SHA-256, as hexadecimal text, of the bytes `start` to `end` of a file.
 
-    `progress` is told the size of each block as it is done.
+    `progress` is called with the size of each block after it is hashed.
 
     Raises:
         DataError: the file cannot be read.
@@ -300,9 +300,9 @@ def exclusive_lock(
     """Hold the lock file `path`; the system releases it when the process ends, however it ends.
 
     Args:
-        of: what messages say is in use; None: the directory of `path`.
+        of: the name that messages use; None: the directory of `path`.
         remove: remove the lock file at the end.
-        remove_empty: remove a directory in which nothing but the lock came to be.
+        remove_empty: remove the directory if it holds nothing but the lock.
 
     Raises:
         UsageError: another process holds it, whose id and host are named.
@@ -326,8 +326,8 @@ def exclusive_lock(
 def _locked_file(path: Path, of: Path) -> IO[bytes]:
     """The lock file, open and locked.
 
-    A file that was removed between being opened and being locked locks nothing: who comes next
-    makes another.
+    A lock on a file that was removed between open and lock is void: the next process creates a
+    new file. It is therefore opened again.
     """
     patience = _LOCK_ATTEMPTS
     while True:

@@ -35,7 +35,7 @@ def is_store(path: Path) -> bool:
 def opens_as_store(path: Path) -> bool:
     """Whether `path`, given as data, is to be opened as a token store and not read as text.
 
-    So is a directory with a manifest that is none of ours: it gets the store's own error.
+    This includes a directory with a foreign manifest, so that opening it reports the error.
     """
     return is_unfinished_store(path) or (path / MANIFEST).is_file()
 
@@ -79,7 +79,7 @@ def has_plan(path: Path) -> bool:
 def made_for_of(path: Path) -> str | None:
     """The `made_for` that `preprocess` was given for the store `path`, finished or not.
 
-    None where it was given none, and where there is no readable store of either kind.
+    None if it was not given, or if there is no readable store of either kind.
     """
     header = _header(path / MANIFEST) or _header(path / UNFINISHED / PLAN)
     made_for = header.get("made_for")
@@ -110,7 +110,7 @@ def check_manifest(path: Path, manifest: dict[str, Any]) -> None:
 
 
 def _files_are_sound(manifest: dict[str, Any]) -> bool:
-    """Whether files are called what they have to be, and numbers add up."""
+    """Whether files have the expected names, and numbers add up."""
     files = [manifest["vocabulary"], *manifest["parts"]]
     numbers = [entry["bytes"] for entry in files] + [manifest["vocabulary"]["size"]]
     numbers.append(manifest["vocabulary"].get("total", 0))
@@ -146,7 +146,7 @@ def _files_are_sound(manifest: dict[str, Any]) -> bool:
 
 
 def _notes_are_sound(manifest: dict[str, Any]) -> bool:
-    """Whether what is told of the making is of its kinds."""
+    """Whether the settings and the report have values of the right types."""
     settings, report, layout = (manifest[name] for name in ("settings", "report", "layout"))
     numbers = [*report.values(), *layout.values(), settings.get("min_count", 1)]
     numbers.append(settings.get("max_vocab") or 0)
@@ -168,5 +168,5 @@ def _notes_are_sound(manifest: dict[str, Any]) -> bool:
 
 
 def damaged_manifest(path: Path) -> DataError:
-    """The error for a manifest whose content cannot be right."""
+    """The error for a manifest with invalid content."""
     return DataError(f"{path}: damaged; make the store anew (fastw2v preprocess --force)")

@@ -22,7 +22,7 @@ _MAX_DIGITS = 20  # of a whole number in JSON
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading that is one: no pipe, at which to wait forever, and no device.
+    """Open a regular file for reading; pipes (which may block forever) and devices are refused.
 
     Raises:
         DataError: missing, unreadable, or something else.
@@ -39,7 +39,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def inside(directory: Path, name: str) -> Path:
-    """`directory / name`, proven to lie in `directory`, which itself may be reached by a link.
+    """`directory / name`, proven to be inside `directory`, which itself may be a link.
 
     Raises:
         DataError: `name` is absolute, leads upwards, or meets a symbolic link.
@@ -62,7 +62,7 @@ def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text, read strictly.
 
     Raises:
-        ValueError: it is none, or has a key twice in an object, NaN, an infinity, a whole number of
+        ValueError: not JSON, or a key twice in an object, NaN, an infinity, a whole number of
             more than 20 digits, or is nested too deeply.
     """
     try:
@@ -80,12 +80,12 @@ def parse_json(text: str | bytes) -> Any:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise ValueError("a key stands twice in an object")
+        raise ValueError("a key occurs twice in an object")
     return value
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(text: str) -> float:

@@ -221,7 +221,7 @@ class TextEncoder:
         self._codes = np.empty(1 << 14, np.int32)  # by entry
         self._resolved = 0  # entries that have their code
         self._offsets, self._expansions = array("q", [0]), array("i")
-        self._other: dict[str, int] = {}  # tokens that are no entries
+        self._other: dict[str, int] = {}  # tokens that are not entries
         # Of the words' bytes, in the order of local ids.
         self._starts, self._lengths = array("q"), array("i")
         self.num_words = 0

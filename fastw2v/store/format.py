@@ -157,7 +157,7 @@ class TokenPart:
         return ((self.metadata.metadata or {}).get(_HASH_KEY) or b"").decode("ascii", "replace")
 
     def row_group_sizes(self) -> list[tuple[int, int]]:
-        """Sentences and tokens of each row group, as the footer tells.
+        """Sequences and tokens of each row group, from the footer.
 
         Correct for parts without nulls and empty sequences, as in every store.
         """
@@ -203,12 +203,16 @@ class TokenPart:
 class TokenStore:
     """A finished token store, open for reading; `read_row_group` may be called from any thread.
 
+    Args:
+        path: the directory of the store; use `TokenStore.open` to read and check its manifest.
+        manifest: the content of manifest.json, its shape proven (`read_manifest`).
+
     Attributes:
         path: its directory.
         manifest: the content of manifest.json.
         vocabulary: row = id.
-        phrases: those that were joined, None where none were looked for.
-        num_tokens, num_sentences, num_row_groups: over all parts.
+        phrases: the phrases that were joined, None if phrases were not searched for.
+        num_tokens, num_sentences, num_row_groups: tokens, sequences and row groups of all parts.
         row_group_tokens: int64 (num_row_groups,), tokens of each row group, parts in order.
     """
 
@@ -234,6 +238,12 @@ class TokenStore:
     def open(cls, path: str | Path) -> TokenStore:
         """Open the store at `path` and check that its parts are those of the manifest.
 
+        Args:
+            path: the directory that `preprocess` made.
+
+        Returns:
+            The open store.
+
         Raises:
             UsageError: missing, not a token store, or not finished.
             DataError: the manifest is damaged, or the files are not those that it lists.
@@ -249,6 +259,9 @@ class TokenStore:
 
     def read_row_group(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Row group `index`: ids int32 (n,), all < len(vocabulary); offsets int64 (m + 1,) from 0.
+
+        Args:
+            index: from 0 to `num_row_groups` - 1. Sequence k is ids[offsets[k]:offsets[k + 1]].
 
         Raises:
             IndexError: no such row group.
@@ -267,7 +280,7 @@ class TokenStore:
     def verify(self) -> None:
         """Read every file and compare its SHA-256 with the manifest.
 
-        `fastw2v.store.verify.verify_store` checks more, and finds all that is damaged.
+        `fastw2v.store.verify.verify_store` checks more, and lists all damage.
 
         Raises:
             DataError: a file differs; names it.

@@ -68,9 +68,9 @@ def kept_by_min_count(counts: np.ndarray, min_counts: Sequence[int] = MIN_COUNTS
 
 
 def least_known_min_count(counts: np.ndarray, note: Mapping[str, Any]) -> int:
-    """The least `min_count` of which the counts can tell what it keeps.
+    """The least `min_count` whose effect can be computed from the counts.
 
-    Rarer words were left out when the vocabulary was made, so nobody knows how many there were.
+    Rarer words were left out when the vocabulary was made, so their number is unknown.
 
     Args:
         counts: int64 (V,), those of the vocabulary.
@@ -90,11 +90,11 @@ def least_known_min_count(counts: np.ndarray, note: Mapping[str, Any]) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class SentenceLengths:
-    """How many sentences have how many tokens.
+    """The distribution of sequence lengths.
 
     Attributes:
         lengths: int64 (k,), the lengths that occur, rising.
-        sentences: int64 (k,), how many have each.
+        sentences: int64 (k,), the number of sequences of each length.
     """
 
     lengths: np.ndarray
@@ -102,21 +102,21 @@ class SentenceLengths:
 
     @property
     def total(self) -> int:
-        """All sentences."""
+        """The number of sequences."""
         return int(self.sentences.sum())
 
     @property
     def mean(self) -> float:
-        """Tokens a sentence; 0 where there is none."""
+        """Mean tokens per sequence; 0 if there are no sequences."""
         return float(self.lengths @ self.sentences / max(1, self.total))
 
     def quantile(self, share: float) -> int:
-        """The least length that `share` of the sentences do not exceed (there must be some)."""
+        """The least length that `share` of the sequences do not exceed (there must be some)."""
         ranks = np.cumsum(self.sentences)
         return int(self.lengths[np.searchsorted(ranks, share * ranks[-1])])
 
     def by_powers_of_two(self) -> list[tuple[int, int, int]]:
-        """(from, to, sentences) of 1, 2-3, 4-7, 8-15 ... up to the longest."""
+        """(from, to, sequences) of 1, 2-3, 4-7, 8-15 ... up to the longest."""
         if not len(self.lengths):
             return []
         powers = np.frexp(self.lengths.astype(np.float64))[1] - 1  # of 2, rounded down
@@ -128,7 +128,7 @@ class SentenceLengths:
 def sentence_lengths(
     store: TokenStore, progress: Progress | None = None, *, threads: int | None = None
 ) -> SentenceLengths:
-    """Count the sentences of `store` by length; its parts are read, in `threads` threads.
+    """Count the sequences of `store` by length; its parts are read, in `threads` threads.
 
     `progress` is called as progress(phase, done_bytes, total_bytes), from any thread.
 
@@ -139,7 +139,7 @@ def sentence_lengths(
     group_bytes = [
         part["bytes"] / len(part["row_groups"]) for part in parts for _ in part["row_groups"]
     ]
-    meter = Meter(progress, "measuring sentences", round(sum(group_bytes)))
+    meter = Meter(progress, "measuring sequences", round(sum(group_bytes)))
 
     def read(row_group: int) -> tuple[np.ndarray, np.ndarray]:
         _, offsets = store.read_row_group(row_group)
@@ -156,10 +156,10 @@ def sentence_lengths(
 
 
 def first_sentences(store: TokenStore, count: int) -> Iterator[np.ndarray]:
-    """The first `count` sentences, each int32 (n,) ids, or as many as there are.
+    """The first `count` sequences, each int32 (n,) ids, or as many as there are.
 
     Raises:
-        DataError: a part is damaged (so do the others here).
+        DataError: a part is damaged (also raised by the other functions here).
     """
     groups = (_sentences(store, index) for index in range(store.num_row_groups))
     sentences = itertools.chain.from_iterable(groups)
@@ -169,9 +169,9 @@ def first_sentences(store: TokenStore, count: int) -> Iterator[np.ndarray]:
 def random_sentences(
     store: TokenStore, count: int, seed: int | None = None
 ) -> Iterator[np.ndarray]:
-    """`count` different sentences, each as probable as any other, in the order of the store.
+    """`count` different sequences, drawn uniformly, in the order of the store.
 
-    Only the row groups that they are in are read. Without `seed` every call draws others.
+    Only the row groups that they are in are read. Without `seed` each call draws a new sample.
     """
     sizes = [group["sentences"] for part in store.manifest["parts"] for group in part["row_groups"]]
     if count >= store.num_sentences:
@@ -188,10 +188,10 @@ def random_sentences(
 def sentences_with(
     store: TokenStore, word_id: int, count: int, seed: int | None = None, *, in_order: bool = False
 ) -> Iterator[np.ndarray]:
-    """`count` different sentences that contain `word_id`, or as many as there are.
+    """`count` different sequences that contain `word_id`, or as many as there are.
 
     Row groups are read until enough are found: the first ones if `in_order`, else in an order that
-    is drawn, and within a row group the sentences are drawn, too.
+    is drawn, and within a row group the sequences are drawn, too.
     """
     draw = random.Random(seed)
     order = list(range(store.num_row_groups))

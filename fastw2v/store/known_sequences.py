@@ -1,7 +1,7 @@
-"""The sequences of any text or token store, as ids of a vocabulary that is given.
+"""The sequences of any text or token store, as ids of a given vocabulary.
 
-Nothing is written. Tokens outside the vocabulary are dropped before anyone looks at windows, as
-`preprocess` does.
+Nothing is written. Tokens outside the vocabulary are dropped before windows are formed, as in
+`preprocess`.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class KnownSequences(Protocol):
     """Where sequences come from; `pieces` may be gone through once.
 
     total: bytes on disk or tokens, whatever `Piece.done` counts.
-    left_out: tokens of its text that a store's own vocabulary has left out, though the given one
-        may have them.
+    left_out: tokens of the text that are missing from the store's own vocabulary and may be in the
+        given one.
     """
 
     total: int
@@ -68,8 +68,10 @@ def open_sequences(
     """The sequences of `source`: a token store, or a text file, directory or glob pattern.
 
     Args:
-        text_config: asked for the options of text, where `source` is text.
-        phrases: those of the vocabulary, to be joined in text.
+        source: a path or pattern; text is read as `preprocess` reads it.
+        vocabulary: its rows are the ids; other tokens are dropped.
+        text_config: called for the options of text if `source` is text.
+        phrases: the phrases of the vocabulary, joined in text; None: no phrases.
 
     Raises:
         UsageError: nothing there, empty, or no text. DataError: not text, or a damaged store.
@@ -80,7 +82,7 @@ def open_sequences(
 
 
 def check_source(source: str | Path) -> None:
-    """Find and open what `open_sequences` would, and raise what that would; no text is read."""
+    """Find and open `source` as `open_sequences` does, with the same errors; no text is read."""
     if is_store(source):
         TokenStore.open(source)
     else:
@@ -173,7 +175,7 @@ class _KnownText:
 
 
 def _candidates(report: Mapping[str, Any]) -> int:
-    """Tokens of sequences, before the vocabulary is asked; from the counts of a report."""
+    """Tokens of sequences before the vocabulary is applied, from the counts of a report."""
     reasons = (
         "tokens_joined", "tokens_too_short_or_long", "tokens_stopwords", "tokens_in_short_lines"
     )  # fmt: skip

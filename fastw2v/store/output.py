@@ -62,11 +62,11 @@ def lock_of(output: Path) -> contextlib.AbstractContextManager[None]:
     """Keeps other processes from building, replacing or adding to the store `output`.
 
     Hold it while any other function of this module is called and until the store is finished. It
-    lies beside the store, which may be replaced meanwhile, as `.STORE.lock`; or in the store,
-    where nothing can be written beside it, and so nothing be replaced.
+    is next to the store, which may be replaced meanwhile, as `.STORE.lock`; or in the store if
+    its parent directory is not writable, in which case the store cannot be replaced.
 
     Raises:
-        UsageError: another process is at it, or its name is not UTF-8.
+        UsageError: another process holds it, or its name is not UTF-8.
         ResourceError: the lock cannot be written.
     """
     with storage.reporting_os_errors(output):

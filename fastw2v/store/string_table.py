@@ -111,7 +111,7 @@ class StringTable:
         return self._entries.arena[start : start + int(self._entries.lengths[entry])].tobytes()
 
     def keep_bytes(self, text: bytes) -> int:
-        """Put bytes that are no entry beside those of the entries; where they begin."""
+        """Store bytes that are not an entry after those of the entries; returns their offset."""
         used = int(self._entries.filled[1])
         if used + len(text) + scanning.WORD > len(self._entries.arena):
             self._grow(len(text))

@@ -118,7 +118,7 @@ def test_json_round_trip_is_readable_and_holds_any_name(tmp_path):
     [
         (b'{"a": ', "not valid JSON"),
         (b"", "not valid JSON"),
-        (b"[1]", "expected a JSON object, found list"),
+        (b"[1]", "must be a JSON object; got list"),
         (b'{"a": "\xff"}', "not valid JSON"),
         (None, "cannot be read"),
     ],

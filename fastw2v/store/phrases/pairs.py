@@ -79,7 +79,7 @@ def count_occurrences(pairs: np.ndarray, chains: np.ndarray) -> PairCounts:
 
 
 def partitions_for(tokens: int) -> int:
-    """How many partitions the pairs of a text of so many tokens are cut into."""
+    """The number of partitions for the pairs of a text of `tokens` tokens."""
     return min(_MAX_PARTITIONS, 1 + tokens // _TOKENS_PER_PARTITION)
 
 
