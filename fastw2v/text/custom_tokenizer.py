@@ -1,7 +1,7 @@
 """Tokenizers by name: those built in, `regex:PATTERN`, and `module:function` of the user.
 
 A module is code: it is imported only because the user named it in this call, never because a file
-names it. Who takes the settings of a store or model up again asks `tokenizer_again`.
+names it. Settings taken from a store or model go through `tokenizer_again`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Cut = Callable[[str], list[str]]
 
 
 class FunctionFailed(UsageError):  # noqa: N818 - named by what happened
-    """A function of the user that raises, or gives what is no token: never the fault of the text.
+    """The user's function raises or returns something other than tokens; the text is not at fault.
 
     Attributes:
         lines_before: how many lines of what was tokenized at once it had done.
@@ -57,7 +57,7 @@ def check_name(name: str) -> None:
 
 
 def is_function(name: str) -> bool:
-    """Whether it names a function of the user, so that it stands for code."""
+    """Whether it names a function of the user, that is, code."""
     return not name.startswith(_REGEX) and _FUNCTION.fullmatch(name) is not None
 
 
@@ -79,7 +79,7 @@ def tokenizer_again(recorded: str, given: str | None, owner: str | Path) -> str:
     """The tokenizer for more text like that of `owner`, a store or model that records one.
 
     Args:
-        given: the user's own `tokenizer`, which goes before what is recorded.
+        given: the user's own `tokenizer`, which takes precedence over the recorded one.
 
     Raises:
         UsageError: a function is recorded and none was given: a file cannot have it imported.
@@ -138,7 +138,7 @@ def _cut_by_function(name: str) -> Cut:
             ) from error
         if isinstance(tokens, str):
             raise FunctionFailed(
-                f"`tokenizer`: {name}: gave a string; it has to give a list of them"
+                f"`tokenizer`: {name}: must return a list of strings; got a string"
             )
         return [_checked(name, token) for token in tokens if token != ""]
 
@@ -153,7 +153,7 @@ def _checked(name: str, token: Any) -> str:
             return str(token)
         what = "lone surrogates and NUL cannot be stored"
     else:
-        what = f"it has to give strings, not {type(token).__name__}"
+        what = f"it must return strings, not {type(token).__name__}"
     shown = " ".join(repr(token).split())[:_SHOWN_CHARACTERS]
     raise FunctionFailed(f"`tokenizer`: {name}: gave {shown}; {what}")
 
@@ -182,7 +182,7 @@ def _function_of(name: str) -> Callable[[str], Any]:
 
 def _module_of(name: str) -> Any:
     module_name = name.partition(":")[0]
-    # After all else: no module of the working directory stands in for a library.
+    # Last, so that no module of the working directory replaces a library.
     sys.path.extend(path for path in _working_directory() if path not in sys.path)
     importlib.invalidate_caches()
     try:

@@ -207,7 +207,7 @@ def _data_names(names: list[str], folder: str, state: Callable[[], bytes]) -> li
 
 
 def _refuse_folder(error: OSError) -> None:
-    """Without this, the text of an unreadable folder would be missing silently."""
+    """Raise: by default, unreadable folders are skipped silently."""
     with reporting_unreadable(error.filename):
         raise error
 
@@ -268,7 +268,7 @@ def _file(found: _Found, config: TextConfig) -> InputFile:
     """What a file is.
 
     Raises:
-        UsageError: empty, or without the column that is asked for. DataError: not read.
+        UsageError: empty, or without the requested column. DataError: not read.
     """
     file = InputFile(
         found.path, found.name, found.size, "", TEXT, found.location, found.version, found.ranges

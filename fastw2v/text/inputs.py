@@ -24,7 +24,7 @@ class InputFile:
         kind: TEXT, JSONL, PARQUET or ARROW.
         location: LOCAL, REMOTE or STDIN.
         version: the remote store's identifier of its content (an ETag, say); "" if there is none.
-        ranges: whether parts of it can be read.
+        ranges: whether byte ranges of it are readable.
     """
 
     path: Path | str
@@ -49,7 +49,7 @@ class InputFile:
 @dataclasses.dataclass(frozen=True)
 class Segment:
     """Bytes `start` to `end` of a file, as they are stored: of a compressed file the compressed
-    ones. The end of standard input is not known: 0."""
+    ones. The end of standard input is unknown: 0."""
 
     file: InputFile
     start: int
@@ -119,7 +119,7 @@ def kind_of(head: bytes, name: str, shown: str, config: TextConfig) -> tuple[str
     """(kind, compression) of a file that begins with `head`.
 
     Raises:
-        DataError: the format is not supported, or not the one that its name says.
+        DataError: the format is not supported, or differs from the file name's suffix.
         UsageError: a column is named, but files of this kind have none.
     """
     suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]

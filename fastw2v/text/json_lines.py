@@ -42,7 +42,7 @@ class JsonLines:
         """The texts of a block, large_binary (n,), without nulls.
 
         Raises:
-            BadLine: a line is no object with a text, and `errors` is "strict".
+            BadLine: a line is not an object with a text, and `errors` is "strict".
         """
         lines = block.count(b"\n") + (not block.endswith(b"\n"))
         texts = self._parsed(block, lines)
@@ -53,7 +53,7 @@ class JsonLines:
         return texts.drop_null()
 
     def _parsed(self, block: bytes, lines: int) -> pa.Array | None:
-        """A text or null for each line; None where that is not sure."""
+        """A text or null for each line; None if Arrow cannot decide."""
         try:
             table = pyarrow.json.read_json(
                 pa.BufferReader(block),
@@ -138,7 +138,7 @@ def field_of(value: dict[str, Any], column: str) -> Any:
 
 
 def _encoded(text: str) -> bytes:
-    """UTF-8, in which bytes that were none come back, and lone surrogates are none."""
+    """UTF-8 with undecodable bytes restored; lone surrogates become invalid bytes."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -146,10 +146,10 @@ def _encoded(text: str) -> bytes:
 
 
 def check_column(head: bytes, config: TextConfig, shown: str) -> None:
-    """Check, by the first lines of a file, that it has objects, and the column that is asked for.
+    """Check, by the first lines of a file, that it has objects, and the requested column.
 
     Raises:
-        UsageError: names the columns there are. DataError: no line is an object.
+        UsageError: names the available columns. DataError: no line is an object.
     """
     columns: dict[str, None] = {}
     bad = 0
@@ -170,7 +170,7 @@ def check_column(head: bytes, config: TextConfig, shown: str) -> None:
     if columns:
         raise missing_column(config, shown, list(columns))
     if bad or config.text_column is None:
-        raise DataError(f"{shown}: not JSON Lines: none of its first lines is a JSON object")
+        raise DataError(f"{shown}: not JSON Lines: no JSON object in its first lines")
 
 
 def missing_column(config: TextConfig, shown: str, columns: list[str]) -> UsageError:

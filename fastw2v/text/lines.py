@@ -92,7 +92,7 @@ class Cutter(Protocol):
 def cut_lines(blocks: Iterable[bytes], config: TextConfig, block_bytes: int) -> Iterable[bytes]:
     """The blocks of one segment with documents joined and sentences cut, as `config` says.
 
-    What comes out is cut into blocks as `lines.line_blocks` does it.
+    The result is cut into blocks as by `lines.line_blocks`.
 
     Args:
         blocks: of valid UTF-8.
@@ -197,10 +197,10 @@ _CONTEXT = 4  # bytes; more than it looks at before
 
 
 class SentenceCutter:
-    """Ends a line behind each sentence: behind . ! ? and their like, any closing quotes and
-    brackets, and white space; behind the marks of Chinese and Japanese without white space too.
+    """Ends a line after each sentence: after . ! ? and similar marks, any closing quotes and
+    brackets, and white space; after Chinese and Japanese marks also without white space.
 
-    Not behind a letter that stands alone (J. Smith).
+    Not after a single letter (J. Smith).
     """
 
     def __init__(self) -> None:

@@ -49,7 +49,7 @@ def shown_url(url: str) -> str:
 
 @contextlib.contextmanager
 def _reporting(url: str, error_class: type[FastW2VError]) -> Iterator[None]:
-    """Stores raise errors of their clients, of any class: make one line of them."""
+    """Storage clients raise errors of any class: make one line of them."""
     try:
         yield
     except (FastW2VError, EOFError):
@@ -83,7 +83,7 @@ def list_files(url: str) -> tuple[list[Listed], bool]:
     """The files that a URL, a directory's URL or a pattern names, sorted; whether a directory.
 
     Raises:
-        UsageError: nothing there, no permission, or no way to get there.
+        UsageError: nothing there, no permission, or the store is unreachable.
     """
     system, path = _file_system(url)
     signs = "*" if url.startswith(("http://", "https://")) else "*?["
@@ -125,7 +125,7 @@ def _listed(system: Any, url: str, name: str, info: dict[str, Any]) -> Listed:
 
 
 def _gives_ranges(url: str, info: dict[str, Any]) -> bool:
-    """Web servers need not, and some that do not say so do not."""
+    """Web servers need not give ranges, and some do not declare that they lack them."""
     return bool(info.get("partial")) if url.startswith(("http://", "https://")) else True
 
 
@@ -195,7 +195,7 @@ def open_unchanged(file: InputFile, *, sequential: bool) -> BinaryIO:
     with reading(url):
         system.invalidate_cache()
         info = system.info(path)
-        # A listing may tell another kind of version than a single question.
+        # A listing may give another kind of version than a request for one file.
         kind = file.version.partition(" ")[0]
         version = _version({kind: info.get(kind)})
         if version and version != file.version:

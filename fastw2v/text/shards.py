@@ -1,6 +1,6 @@
 """Shards: the pieces of text that jobs read.
 
-`plan_shards` cuts the files into shards, by their sizes and by what stands in them alone.
+`plan_shards` cuts the files into shards, by their sizes and content alone.
 `SegmentReader` reads one segment of a shard: as blocks of clean lines, ready for the tokenizer, or
 as codes of the tokens that its rows list.
 """
@@ -180,8 +180,8 @@ class SegmentReader:
         """Yield (offset in the text, bytes).
 
         A block ends with a line, but a line that is longer than a block is cut after white space
-        (or, if it has none, between characters), and goes on in the next block. Bytes are as they
-        stand in the input, UTF-8 or not.
+        (or, if it has none, between characters), and goes on in the next block. Bytes are those
+        of the input, UTF-8 or not.
 
         Raises:
             DataError: truncated, damaged, UTF-16, too much unpacked, an invalid line of JSON.
@@ -205,7 +205,7 @@ class SegmentReader:
             names: the tokens of integer ids; None: the token of an id is its decimal number.
 
         Raises:
-            DataError, ResourceError: as `blocks`, or an id that is no row of `names`.
+            DataError, ResourceError: as `blocks`, or an id that is not a row of `names`.
         """
         rows = TokenRows(codes_of_tokens, names, self._stats, self.shown)
         with self._reading() as raw:
@@ -317,14 +317,14 @@ class SegmentReader:
         return " of the unpacked text" if self._file.compression else ""
 
     def here(self, lines_before: int) -> str:
-        """The file and the line that `lines` is at: so many lines after the start of its block."""
+        """The file and line that `lines` is at, `lines` lines after the start of its block."""
         rewritten = self._config.sentences or self._config.document_separator is not None
         line = self.line_at(self._offset, 0 if rewritten else lines_before)
         near = "near " if rewritten or line.startswith("byte") else ""
         return f"{self.shown}: {near}{line}{self._of_what}"
 
     def line_at(self, offset: int, lines: int = 0) -> str:
-        """ "line N" for an offset of `blocks`, or so many `lines` after it. The text before it is
+        """ "line N" for an offset of `blocks`, or `lines` lines after it. The text before it is
         read again; if that fails, the answer is "byte offset"."""
         line = 1 + lines
         if self._segment.only_here:

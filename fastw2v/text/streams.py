@@ -253,7 +253,7 @@ class RangeReader(io.RawIOBase):
             yield piece
 
     def finish(self) -> None:
-        """Read what nobody needed (padding), so that the hash is of all bytes.
+        """Read the unused rest (padding), so that the hash covers all bytes.
 
         Raises:
             EOFError: there are fewer than there were.
@@ -276,7 +276,7 @@ def segment_sha256(segment: Segment) -> str | None:
     None for standard input, which cannot be read again.
 
     Raises:
-        DataError: the file cannot be read, or is another one than when the segment was planned.
+        DataError: the file cannot be read, or has changed since the segment was planned.
         ResourceError: a store cannot be reached.
     """
     file = segment.file
@@ -293,7 +293,7 @@ def segment_sha256(segment: Segment) -> str | None:
 def is_unchanged(segment: Segment, entry: dict[str, Any]) -> bool:
     """Whether a segment is what `SegmentReader.entry` has noted of it; never so standard input.
 
-    A remote file that its store says is the same is not read again.
+    A remote file whose version is unchanged is not read again.
     """
     if segment.file.version and segment.file.version == entry.get("version"):
         return True

@@ -79,7 +79,7 @@ class TokenRows:
         """int32 (n,): the codes of the tokens, 0 behind each list.
 
         Raises:
-            DataError: an id that is no row of the vocabulary, or a token that is not UTF-8.
+            DataError: an id that is not a row of the vocabulary, or a token that is not UTF-8.
         """
         self._stats.null_texts += rows.null_count
         rows = rows.drop_null()
@@ -121,7 +121,7 @@ class TokenRows:
         for token_id in ids:
             if token_id is not None and not 0 <= token_id <= most:
                 raise DataError(
-                    f"{self._shown}: id {token_id} is no row of the vocabulary, 0..{most}"
+                    f"{self._shown}: ids must be rows of the vocabulary, 0..{most}; got {token_id}"
                 )
         return [None if token_id is None else self._names[token_id] for token_id in ids]
 
@@ -134,7 +134,7 @@ _BATCH_TOKENS = 1_000_000
 
 @contextlib.contextmanager
 def reporting_damage(shown: str) -> Iterator[None]:
-    """Say which file it is that Arrow finds damaged.
+    """Name the file in errors of Arrow about damaged data.
 
     Raises:
         DataError: it is damaged. OSError: the system cannot read it.
@@ -149,7 +149,7 @@ def reporting_damage(shown: str) -> Iterator[None]:
 
 
 def check_column(file: InputFile, config: TextConfig) -> None:
-    """Check that a file has the column that is asked for, of a type that can be read.
+    """Check that a file has the requested column, of a supported type.
 
     Raises:
         UsageError: names the columns there are. ArrowInvalid, OSError: damaged.
@@ -165,16 +165,14 @@ def check_column(file: InputFile, config: TextConfig) -> None:
     if config.column is None:
         listed = ", ".join(f"{kinds[name]} {name}" for name in readable[:20] if kinds[name])
         raise UsageError(
-            f"{file.shown}: name the column to read: {listed or 'but none can be read'}"
+            f"{file.shown}: name the column to read: {listed or 'no column has a supported type'}"
         )
     if config.column not in kinds:
         raise missing_column(config, file.shown, readable)
     if kinds[config.column] != config.column_flag:
         kind = dict(leaves)[config.column]
         use = f"; give it as {kinds[config.column]}" if kinds[config.column] else ""
-        raise UsageError(
-            f"{file.shown}: {config.column_flag} {config.column}: is of type {kind}{use}"
-        )
+        raise UsageError(f"{file.shown}: {config.column_flag} {config.column} has type {kind}{use}")
 
 
 def _leaves(schema: Any, prefix: str = "") -> Iterator[tuple[str, pa.DataType]]:
@@ -285,9 +283,9 @@ def _parquet(segment: Segment, raw: RangeReader, column: str) -> Iterator[pa.Rec
 
 
 def _rows_of(group: RowGroup, column: str) -> int:
-    """How many rows make a batch, by what the file tells of the column.
+    """The number of rows of a batch, from the column's metadata.
 
-    Of lists larger batches: each different token of a batch is looked at once.
+    Batches of lists are larger: each different token of a batch is processed once.
     """
     own = [chunk for chunk in group.columns if f"{chunk.name}.".startswith(f"{column}.")]
     size = sum(chunk.unpacked for chunk in own)

@@ -167,11 +167,12 @@ def _trimmed(word: str) -> str:
 
 
 def cut_characters(text: str) -> list[str]:
-    """Every character that is not white space, near to what readers take for one.
+    """Every character that is not white space, close to what readers perceive as one.
 
-    Combining marks, joiners and skin tones stay with what they follow, and so does a picture after
-    a joiner; two flag letters are a flag. (Of Unicode's grapheme clusters, UAX 29, these leave out
-    prepended marks, the conjuncts of Indic scripts, and jamo that NFC does not compose.)
+    Combining marks, joiners and skin tones stay with the character before them, and so does a
+    picture after a joiner; two flag letters are a flag. (Of Unicode's grapheme clusters, UAX 29,
+    these leave out prepended marks, the conjuncts of Indic scripts, and jamo that NFC does not
+    compose.)
     """
     if text.isascii() and text.isprintable() and " " not in text:
         return list(text)
@@ -191,7 +192,7 @@ def _character_finder() -> Callable[[str], list[str]]:
 
 
 def _marks() -> Iterator[tuple[int, int]]:
-    """First and last of every run of combining marks, which stand in planes 0, 1 and 14."""
+    """First and last of every run of combining marks, in planes 0, 1 and 14."""
     first = None
     for code in (*range(0x300, 0x20000), *range(0xE0000, 0xE1000)):
         is_mark = unicodedata.category(chr(code))[0] == "M"
@@ -314,7 +315,7 @@ class Tokenizer:
         """The same for a line, without its line end, where `by_line` is set.
 
         Raises:
-            FunctionFailed: the user's function fails, or gives something else than strings.
+            FunctionFailed: the user's function fails, or returns something other than strings.
         """
         line = line.removesuffix("\r").replace("\0", " ")
         return self._finished(self._cut(self._normalize(line)))

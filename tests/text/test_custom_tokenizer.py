@@ -109,8 +109,8 @@ def test_checking_a_name_imports_nothing(module):
          "ValueError: x y (cut1.py line 3), for"),
         ("def f(line):\n    raise SystemExit(3)", UsageError, "SystemExit: 3"),
         ("def f(line):\n    return None", UsageError, "TypeError"),
-        ("def f(line):\n    return line", UsageError, "gave a string; it has to give a list"),
-        ("def f(line):\n    return [1]", UsageError, "gave 1; it has to give strings, not int"),
+        ("def f(line):\n    return line", UsageError, "must return a list of strings; got"),
+        ("def f(line):\n    return [1]", UsageError, "gave 1; it must return strings, not int"),
         ("def f(line):\n    return [b'x']", UsageError, "not bytes"),
         ("def f(line):\n    return ['\\ud800']", UsageError, "lone surrogates and NUL"),
         ("def f(line):\n    return ['a\\0']", UsageError, "lone surrogates and NUL"),
@@ -319,7 +319,7 @@ def test_a_function_that_fails_in_other_files(module, tmp_path, name, write, opt
     with pytest.raises(UsageError) as told:
         fastw2v.preprocess(tmp_path / name, tmp_path / "s", tokenizer="cut11:f", **options)
     assert where in str(told.value)
-    assert "cut11:f: gave 1; it has to give strings, not int" in str(told.value)
+    assert "cut11:f: gave 1; it must return strings, not int" in str(told.value)
 
 
 def test_stems_lengths_and_stop_words_of_a_store_balance(tmp_path):

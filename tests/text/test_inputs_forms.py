@@ -115,7 +115,9 @@ def test_ids_are_rows_of_a_given_vocabulary(tmp_path):
     options = {"ids_column": "ids", "vocabulary": tmp_path / "v.txt"}
     assert run(tmp_path, path, **options)[0] == [line.split() for line in LINES if line]
     (tmp_path / "v.txt").write_text("a 5\nb 5\n")
-    with pytest.raises(DataError, match=r"ids\.parquet: id \d is no row of the vocabulary, 0\.\.1"):
+    with pytest.raises(
+        DataError, match=r"ids\.parquet: ids must be rows of the vocabulary, 0\.\.1; got \d"
+    ):
         run(tmp_path, path, "t", **options)
 
 
@@ -369,9 +371,9 @@ def test_columns_that_are_missing_or_make_no_sense_are_misuse(tmp_path):
         (lines, {}, r"t\.jsonl: name the column to read with `text_column`: text, id, meta"),
         (table, {"text_column": "txt"}, r"t\.parquet: has no column txt; it has: text, large"),
         (lines, {"text_column": "txt"}, r"t\.jsonl: has no column txt; it has: text"),
-        (table, {"text_column": "tokens"}, r"`text_column` tokens: is of type list.*`ids_column`"),
-        (table, {"ids_column": "text"}, r"`ids_column` text: is of type string; give.*`text_co"),
-        (table, {"text_column": "id"}, r"`text_column` id: is of type int64$"),
+        (table, {"text_column": "tokens"}, r"`text_column` tokens has type list.*`ids_column`"),
+        (table, {"ids_column": "text"}, r"`ids_column` text has type string; give.*`text_co"),
+        (table, {"text_column": "id"}, r"`text_column` id has type int64$"),
         (lines, {"ids_column": "text"}, r"t\.jsonl: `ids_column` is for Parquet"),
         (text, {"text_column": "text"}, r"t\.txt: plain text has no columns; leave out `text_c"),
         (text, {"ids_column": "text"}, r"t\.txt: plain text has no columns; leave out `ids_col"),
@@ -466,7 +468,7 @@ def test_a_name_with_a_dot_is_a_name_or_a_path(tmp_path):
 
 def test_what_is_no_json_lines_is_refused(tmp_path):
     (tmp_path / "t.jsonl").write_text("just\ntext\n")
-    with pytest.raises(DataError, match="none of its first lines is a JSON object"):
+    with pytest.raises(DataError, match="no JSON object in its first lines"):
         run(tmp_path, tmp_path / "t.jsonl", text_column="text")
 
 
