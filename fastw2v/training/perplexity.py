@@ -36,7 +36,7 @@ from fastw2v.training.corpus import noted_config
 from fastw2v.training.data import keep_thresholds, whole_stream
 from fastw2v.training.evaluation import softmax_loss
 from fastw2v.training.reporting import LogReporter, Reporter
-from fastw2v.vectors.model import FullModel
+from fastw2v.vectors.model import Model
 
 SOFTMAX, WITH_NOISE = "softmax", "noise x exp(score)"
 UNTHINNED = "noise x exp(score) / kept"
@@ -131,7 +131,7 @@ def perplexity(
         PreprocessConfig(tokenizer=tokenizer)  # a wrong one is told before any work
         if is_store(text):
             raise UsageError(f"`tokenizer` is for text, and {text} is a token store; leave it out")
-    loaded = FullModel.load(model, on_damage=reporter.warning)
+    loaded = Model.load(model, memory_map=True, on_damage=reporter.warning)
     sequences = open_sequences(
         text,
         loaded.vocabulary,
@@ -161,7 +161,7 @@ class _Need(NamedTuple):
     buffers: int
 
 
-def _memory_need(model: FullModel, threads: int) -> _Need:
+def _memory_need(model: Model, threads: int) -> _Need:
     words = len(model.vocabulary)
     dim = padded_dim(int(model.config["vector_dim"]))
     half_window = _half_window(model)
@@ -180,7 +180,7 @@ def _check_memory(need: _Need) -> None:
         )
 
 
-def _half_window(model: FullModel) -> int:
+def _half_window(model: Model) -> int:
     return (int(model.config["window"]) - 1) // 2
 
 
@@ -190,7 +190,7 @@ class _Scorer:
     loss_sums: nats over all centers by reading, the model's own first. centers: how many.
     """
 
-    def __init__(self, model: FullModel) -> None:
+    def __init__(self, model: Model) -> None:
         self._biases = _log_factors(model)
         self.loss_sums = dict.fromkeys(self._biases, 0.0)
         self.centers = 0
@@ -231,7 +231,7 @@ class _Scorer:
         return known
 
 
-def _log_factors(model: FullModel) -> dict[str, np.ndarray]:
+def _log_factors(model: Model) -> dict[str, np.ndarray]:
     """Reading -> log of the factor of exp(score), float32 (V,); (0,) where there is none."""
     none = np.empty(0, np.float32)
     if not model.negative_sampling:

@@ -148,6 +148,7 @@ class TrainingRun:
             self.words_done,
             self.history.seconds,
             self.compile_seconds,
+            self.store.phrases,
         )
 
     # --- the loop ---

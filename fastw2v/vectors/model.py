@@ -1,7 +1,5 @@
 """A trained model in memory: what `train` returns and `Model.load` reads.
 
-A saved model with both of its matrices, and what its scores are as probabilities.
-
 The score of word c with a hidden vector h is c · h. For a model of the full softmax, p(c | h) is
 the softmax of the scores. The loss of negative sampling is least where the score of c is
 log(p(c | h) / p_noise(c)) + a constant (Mikolov et al. 2013; Levy and Goldberg 2014), so that there
@@ -20,16 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastw2v.errors import DataError, UsageError
 from fastw2v.io.model_directory import Generation, read_model
-from fastw2v.store.phrases.phrases import saved_phrases
-from fastw2v.store.vocabulary import Vocabulary
+from fastw2v.options import check_path
+from fastw2v.store.phrases.phrases import Phrases, saved_phrases
+from fastw2v.store.vocabulary import Vocabulary, noise_distribution
 
 if TYPE_CHECKING:
     from fastw2v.vectors.keyed_vectors import KeyedVectors
-from fastw2v.errors import DataError, UsageError
-from fastw2v.options import check_path
-from fastw2v.store.phrases.phrases import Phrases
-from fastw2v.store.vocabulary import noise_distribution
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +38,11 @@ class Model:
     input_vectors, output_vectors: float32 (V, dim).
     history: the rows of history.jsonl (see `monitor.Monitor`), oldest first.
     words_done: words trained, counted before subsampling.
-    training_seconds: wall-clock of the training loop over all sittings, reading included, saves and
-        compilation not.
-    compile_seconds: time that this call took to load or compile the kernels; 0 when loaded.
+    training_seconds: wall-clock time of the training loop over all sessions, with reading, without
+        saves and compilation.
+    compile_seconds: time to load or compile the kernels; 0 for a model read from disk.
+    phrases: of the text it was trained on; None without any.
+    state: state.json (see `model_directory`); empty for a model that `train` returns.
     """
 
     path: Path
@@ -56,25 +54,55 @@ class Model:
     words_done: int
     training_seconds: float
     compile_seconds: float = 0.0
+    phrases: Phrases | None = None
+    state: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: str | Path, *, on_damage: Callable[[str], None] | None = None) -> Model:
-        """Read the newest good save of the model directory `path`.
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        memory_map: bool = False,
+        on_damage: Callable[[str], None] | None = None,
+    ) -> Model:
+        """Read the newest good save of the model directory `path`, or one of its checkpoints.
+
+        Args:
+            memory_map: map the matrices (read-only) instead of reading them.
+            on_damage: gets a line when the newest save is damaged and an older one is read.
 
         Raises:
             UsageError: no model there. DataError: damaged, and no good checkpoint is left.
         """
+        check_path("model", path, "give a model directory")
+        if Path(path).is_file():
+            raise UsageError(
+                f"{path}: a file of vectors has one matrix and no training options; give the model "
+                "directory that it was exported from"
+            )
 
         def read(generation: Generation) -> Model:
+            vocabulary = Vocabulary.load(generation.vocabulary_path)
+            inputs, outputs = (
+                generation.matrix(f"{name}_vectors", memory_map=memory_map)
+                for name in ("input", "output")
+            )
+            if len(inputs) != len(vocabulary):
+                raise DataError(
+                    f"{generation.path}: {len(vocabulary)} words in the vocabulary, "
+                    f"{len(inputs)} rows in the matrix; they do not belong together"
+                )
             return cls(
                 path=Path(path),
                 config=generation.config,
-                vocabulary=Vocabulary.load(generation.vocabulary_path),
-                input_vectors=generation.matrix("input_vectors"),
-                output_vectors=generation.matrix("output_vectors"),
+                vocabulary=vocabulary,
+                input_vectors=inputs,
+                output_vectors=outputs,
                 history=generation.history(),
                 words_done=int(generation.state["words_done"]),
                 training_seconds=float(generation.state["training_seconds"]),
+                phrases=saved_phrases(generation),
+                state=generation.state,
             )
 
         return read_model(path, read, on_damage=on_damage)
@@ -92,54 +120,6 @@ class Model:
         from fastw2v.vectors.keyed_vectors import KeyedVectors
 
         return KeyedVectors(self.vocabulary.tokens, self.input_vectors, self.vocabulary.counts)
-
-
-@dataclasses.dataclass(frozen=True)
-class FullModel:
-    """What a save holds.
-
-    config, state: the training options, and how the save was made (see `model_directory`).
-    vocabulary: V tokens and counts; the row is the id.
-    input_vectors, output_vectors: float32 (V, dim), memory-mapped.
-    phrases: those of its text, if any were looked for.
-    """
-
-    config: dict[str, Any]
-    state: dict[str, Any]
-    vocabulary: Vocabulary
-    input_vectors: np.ndarray
-    output_vectors: np.ndarray
-    phrases: Phrases | None = None
-
-    @classmethod
-    def load(cls, path: str | Path, *, on_damage: Callable[[str], None] | None = None) -> FullModel:
-        """Read the newest good save of the model directory `path`, or one of its checkpoints.
-
-        Args:
-            on_damage: gets a line when the newest save is damaged and an older one is read.
-
-        Raises:
-            UsageError: no path, or no model directory there. DataError: it is damaged.
-        """
-        check_path("model", path, "give a model directory")
-        if Path(path).is_file():
-            raise UsageError(
-                f"{path}: a file of vectors has one matrix and no training options; give the model "
-                "directory that it was exported from"
-            )
-        return read_model(path, cls._of, on_damage=on_damage)
-
-    @classmethod
-    def _of(cls, generation: Generation) -> FullModel:
-        vocabulary = Vocabulary.load(generation.vocabulary_path)
-        matrices = [generation.matrix(f"{n}_vectors", memory_map=True) for n in ("input", "output")]
-        if len(matrices[0]) != len(vocabulary):
-            raise DataError(
-                f"{generation.path}: {len(vocabulary)} words in the vocabulary, "
-                f"{len(matrices[0])} rows in the matrix; they do not belong together"
-            )
-        phrases, (inputs, outputs) = saved_phrases(generation), matrices
-        return cls(generation.config, generation.state, vocabulary, inputs, outputs, phrases)
 
     @property
     def skip_gram(self) -> bool:

@@ -18,7 +18,7 @@ import numpy as np
 from fastw2v.errors import DataError, UsageError
 from fastw2v.options import check_number, shown
 from fastw2v.vectors.keyed_vectors import CHUNK_ROWS, best_rows
-from fastw2v.vectors.model import FullModel
+from fastw2v.vectors.model import Model
 from fastw2v.vectors.unknown_word import UnknownWordError, joined_words, match_case
 
 GAP = "_"
@@ -27,7 +27,7 @@ GAP = "_"
 class Prediction(NamedTuple):
     """A word and its probability.
 
-    probability: as the model's type has it (`vectors.full_model`): of a softmax model the softmax
+    probability: as the model's type has it (`vectors.model`): of a softmax model the softmax
         of the scores, of a negative-sampling model ∝ p_noise · exp(score).
     softmax: of a negative-sampling model also the softmax of the scores, which leaves out how
         frequent a word is; None for a softmax model, whose probability it is.
@@ -63,7 +63,7 @@ def predict(
     """
     given = _given_words(words)
     topn = check_number("`topn`", topn, minimum=1)
-    loaded = FullModel.load(model, on_damage=on_damage)
+    loaded = Model.load(model, memory_map=True, on_damage=on_damage)
     index = loaded.vocabulary.index
     joined = joined_words(given, index, loaded.phrases)
     rows = [_row_of(word, index) for word in joined if word != GAP]
@@ -106,7 +106,7 @@ def _row_of(word: str, index: dict[str, int]) -> int:
     return index[found]
 
 
-def _scores(model: FullModel, rows: list[int]) -> np.ndarray:
+def _scores(model: Model, rows: list[int]) -> np.ndarray:
     """Output vectors times the mean of the input vectors `rows`, float64 (V,)."""
     outputs = model.output_vectors
     hidden = model.input_vectors[rows].mean(axis=0, dtype=np.float64)

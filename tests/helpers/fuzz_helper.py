@@ -31,7 +31,7 @@ from fastw2v.store.verify import verify_store
 from fastw2v.store.vocabulary_files import read_vocabulary
 from fastw2v.vectors.formats import vocabulary_beside
 from fastw2v.vectors.keyed_vectors import KeyedVectors
-from fastw2v.vectors.model import FullModel
+from fastw2v.vectors.model import Model
 
 MAX_SECONDS = 5.0  # of processor time, a case
 MAX_GROWTH = 700 << 20  # bytes of resident memory, all cases
@@ -99,7 +99,7 @@ def of_vectors(path: Path) -> list[Any]:
 def of_model(path: Path) -> list[Any]:
     """All that a model holds; the name of another save than the newest, where that was read."""
     told: list[str] = []
-    found = FullModel.load(path, on_damage=told.append)
+    found = Model.load(path, memory_map=True, on_damage=told.append)
     matrices = [np.array(found.input_vectors), np.array(found.output_vectors)]
     history = model_directory.read_model(path, lambda generation: generation.history())
     mean = KeyedVectors.load(path, "mean")

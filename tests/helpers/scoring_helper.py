@@ -35,7 +35,9 @@ def save_model(
     config = TrainConfig.create(
         type=model_type, vector_dim=DIM, **{"window": 5, "ns_exponent": EXPONENT, **options}
     )
-    state = {} if corpus is None else {"corpus": corpus}
+    state: dict[str, Any] = {"words_done": 0, "training_seconds": 0.0}
+    if corpus is not None:
+        state["corpus"] = corpus
     snapshot = checkpoint.Snapshot(weights, DIM, vocabulary(), config.to_json(), state, [])
     checkpoint.save(path, snapshot)
     return path

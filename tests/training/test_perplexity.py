@@ -430,7 +430,7 @@ def test_a_name_that_the_system_refuses_is_misuse(tmp_path):
 
 def test_memory_that_is_not_there_is_told_before_it_is_taken(tmp_path, text, monkeypatch):
     model = save_model(tmp_path / "m", "sgram_neg", random_weights(), DEFAULTS)
-    loaded = module.FullModel.load(model)
+    loaded = module.Model.load(model, memory_map=True)
     need = module._memory_need(loaded, 2)
     scorer = module._Scorer(loaded)
     assert need.matrices == sum(matrix.nbytes for matrix in scorer._weights)
