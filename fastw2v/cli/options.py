@@ -173,7 +173,7 @@ model_argument = click.argument("model", type=click.Path(path_type=Path))
 force_option = option("--force", is_flag=True, help="Replace the output if it exists.")
 threads_option = option(
     "--threads", type=Number(minimum=1, maximum=1024), show_default="usable cores",
-    help="Threads to work with.",
+    help="Number of threads (preprocess: processes).",
 )  # fmt: skip
 _json_option = option(
     "--json", "as_json", is_flag=True, help="Print the result as one JSON object."

@@ -245,7 +245,7 @@ def _for_terminal(block: str) -> str:
 @click.command()
 @click.argument("store")
 @topn_option("sequences")
-@option("--seed", type=Number(), show_default="random", help="Seed of the drawing.")
+@option("--seed", type=Number(), show_default="random", help="Random seed.")
 @option("--first", is_flag=True, help="The first sequences instead of random ones.")
 @option(
     "--word",

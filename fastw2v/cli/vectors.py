@@ -224,7 +224,7 @@ def export(
     .txt      word2vec text
     .vec      fastText text
     .parquet  columns token, count, vector
-    .npy      NumPy matrix, with the words in FILE.vocab.tsv beside it
+    .npy      NumPy matrix, with the words in OUT.vocab.tsv beside OUT.npy
 
     The most frequent words come first; words added by --update-vocab come last, however frequent
     they are.

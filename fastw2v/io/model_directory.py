@@ -77,7 +77,9 @@ class _Record(dict[str, Any]):
         self._path = path
 
     def __missing__(self, key: str) -> Any:
-        raise DataError(f"{self._path}: has no {key!r}; the file is damaged or of another version")
+        raise DataError(
+            f"{self._path}: has no {key!r}; the file is damaged or from another version"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +132,7 @@ class Generation:
                 lines = file.read().decode("utf-8").split("\n")
             rows = [parse_json(line) for line in lines[:-1]]
             if lines[-1] or not all(map(_is_history_row, rows)):
-                raise ValueError("a line that is no row of it")
+                raise ValueError("a line that is not a history row")
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: not a readable history ({error})") from error
         return rows
@@ -191,7 +193,7 @@ def generation_of(path: Path, state: dict[str, Any]) -> Generation:
     """
     config = storage.read_json(inside(path, CONFIG))
     if not _is_sound(state, config):
-        raise DataError(f"{path}: {STATE} or {CONFIG} has a value that cannot be; it is damaged")
+        raise DataError(f"{path}: {STATE} or {CONFIG} contains an invalid value; it is damaged")
     return Generation(path, _Record(path / CONFIG, config), _Record(path / STATE, state))
 
 

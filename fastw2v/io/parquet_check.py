@@ -44,7 +44,7 @@ def read_struct(data: bytes, position: int = 0, depth: int = 0) -> tuple[dict[in
         else:
             number, position = _signed(data, position)
         if number in fields:
-            raise ValueError("a struct with a field twice")
+            raise ValueError("duplicate field in a struct")
         if kind in (_TRUE, _FALSE):  # a field's is in its kind
             fields[number] = kind == _TRUE
         else:
@@ -283,4 +283,4 @@ def _page_header(file: BinaryIO, start: int, end: int) -> tuple[dict[int, Any], 
         if not all(type(number) is int and number >= 0 for number in sizes):
             raise ValueError("a page header without its sizes")
         return header, length
-    raise ValueError("a page header that does not end")
+    raise ValueError("unterminated page header")

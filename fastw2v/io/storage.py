@@ -140,7 +140,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         with open_regular(path) as file:
             if os.fstat(file.fileno()).st_size > _LARGEST_JSON:
-                raise DataError(f"{path}: larger than any JSON file of fastw2v; not read")
+                raise DataError(f"{path}: too large for a fastw2v JSON file; not read")
             value = parse_json(file.read().decode("utf-8"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -186,7 +186,7 @@ def link_or_copy_directory(source: Path, target: Path) -> None:
     with atomic_directory(target) as temporary:
         for file in source.iterdir():
             if file.is_symlink():
-                raise DataError(f"{file}: a symbolic link, which no save has; not copied")
+                raise DataError(f"{file}: a symbolic link; saves never contain any; not copied")
             try:
                 os.link(file, temporary / file.name)
             except OSError:  # another file system, or one without hard links

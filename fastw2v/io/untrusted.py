@@ -144,7 +144,7 @@ def read_matrix(
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     if len(values) != shape[0] * shape[1]:
-        raise DataError(f"{path}: truncated while it was read")
+        raise DataError(f"{path}: truncated while being read")
     return values.reshape(shape, order=order)
 
 

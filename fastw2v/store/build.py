@@ -212,7 +212,7 @@ class StoreBuild:
             if changed and not force:
                 raise UsageError(
                     f"{changed[0]}: has changed since the unfinished store {self.store} "
-                    "was begun; start anew with `force`"
+                    "was begun; start over with `force`"
                 )
             if not changed and is_intact(self._work, number, spilled.tables):
                 self.spilled[number] = spilled
@@ -325,7 +325,9 @@ class StoreBuild:
             added = added_up(self._base["report"], report)
             report = dataclasses.replace(added, bad_files=report.bad_files)
         if not report.balanced:
-            raise DataError(f"{self.store}: its counts do not balance; start anew with `force`")
+            raise DataError(
+                f"{self.store}: its token counts do not add up; start over with `force`"
+            )
         return report
 
     def finish(self, report: PreprocessReport) -> None:

@@ -63,7 +63,7 @@ class TokenListEncoder(dict[Hashable, int]):
         if not isinstance(token, str) or not token:
             raise UsageError(f"tokens must be non-empty strings; got {token!r}")
         if not token.isascii() and token.encode("utf-8", "replace").decode("utf-8") != token:
-            raise UsageError(f"{token!r}: lone surrogates cannot be stored; decode the text anew")
+            raise UsageError(f"{token!r}: lone surrogates cannot be stored; decode the text again")
         code = self[token] = len(self)
         return code
 

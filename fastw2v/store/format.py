@@ -186,7 +186,7 @@ class TokenPart:
             offsets = rows.offsets.to_numpy().astype(np.int64)
             values = rows.values.slice(int(offsets[0]), int(offsets[-1] - offsets[0]))
             if rows.null_count or values.null_count:
-                raise ValueError("it has nulls")
+                raise ValueError("it contains nulls")
             ids = values.to_numpy()
         except PARQUET_ERRORS as error:
             raise DataError(
@@ -296,7 +296,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
     Raises:
         UsageError: missing, not a token store, or not finished.
-        DataError: the manifest is damaged or of another version.
+        DataError: the manifest is damaged or from another version.
     """
     if not path.exists():
         raise UsageError(

@@ -155,10 +155,10 @@ def _reserve(place: Path, plan: dict[str, Any], *, force: bool) -> bool:
         if not force and found.get("source") == "text":
             raise UsageError(
                 f"{place}: an unfinished token store of {different}; run the same command to go "
-                "on, or start anew with `force`"
+                "on, or start over with `force`"
             )
         if not force:  # it came from tokens, which are gone
-            raise UsageError(f"{place}: an unfinished token store; start anew with `force`")
+            raise UsageError(f"{place}: an unfinished token store; start over with `force`")
         storage.remove_directory(place)
     elif place.is_symlink() or (place.exists() and not _only_begun(place)):
         raise UsageError(

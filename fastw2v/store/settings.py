@@ -111,7 +111,7 @@ def load_vocabulary(path: str | Path) -> Vocabulary:
     """
     vocabulary = read_vocabulary(path, f"`vocabulary`: {path}")
     if len(vocabulary) < 2:
-        raise UsageError(f"`vocabulary`: {path}: fewer than two words in it")
+        raise UsageError(f"`vocabulary`: {path}: contains fewer than two words")
     return vocabulary
 
 

@@ -236,10 +236,10 @@ def read_counts(path: Path, partitions: range | None = None) -> pa.Table:
             # Not every buffer of a file is what its header says.
             table.validate(full=True)
             if any(column.null_count for column in table.columns):
-                raise ValueError("it has nulls")
+                raise ValueError("it contains nulls")
             return table
     except _READ_ERRORS as error:
-        raise DataError(f"{path}: damaged ({error}); start anew with `force`") from error
+        raise DataError(f"{path}: damaged ({error}); start over with `force`") from error
 
 
 def read_sequences(
@@ -256,7 +256,7 @@ def read_sequences(
     Raises:
         DataError: missing or damaged.
     """
-    damaged = DataError(f"{path}: damaged; start anew with `force`")
+    damaged = DataError(f"{path}: damaged; start over with `force`")
     room = np.empty(0, np.int32), np.empty(0, np.int32)
     try:
         with open(path, "rb") as file:

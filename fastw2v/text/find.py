@@ -292,7 +292,7 @@ def _check_column(file: InputFile, config: TextConfig) -> None:
 
     shown = file.shown
     if file.kind in (PARQUET, ARROW) and not file.ranges:
-        raise UsageError(f"{shown}: its server gives no parts of files; download it first")
+        raise UsageError(f"{shown}: the server does not support range requests; download it first")
     if file.kind == JSONL:
         head = SegmentReader(file.segment(), config).head(_CHECKED_BYTES)
         jsonl.check_column(head.removeprefix(b"\xef\xbb\xbf"), config, shown)

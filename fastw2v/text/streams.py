@@ -95,7 +95,7 @@ def _members(
         member = new()
         while not member.eof:
             if member.needs_input and not data and not (data := next(packed, b"")):
-                raise EOFError("its end is missing")
+                raise EOFError("the file ends too early")
             try:
                 piece, data = member.decompress(data, most), b""
             except OSError as error:  # how bz2 calls damage
@@ -106,7 +106,7 @@ def _members(
         while len(data) < len(magic) and (more := next(packed, b"")):
             data = (data + more).lstrip(b"\0")
         if data and not data.startswith(magic):
-            raise EOFError("something else follows its end")
+            raise EOFError("unexpected data after its end")
 
 
 def _zstd(packed: Iterator[bytes], most: int) -> Iterator[bytes]:
@@ -261,7 +261,7 @@ class RangeReader(io.RawIOBase):
         for _ in self.pieces(1 << 16):
             pass
         if self._left and not self._endless:
-            raise EOFError("the file became shorter while it was read")
+            raise EOFError("the file shrank while being read")
 
     def close(self) -> None:
         """Close the file, but not standard input."""

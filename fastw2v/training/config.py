@@ -261,7 +261,8 @@ class TrainConfig:
     )
     init: str | None = option(
         None,
-        "Initial vectors: a model or file (.bin, .txt, .vec); words that it lacks begin at random.",
+        "Initial vectors: a model or file (.bin, .txt, .vec, .parquet, .npy); other words start "
+        "from random vectors.",
         metavar="PATH",
         shown_default="random vectors",
     )
@@ -456,7 +457,7 @@ def resumed_config(stored: Mapping[str, Any], given: Mapping[str, Any]) -> Train
     ]
     if differing:
         raise UsageError(
-            f"cannot resume training with other settings: {', '.join(differing)}; leave them out, "
-            "or start a new model with `overwrite_model` or in another directory"
+            f"cannot resume training with different settings: {', '.join(differing)}; leave them "
+            "out, or start a new model with `overwrite_model` or in another directory"
         )
     return requested

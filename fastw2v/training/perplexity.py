@@ -5,7 +5,7 @@ CBOW: the mean over the centers of −log p(center | context). Nats a center; th
 it. A center is a known word with another in its window. Windows are whole, half a window of the
 model to each side, also for models that were trained with dynamic ones: so figures compare.
 
-What p is, `fastw2v.vectors.model` tells. Negative sampling is usually trained on text that
+`fastw2v.vectors.model` defines p. Negative sampling is usually trained on text that
 subsampling has thinned, and its p is that of the thinned text, where frequent words are rarer. With
 kept(c) the share of the occurrences of c that training saw, p ∝ p_noise(c) · exp(score) / kept(c)
 gives the predicted words the frequencies of the text as it stands; the windows they were met in
@@ -24,7 +24,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from fastw2v.errors import DataError, UsageError
+from fastw2v.errors import DataError, ResourceError, UsageError
 from fastw2v.io.machine import available_memory, readable_bytes, usable_cores
 from fastw2v.kernels.blocks import Weights
 from fastw2v.kernels.primitives import new_matrix, padded_dim
@@ -150,7 +150,7 @@ def perplexity(
         Reading(name, loss / scorer.centers) for name, loss in scorer.loss_sums.items()
     )
     if not all(np.isfinite(reading.loss) for reading in readings):
-        raise DataError(f"{model}: its vectors are not finite; train it anew")
+        raise DataError(f"{model}: its vectors are not finite; train it again")
     return PerplexityResult(sequences.words, known, scorer.centers, readings)
 
 
@@ -172,7 +172,7 @@ def _memory_need(model: Model, threads: int) -> _Need:
 def _check_memory(need: _Need) -> None:
     available = available_memory()
     if available is not None and sum(need) > available:
-        raise UsageError(
+        raise ResourceError(
             f"scoring needs {readable_bytes(sum(need))} of memory "
             f"({readable_bytes(need.matrices)} for the two matrices) and "
             f"{readable_bytes(available)} are available; close other programs, or use a machine "

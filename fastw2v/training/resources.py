@@ -7,7 +7,7 @@ import dataclasses
 import math
 from pathlib import Path
 
-from fastw2v.errors import UsageError
+from fastw2v.errors import ResourceError
 from fastw2v.io.machine import available_memory, free_disk, readable_bytes, resident_memory
 from fastw2v.kernels.blocks import BlockShape, block_workspace_bytes
 from fastw2v.kernels.deterministic import round_workspace_bytes
@@ -121,13 +121,13 @@ def check_resources(need: Estimate, model: Path) -> str:
     """One line that says what the run will use of what there is.
 
     Raises:
-        UsageError: it cannot fit; names the option that would help.
+        ResourceError: it cannot fit; names the option that would help.
     """
     memory, disk = available_memory(), free_disk(model) + _bytes_in(model)
     if memory is not None:
         memory += min(need.base, resident_memory())  # which is part of the need, and there already
     if memory is not None and need.memory > memory:
-        raise UsageError(
+        raise ResourceError(
             f"the run needs {readable_bytes(need.memory)} of memory "
             f"({readable_bytes(need.matrices)} for the two matrices) and {readable_bytes(memory)} "
             "are available; a smaller "
@@ -138,10 +138,11 @@ def check_resources(need: Estimate, model: Path) -> str:
             )
         )
     if need.disk > disk:
-        raise UsageError(
+        raise ResourceError(
             f"{model}: saves and checkpoints need up to {readable_bytes(need.disk)} of disk and "
-            f"{readable_bytes(disk)} are free or the model's already; fewer checkpoints "
-            "(`keep_checkpoints`, `checkpoint_epochs` 0) or a smaller `vector_dim` would help"
+            f"{readable_bytes(disk)} are available (including what the model uses); fewer "
+            "checkpoints (`keep_checkpoints`, `checkpoint_epochs` 0) or a smaller `vector_dim` "
+            "would help"
         )
     copied = copy_bytes(need, memory)
     copy = f"their copy for saves {readable_bytes(copied)}" if copied else "no room for a copy"

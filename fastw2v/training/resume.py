@@ -32,7 +32,7 @@ _MAX = 1 << 62
 _OPTIONS = {*FIXED_ON_RESUME, "alpha", "min_alpha", "epochs"} - {"holdout"}  # older ones have none
 _OF_THE_CORPUS = ("corpus_hash", "words_before")  # the same text may come twice
 _WHAT_TO_DO = (
-    "the file is damaged or of another version, and training cannot be resumed from it; start a "
+    "the file is damaged or from another version, and training cannot be resumed from it; start a "
     "new model (`overwrite_model`)"
 )
 
@@ -111,7 +111,7 @@ def check_saved(saved: Generation) -> None:
             raise DataError(f"{saved.path / STATE}: {name} is {found}; {_WHAT_TO_DO}")
     last = saved.history()[-1:]
     if last and not (_is_whole(last[0].get("words")) and _is_real(last[0].get("seconds"))):
-        raise DataError(f"{saved.path / HISTORY}: its last row is not one of a run; {_WHAT_TO_DO}")
+        raise DataError(f"{saved.path / HISTORY}: its last row is invalid; {_WHAT_TO_DO}")
 
 
 def _is_whole(value: object, least: int = 0, most: int = _MAX) -> bool:

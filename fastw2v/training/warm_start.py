@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastw2v.errors import DataError, UsageError
+from fastw2v.errors import DataError, ResourceError, UsageError
 from fastw2v.io import storage
 from fastw2v.io.machine import available_memory, readable_bytes
 from fastw2v.io.model_directory import (
@@ -182,7 +182,7 @@ def _is_made_of(
 def _open_if_sound(place: Path) -> TokenStore | None:
     try:
         return TokenStore.open(place)
-    except DataError:  # made anew
+    except DataError:  # made again
         return None
 
 
@@ -350,7 +350,7 @@ class Pretrained:
             return Vocabulary.load(self.saved.vocabulary_path).tokens, matrices
         size, memory = 4 * self.words * self.dim, available_memory()
         if memory is not None and size > memory:
-            raise UsageError(
+            raise ResourceError(
                 f"`init`: {self.path}: {self.words:,} vectors of {self.dim} dimensions need "
                 f"{readable_bytes(size)} of memory and {readable_bytes(memory)} are available; "
                 "give a file of fewer words"

@@ -196,7 +196,7 @@ def test_fastw2v_that_computes_something_else_is_not_timed(tmp_path):
 
 
 @pytest.mark.skipif(
-    memory.begin_peak() is None, reason="this system does not let a peak start anew"
+    memory.begin_peak() is None, reason="this system does not let a peak start over"
 )
 def test_the_peak_starts_anew():
     program = (

@@ -41,7 +41,8 @@ def snapshot(phrases: Phrases | None) -> Snapshot:
         matrix[:, :DIM] = rng.standard_normal((len(WORDS), DIM))
     vocabulary = Vocabulary(WORDS, np.arange(len(WORDS), 0, -1))
     config = {"vector_dim": DIM, "type": "cbow_neg", "ns_exponent": 0.75}
-    return Snapshot(weights, DIM, vocabulary, config, {}, [], phrases)
+    state = {"words_done": 0, "training_seconds": 0.0}
+    return Snapshot(weights, DIM, vocabulary, config, state, [], phrases)
 
 
 @pytest.fixture

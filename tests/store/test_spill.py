@@ -194,7 +194,7 @@ def test_damaged_sequences_are_noticed_or_are_other_sequences(table):
         else:
             assert all(0 <= i < 151 for sequence in found for i in sequence)
     assert len(noticed) > len(content)
-    assert set(noticed) == {f"{path}: damaged; start anew with `force`"}
+    assert set(noticed) == {f"{path}: damaged; start over with `force`"}
 
 
 def test_missing_files_are_named(tmp_path):

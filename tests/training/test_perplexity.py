@@ -21,7 +21,7 @@ from scoring_helper import (
 
 import fastw2v
 from fastw2v.cli.main import fastw2v as cli
-from fastw2v.errors import DataError, UsageError
+from fastw2v.errors import DataError, ResourceError, UsageError
 from fastw2v.kernels.blocks import Weights
 from fastw2v.store.config import PreprocessConfig
 from fastw2v.store.known_sequences import check_source, open_sequences
@@ -442,7 +442,7 @@ def test_memory_that_is_not_there_is_told_before_it_is_taken(tmp_path, text, mon
             continue
         monkeypatch.setattr(module, "new_matrix", pytest.fail)
         message = r"needs .* of memory \(.* for the two matrices\) and .* are available; .*[^\n]$"
-        with pytest.raises(UsageError, match=message):
+        with pytest.raises(ResourceError, match=message):
             perplexity(model, text, threads=2)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastw2v
-from fastw2v.errors import UsageError
+from fastw2v.errors import ResourceError
 from fastw2v.io import storage
 from fastw2v.io.machine import resident_memory
 from fastw2v.training import resources
@@ -142,10 +142,10 @@ def test_what_the_process_has_already_is_available_to_it(
     monkeypatch.setattr(resources, "available_memory", lambda: 1000)
     monkeypatch.setattr(resources, "resident_memory", lambda: 290)
     check_resources(Estimate(900, 90, 1, base=300), tmp_path / "m")
-    with pytest.raises(UsageError, match="are available"):
+    with pytest.raises(ResourceError, match="are available"):
         check_resources(Estimate(900, 91, 1, base=300), tmp_path / "m")
     monkeypatch.setattr(resources, "resident_memory", lambda: 5000)  # other things of the caller's
-    with pytest.raises(UsageError, match="are available"):
+    with pytest.raises(ResourceError, match="are available"):
         check_resources(Estimate(900, 101, 1, base=300), tmp_path / "m")
 
 

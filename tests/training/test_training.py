@@ -12,7 +12,7 @@ import pytest
 from recorder import Recorder
 
 import fastw2v
-from fastw2v.errors import DataError, DivergenceError, UsageError
+from fastw2v.errors import DataError, DivergenceError, ResourceError, UsageError
 from fastw2v.io import model_directory as layout
 from fastw2v.kernels.blocks import Weights
 from fastw2v.kernels.primitives import new_matrix
@@ -440,14 +440,14 @@ def test_a_run_that_cannot_fit_is_refused(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resources, "available_memory", lambda: 1000)
-    with pytest.raises(UsageError, match="are available"):
+    with pytest.raises(ResourceError, match="are available"):
         train(store, tmp_path / "m", "cbow")
     for need, words in (((9_000, 10, 1), "`vector_dim`"), ((10, 9_000, 1), "`batch_size`")):
-        with pytest.raises(UsageError, match=words):
+        with pytest.raises(ResourceError, match=words):
             resources.check_resources(resources.Estimate(*need), tmp_path / "m")
     monkeypatch.undo()
     monkeypatch.setattr(resources, "free_disk", lambda path: 1000)
-    with pytest.raises(UsageError, match="`keep_checkpoints`"):
+    with pytest.raises(ResourceError, match="`keep_checkpoints`"):
         train(store, tmp_path / "m", "sgram_neg")
     assert not (tmp_path / "m").exists()
 

@@ -105,7 +105,7 @@ def test_nothing_held_out_is_an_error():
     with pytest.raises(UsageError, match="selects no sequence"):
         Holdout.of(store_of([corpus(5)]), 1e-6)
     for share in (0.0, 1.0, -0.1, float("nan")):
-        with pytest.raises(UsageError, match="not a share"):
+        with pytest.raises(UsageError, match="must be a share"):
             Holdout.of(store_of([corpus(5)]), share)
 
 

@@ -202,7 +202,7 @@ class PairFile:
         self.tokens, self.joins = int(totals[0]), totals[1:]
 
     def _damaged(self) -> DataError:
-        return DataError(f"{self.path}: damaged counts of pairs; start anew with `force`")
+        return DataError(f"{self.path}: damaged counts of pairs; start over with `force`")
 
     def read(self, partition: int, num_partitions: int, num_ids: int) -> PairCounts:
         """The rows of one partition, not added up."""
@@ -232,7 +232,7 @@ def load_totals(path: Path) -> np.ndarray:
         if array.ndim != 1 or array.dtype != np.int64:
             raise ValueError("another array")
     except (OSError, *HEADER_ERRORS) as error:
-        raise DataError(f"{path}: damaged counts of phrases; start anew with `force`") from error
+        raise DataError(f"{path}: damaged counts of phrases; start over with `force`") from error
     return np.asarray(array)
 
 

@@ -185,7 +185,7 @@ def load_phrases(path: str | Path) -> Phrases:
     table = read_table(Path(path))
     if table.column_names != SCHEMA.names or table.schema.types != SCHEMA.types:
         expected = ", ".join(f"{field.name}: {field.type}" for field in SCHEMA)
-        raise DataError(f"{path}: not a file of phrases; expected columns {expected}")
+        raise DataError(f"{path}: not a phrases file; expected columns {expected}")
     if any(column.null_count for column in table.columns):
         raise DataError(f"{path}: phrases without nulls are expected, but there are some")
     columns = [column.to_pylist() for column in table.columns]

@@ -177,7 +177,7 @@ def load_plan(path: Path) -> PhrasePlan:
             connector_ids, fingerprint = arrays["connector_ids"], str(arrays["fingerprint"])
             return PhrasePlan(num_ids, num_partitions, connector_ids, tuple(found), fingerprint)
     except (OSError, *HEADER_ERRORS, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a plan of phrases ({error}); start anew") from error
+        raise DataError(f"{path}: not a plan of phrases ({error}); start over") from error
 
 
 def count_unit_pairs(plan: PhrasePlan, batches: Batches, path: Path, **limits: int) -> None:
@@ -317,7 +317,7 @@ class PhraseSearch:
         """The joins of all units, checked to belong to this search."""
         expected = sum(len(found.pairs) for found in self._passes)
         if any(part.shape != (expected,) for part in joins):
-            raise DataError("counts of phrases do not belong together; start anew with `force`")
+            raise DataError("counts of phrases do not belong together; start over with `force`")
         return np.asarray(np.sum([np.zeros(expected, np.int64), *joins], axis=0))
 
     def _counts_after(self, joins: np.ndarray) -> np.ndarray:
