@@ -210,5 +210,5 @@ def test_a_file_that_shrinks_meanwhile_is_noticed(tmp_path):
     files, _ = find_files([path])
     [[segment]] = plan_shards(files, Layout())
     path.write_bytes(b"line\n")
-    with pytest.raises(DataError, match="shorter"):
+    with pytest.raises(DataError, match="shrank"):
         list(SegmentReader(segment).blocks())
