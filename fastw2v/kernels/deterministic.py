@@ -11,7 +11,7 @@ included.
 Only the terms' gradients are those of the round's first weights. The rows that they weigh are as
 the blocks before left them, so that a round of one block is `negative_sampling`'s update.
 
-Blocks and parts of the columns are tasks (see `llvm/atomics.py`): a thread that comes late, or
+Blocks and parts of the columns are tasks (see `llvm/memory.py`): a thread that comes late, or
 never, finds its work done by the others.
 """
 
